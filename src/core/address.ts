@@ -1,0 +1,38 @@
+import { isIP } from "node:net";
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * One spelling per address, so that addresses can be compared as strings: IPv4-mapped IPv6
+ * (`::ffff:10.0.0.1`, as a dual-stack listener reports IPv4 peers) becomes IPv4, IPv6 is lower-case and
+ * compressed as RFC 5952 says. Anything that is no address is returned as it is.
+ */
+export function canonicalAddress(address: string): string {
+  if (address.startsWith("::ffff:") && address.includes(".")) return address.slice(7);
+  if (!address.includes(":") || isIP(address) !== 6) return address;
+  const zone = address.indexOf("%");
+  const bare = zone === -1 ? address : address.slice(0, zone);
+  return new URL(`http://[${bare}]/`).hostname.slice(1, -1);
+}
+
+/** `host:port`, with IPv6 in brackets. */
+export function formatHostPort(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/**
+ * Splits `host`, `host:port`, `[v6]` or `[v6]:port`. A missing port is `defaultPort`. Returns null where the
+ * text is none of these or the port is not 1 to 65535.
+ */
+export function parseHostPort(text: string, defaultPort: number): HostPort | null {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]\s/@]+))(?::(\d{1,5}))?$/.exec(text);
+  if (match === null) return null;
+  const host = match[1] ?? match[2] ?? "";
+  const port = match[3] === undefined ? defaultPort : Number(match[3]);
+  if (port < 1 || port > 65_535) return null;
+  if (match[1] !== undefined && isIP(host) !== 6) return null;
+  return { host, port };
+}

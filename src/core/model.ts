@@ -1,0 +1,98 @@
+/**
+ * The records that the registry stores and the data path acts on. There is one internal model: every
+ * dialect (Consul registrations today; Istio, SMI and Gateway API resources later) is translated to it.
+ */
+
+/** What an endpoint speaks. Absent means: find out by a bounded peek. */
+export type AppProtocol = "http" | "http2" | "grpc" | "tls" | "tcp";
+
+/** Health as Consul names it. `warning` still gets traffic, with its own weight; `critical` gets none. */
+export type Health = "passing" | "warning" | "critical";
+
+/** Names of the load-balancing policies; see `src/proxy/upstream/balance`. */
+export const BALANCER_POLICIES = [
+  "peak-ewma",
+  "least-request",
+  "round-robin",
+  "random",
+  "ring-hash",
+  "maglev",
+] as const;
+export type BalancerPolicy = (typeof BALANCER_POLICIES)[number];
+
+/** What ring-hash and Maglev hash. Absent, or absent in the request: the source address. */
+export type HashOn =
+  | { readonly kind: "header"; readonly name: string }
+  | { readonly kind: "cookie"; readonly name: string }
+  | { readonly kind: "source" };
+
+export interface BalancerConfig {
+  readonly policy: BalancerPolicy;
+  readonly hashOn?: HashOn;
+  /** Length of the slow-start ramp of a new endpoint, in ms; 0 switches it off. */
+  readonly slowStartMs: number;
+}
+
+export interface ServicePort {
+  /** Unique within the service; `""` for the only port of a one-port service. */
+  readonly name: string;
+  /** Port on the service's virtual addresses. */
+  readonly port: number;
+  readonly protocol?: AppProtocol;
+}
+
+/** A name that clients call. Its key is `namespace/name`. */
+export interface Service {
+  readonly name: string;
+  readonly namespace: string;
+  /** Virtual addresses (IPv4, IPv6). The registry allots them when none are given. */
+  readonly addresses: readonly string[];
+  /** Empty: every port of the virtual address leads to the endpoints' own ports. */
+  readonly ports: readonly ServicePort[];
+  readonly protocol?: AppProtocol;
+  readonly balancer: BalancerConfig;
+  readonly meta: Readonly<Record<string, string>>;
+}
+
+/** One place where a service is served. */
+export interface Endpoint {
+  /** Unique over the mesh: `host/instance-id`. */
+  readonly id: string;
+  readonly service: string;
+  readonly namespace: string;
+  readonly address: string;
+  readonly port: number;
+  /** Which `ServicePort` this endpoint serves, by name. */
+  readonly portName: string;
+  /** Relative share, 0 to 65535; 0 takes no new requests. */
+  readonly weight: number;
+  readonly zone: string;
+  /** Name of the host (node) that it runs on. */
+  readonly host: string;
+  readonly meta: Readonly<Record<string, string>>;
+  readonly protocol?: AppProtocol;
+  readonly health: Health;
+}
+
+/** A container (or pod) with its own address: the unit of identity and of quotas. Key: `namespace/name`. */
+export interface Workload {
+  readonly name: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly host: string;
+  readonly addresses: readonly string[];
+}
+
+/** One step from a revision to the next; `value: null` removes the record. */
+export type Change =
+  | { readonly kind: "service"; readonly key: string; readonly value: Service | null }
+  | { readonly kind: "endpoint"; readonly key: string; readonly value: Endpoint | null }
+  | { readonly kind: "workload"; readonly key: string; readonly value: Workload | null };
+
+/** The namespace of everything that names none. */
+export const DEFAULT_NAMESPACE = "default";
+
+/** Key of a service or workload. */
+export function keyOf(record: { readonly namespace: string; readonly name: string }): string {
+  return `${record.namespace}/${record.name}`;
+}
