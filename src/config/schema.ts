@@ -6,141 +6,286 @@ import { BALANCER_POLICIES } from "../core/model.ts";
  * Every setting: type, default, unit and the trade-off. `docs/configuration.md` is generated from here
  * (`npm run docs`) and a test compares the two. Durations end in `Ms`, sizes in `Bytes`.
  */
-const ms = (fallback: number, text: string) => z.number().int().min(0).default(fallback).describe(text);
-const count = (fallback: number, text: string) => z.number().int().min(1).default(fallback).describe(text);
+const ms = (fallback: number, text: string) =>
+  z.number().int().min(0).default(fallback).describe(text);
+const count = (fallback: number, text: string) =>
+  z.number().int().min(1).default(fallback).describe(text);
 const port = (fallback: number, text: string) =>
   z.number().int().min(0).max(65_535).default(fallback).describe(text);
-const group = <T extends z.ZodRawShape>(shape: T, text: string) => z.strictObject(shape).prefault({}).describe(text);
 
-const capture = group(
-  {
+const capture = z
+  .strictObject({
     mode: z
       .enum(["auto", "tproxy", "redirect", "explicit"])
       .default("auto")
-      .describe("How connections reach the daemon. auto: tproxy as root on Linux, else explicit. tproxy keeps both addresses and needs no conntrack; redirect is for hosts without TPROXY; explicit installs no rules."),
+      .describe(
+        "How connections reach the daemon. auto: tproxy as root on Linux, else explicit. tproxy keeps both addresses and needs no conntrack; redirect is for hosts without TPROXY; explicit installs no rules.",
+      ),
     onDeath: z
       .enum(["open", "closed"])
       .default("open")
-      .describe("What happens to containers when the daemon is gone: open lets them talk directly, closed refuses their connections."),
-    deadManMs: ms(5_000, "Lifetime of the dead-man entry that the guardian refreshes four times in this span. Smaller fails over faster, but a stalled host may be taken for a dead daemon."),
-    ipv6: z.enum(["auto", "on", "off"]).default("auto").describe("Capture IPv6 too. auto: where ip6tables works."),
-    excludePorts: z.array(z.number().int().min(1).max(65_535)).default([]).describe("Destination ports that are never captured, from containers or to them."),
-    excludeSubnets: z.array(z.string()).default([]).describe("Subnets (CIDR) never captured, as source or destination."),
-    mark: z.number().int().min(1).default(0x4d4d).describe("Packet mark of captured packets (TPROXY); must be free on the host."),
-    table: z.number().int().min(1).default(15_001).describe("Routing table that delivers marked packets locally."),
-  },
-  "Capture of container traffic on the host.",
-);
+      .describe(
+        "What happens to containers when the daemon is gone: open lets them talk directly, closed refuses their connections.",
+      ),
+    deadManMs: ms(
+      5_000,
+      "Lifetime of the dead-man entry that the guardian refreshes four times in this span. Smaller fails over faster, but a stalled host may be taken for a dead daemon.",
+    ),
+    ipv6: z
+      .enum(["auto", "on", "off"])
+      .default("auto")
+      .describe("Capture IPv6 too. auto: where ip6tables works."),
+    excludePorts: z
+      .array(z.number().int().min(1).max(65_535))
+      .default([])
+      .describe("Destination ports that are never captured, from containers or to them."),
+    excludeSubnets: z
+      .array(z.string())
+      .default([])
+      .describe("Subnets (CIDR) never captured, as source or destination."),
+    mark: z
+      .number()
+      .int()
+      .min(1)
+      .default(0x4d4d)
+      .describe("Packet mark of captured packets (TPROXY); must be free on the host."),
+    table: z
+      .number()
+      .int()
+      .min(1)
+      .default(15_001)
+      .describe("Routing table that delivers marked packets locally."),
+  })
+  .prefault({})
+  .describe("Capture of container traffic on the host.");
 
-const ports = group(
-  {
-    bind: z.string().default("127.0.0.1").describe("Address of the explicit proxy port. Containers need an address that they can reach; 0.0.0.0 or :: opens it to all."),
+const ports = z
+  .strictObject({
+    bind: z
+      .string()
+      .default("127.0.0.1")
+      .describe(
+        "Address of the explicit proxy port. Containers need an address that they can reach; 0.0.0.0 or :: opens it to all.",
+      ),
     explicit: port(4_140, "Explicit proxy (absolute-form, CONNECT, origin-form by Host)."),
     outbound: port(15_001, "Capture of outbound connections."),
     admin: port(15_000, "Admin API, loopback only."),
     metrics: port(15_020, "Prometheus metrics."),
-    metricsBind: z.string().default("0.0.0.0").describe("Address of the metrics and readiness ports; Prometheus and the kubelet come from outside."),
+    metricsBind: z
+      .string()
+      .default("0.0.0.0")
+      .describe(
+        "Address of the metrics and readiness ports; Prometheus and the kubelet come from outside.",
+      ),
     ready: port(15_021, "Readiness: /healthz/ready."),
-  },
-  "Listening ports. 0 takes any free port (tests).",
-);
+  })
+  .prefault({})
+  .describe("Listening ports. 0 takes any free port (tests).");
 
-const registry = group(
-  {
-    urls: z.array(z.string()).default(["http://127.0.0.1:15010"]).describe("Registries to try in turn."),
-    bind: z.string().default("127.0.0.1").describe("Address of the registry's own API (hostmesh registry, hostmesh up)."),
+const registry = z
+  .strictObject({
+    urls: z
+      .array(z.string())
+      .default(["http://127.0.0.1:15010"])
+      .describe("Registries to try in turn."),
+    bind: z
+      .string()
+      .default("127.0.0.1")
+      .describe("Address of the registry's own API (hostmesh registry, hostmesh up)."),
     port: port(15_010, "Port of the registry's HTTP and WebSocket API."),
-    virtualCidr4: z.string().default("240.240.0.0/16").describe("Virtual IPv4 addresses for services that bring none (Istio's range)."),
-    virtualCidr6: z.string().default("2001:2::/48").describe("Virtual IPv6 addresses for services that bring none (Istio's range)."),
+    virtualCidr4: z
+      .string()
+      .default("240.240.0.0/16")
+      .describe("Virtual IPv4 addresses for services that bring none (Istio's range)."),
+    virtualCidr6: z
+      .string()
+      .default("2001:2::/48")
+      .describe("Virtual IPv6 addresses for services that bring none (Istio's range)."),
     reconnectMinMs: ms(100, "First delay before a daemon reconnects; doubles with full jitter."),
     reconnectMaxMs: ms(10_000, "Longest delay between reconnects."),
     pingMs: ms(5_000, "Interval of watch heartbeats; a peer silent for three of them is dropped."),
-  },
-  "Registry, and how daemons reach it.",
-);
+  })
+  .prefault({})
+  .describe("Registry, and how daemons reach it.");
 
-const timeouts = group(
-  {
-    headMs: ms(30_000, "From the first byte of a request head to its end; then 408. Slow-loris guard."),
+const timeouts = z
+  .strictObject({
+    headMs: ms(
+      30_000,
+      "From the first byte of a request head to its end; then 408. Slow-loris guard.",
+    ),
     downstreamIdleMs: ms(3_600_000, "Idle keep-alive connection from a client. Envoy's default."),
     connectMs: ms(5_000, "TCP connect to an endpoint. Envoy's default."),
     poolQueueMs: ms(3_000, "Waiting for a free upstream connection. Linkerd's failfast time."),
-    responseHeadMs: ms(300_000, "From the end of the request to the response head; then 504. Long polls need it long."),
+    responseHeadMs: ms(
+      300_000,
+      "From the end of the request to the response head; then 504. Long polls need it long.",
+    ),
     streamIdleMs: ms(300_000, "No byte of a body in either direction. Envoy's stream idle time."),
-    upstreamIdleMs: ms(55_000, "Idle pooled connection. Below the 60 s at which common servers close, so that they rarely close first."),
-    freshMs: ms(2_000, "A request that may not be replayed only takes a pooled connection that was idle for less than this."),
+    upstreamIdleMs: ms(
+      55_000,
+      "Idle pooled connection. Below the 60 s at which common servers close, so that they rarely close first.",
+    ),
+    freshMs: ms(
+      2_000,
+      "A request that may not be replayed only takes a pooled connection that was idle for less than this.",
+    ),
     tunnelIdleMs: ms(3_600_000, "TCP tunnel without a byte in either direction. Envoy's default."),
-    halfCloseMs: ms(300_000, "A tunnel of which one direction has ended, without a byte in the other."),
+    halfCloseMs: ms(
+      300_000,
+      "A tunnel of which one direction has ended, without a byte in the other.",
+    ),
     drainMs: ms(30_000, "Longest wait for requests and tunnels at shutdown."),
-  },
-  "Time limits at every phase. 0 switches one off.",
-);
+  })
+  .prefault({})
+  .describe("Time limits at every phase. 0 switches one off.");
 
-const limits = group(
-  {
+const limits = z
+  .strictObject({
     requestLineBytes: count(8_192, "Request line; beyond it 414."),
-    headBytes: count(61_440, "Whole head, request or response; beyond it 431 or 502. Envoy's 60 KiB."),
+    headBytes: count(
+      61_440,
+      "Whole head, request or response; beyond it 431 or 502. Envoy's 60 KiB.",
+    ),
     headerCount: count(100, "Fields of one head or trailer. Envoy's default."),
-    connections: count(50_000, "Accepted connections per worker; beyond it new ones are closed at once."),
+    connections: count(
+      50_000,
+      "Accepted connections per worker; beyond it new ones are closed at once.",
+    ),
     workloadConnections: count(10_000, "Connections of one workload over all workers."),
-    workloadInFlight: count(2_000, "Requests in flight of one workload over all workers; beyond it 429."),
-    replayBytes: count(65_536, "Request body kept for a replay; a longer body is sent once. Linkerd's 64 KiB."),
+    workloadInFlight: count(
+      2_000,
+      "Requests in flight of one workload over all workers; beyond it 429.",
+    ),
+    replayBytes: count(
+      65_536,
+      "Request body kept for a replay; a longer body is sent once. Linkerd's 64 KiB.",
+    ),
     attempts: count(3, "Tries of one request, the first included. Istio's default."),
-    endpoints: count(131_072, "Endpoints with shared state; more are refused with an alarm metric."),
+    endpoints: count(
+      131_072,
+      "Endpoints with shared state; more are refused with an alarm metric.",
+    ),
     workloads: count(16_384, "Local workloads with shared state."),
-    metricSeries: count(8_192, "Label sets per worker and metric family; the rest is folded into `other`."),
-  },
-  "Limits. Each has an error code and a metric.",
-);
+    metricSeries: count(
+      8_192,
+      "Label sets per worker and metric family; the rest is folded into `other`.",
+    ),
+  })
+  .prefault({})
+  .describe("Limits. Each has an error code and a metric.");
 
-const pool = group(
-  {
-    maxConnectionsPerEndpoint: count(1_024, "Open connections to one endpoint over all workers and sources. Envoy's default."),
-    maxPendingPerEndpoint: count(1_024, "Requests waiting for a connection, per pool. Envoy's default."),
+const pool = z
+  .strictObject({
+    maxConnectionsPerEndpoint: count(
+      1_024,
+      "Open connections to one endpoint over all workers and sources. Envoy's default.",
+    ),
+    maxPendingPerEndpoint: count(
+      1_024,
+      "Requests waiting for a connection, per pool. Envoy's default.",
+    ),
     maxIdlePerEndpoint: count(256, "Idle connections kept per pool."),
-    maxRequestsPerConnection: z.number().int().min(0).default(0).describe("Requests before a connection is retired; 0: no limit."),
-  },
-  "Pooled upstream connections: one pool per source, endpoint and protocol, in each worker.",
-);
+    maxRequestsPerConnection: z
+      .number()
+      .int()
+      .min(0)
+      .default(0)
+      .describe("Requests before a connection is retired; 0: no limit."),
+  })
+  .prefault({})
+  .describe(
+    "Pooled upstream connections: one pool per source, endpoint and protocol, in each worker.",
+  );
 
-const balance = group(
-  {
-    policy: z.enum(BALANCER_POLICIES).default("peak-ewma").describe("For services that choose none."),
+const balance = z
+  .strictObject({
+    policy: z
+      .enum(BALANCER_POLICIES)
+      .default("peak-ewma")
+      .describe("For services that choose none."),
     decayMs: ms(10_000, "Time constant of the latency average. Linkerd's and Envoy's default."),
-    defaultRttMs: ms(30, "Latency assumed of an endpoint that was never measured. Linkerd's default."),
-    failurePenaltyMs: ms(5_000, "A failure counts as a response that took at least this long. Linkerd's load-biaser penalty."),
+    defaultRttMs: ms(
+      30,
+      "Latency assumed of an endpoint that was never measured. Linkerd's default.",
+    ),
+    failurePenaltyMs: ms(
+      5_000,
+      "A failure counts as a response that took at least this long. Linkerd's load-biaser penalty.",
+    ),
     slowStartMs: ms(10_000, "Ramp of a new endpoint from 10 % to its full share; 0: off."),
-    consecutiveFailures: z.number().int().min(0).default(5).describe("Failures in a row that eject an endpoint; 0: never. Envoy's default."),
-    baseEjectionMs: ms(30_000, "Ejection time, times the number of ejections in a row. Envoy's default."),
+    consecutiveFailures: z
+      .number()
+      .int()
+      .min(0)
+      .default(5)
+      .describe("Failures in a row that eject an endpoint; 0: never. Envoy's default."),
+    baseEjectionMs: ms(
+      30_000,
+      "Ejection time, times the number of ejections in a row. Envoy's default.",
+    ),
     maxEjectionMs: ms(300_000, "Longest ejection. Envoy's default."),
-    maxEjectionPercent: z.number().int().min(0).max(100).default(50).describe("Share of a service's endpoints that may be ejected; one always may while two or more remain."),
-  },
-  "Load balancing and passive ejection.",
-);
+    maxEjectionPercent: z
+      .number()
+      .int()
+      .min(0)
+      .max(100)
+      .default(50)
+      .describe(
+        "Share of a service's endpoints that may be ejected; one always may while two or more remain.",
+      ),
+  })
+  .prefault({})
+  .describe("Load balancing and passive ejection.");
 
-const detection = group(
-  {
-    peekMs: ms(200, "A client that is silent for this long gets the opaque path even where HTTP was seen before."),
+const detection = z
+  .strictObject({
+    peekMs: ms(
+      200,
+      "A client that is silent for this long gets the opaque path even where HTTP was seen before.",
+    ),
     memory: count(10_000, "Destinations whose protocol is remembered, per worker."),
     memoryTtlMs: ms(3_600_000, "How long a protocol is remembered."),
-  },
-  "Protocol detection for destinations that declare none.",
-);
+  })
+  .prefault({})
+  .describe("Protocol detection for destinations that declare none.");
 
-const telemetry = group(
-  {
-    accessLog: z.enum(["off", "json", "text"]).default("off").describe("One line per exchange on standard output."),
-    logLevel: z.enum(["debug", "info", "warn", "error"]).default("info").describe("Log of the daemon itself, on standard error."),
+const telemetry = z
+  .strictObject({
+    accessLog: z
+      .enum(["off", "json", "text"])
+      .default("off")
+      .describe("One line per exchange on standard output."),
+    logLevel: z
+      .enum(["debug", "info", "warn", "error"])
+      .default("info")
+      .describe("Log of the daemon itself, on standard error."),
     logFormat: z.enum(["json", "text"]).default("text").describe("Form of that log."),
-  },
-  "Logs. Metrics are always on.",
-);
+  })
+  .prefault({})
+  .describe("Logs. Metrics are always on.");
 
 export const configSchema = z.strictObject({
-  host: z.string().min(1).prefault(hostname()).describe("This host's name, as registered endpoints and workloads give it. Default: the system's host name."),
+  host: z
+    .string()
+    .min(1)
+    .prefault(hostname())
+    .describe(
+      "This host's name, as registered endpoints and workloads give it. Default: the system's host name.",
+    ),
   zone: z.string().default("").describe("Zone of this host."),
-  workers: z.number().int().min(0).default(0).describe("Data-path threads; 0: one per CPU, at most 8."),
-  dataDir: z.string().default("").describe("Where the registry's store and the last good snapshot live. Default: /var/lib/hostmesh as root, else $XDG_STATE_HOME/hostmesh."),
+  workers: z
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe("Data-path threads; 0: one per CPU, at most 8."),
+  dataDir: z
+    .string()
+    .default("")
+    .describe(
+      "Where the registry's store and the last good snapshot live. Default: /var/lib/hostmesh as root, else $XDG_STATE_HOME/hostmesh.",
+    ),
   capture,
   ports,
   registry,
