@@ -32,3 +32,44 @@ export interface RequestFacts {
   requestId: string;
   traceparent: string;
 }
+
+/** What the bounded peek found; `remembered` and `declared` needed none. */
+export type Detection =
+  | "declared"
+  | "remembered"
+  | "http"
+  | "client-first"
+  | "server-first"
+  | "timeout";
+
+/** Single occurrences that are counted without labels of their own. */
+export const EVENTS = [
+  "connection_opened",
+  "connection_closed",
+  "connection_refused_limit",
+  "connection_refused_quota",
+  "upstream_connection_opened",
+  "upstream_connection_closed",
+  "upstream_connection_failed",
+  "upstream_connection_reused",
+  "upstream_connection_evicted",
+  "pool_queued",
+  "pool_queue_full",
+  "pool_queue_timeout",
+  "loop_refused",
+  "tunnel_opened",
+  "tunnel_closed",
+] as const;
+export type DataEvent = (typeof EVENTS)[number];
+
+/** Where the data path reports to. Implementations must not allocate per call in the common case. */
+export interface Recorder {
+  /** The end of one request or tunnel. The object is reused by the caller: copy what must stay. */
+  exchange(facts: Readonly<RequestFacts>): void;
+  /** A request or tunnel began; `exchange` ends it. */
+  started(source: DataWorkload | null, service: DataService | null): void;
+  event(event: DataEvent): void;
+  detection(found: Detection): void;
+  retry(service: DataService | null, code: MeshErrorCode): void;
+  ejection(service: DataService | null, endpoint: DataEndpoint): void;
+}
