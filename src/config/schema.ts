@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { hostname } from "node:os";
 import * as z from "zod";
 import { BALANCER_POLICIES } from "../core/model.ts";
@@ -12,6 +13,26 @@ const count = (fallback: number, text: string) =>
   z.number().int().min(1).default(fallback).describe(text);
 const port = (fallback: number, text: string) =>
   z.number().int().min(0).max(65_535).default(fallback).describe(text);
+
+const address = () => z.string().refine((text) => isIP(text) !== 0, "an IP address");
+const subnet = (family?: 4 | 6) =>
+  z
+    .string()
+    .refine(
+      (text) => isSubnet(text, family),
+      `a subnet such as ${family === 6 ? "fd00::/64" : "10.0.0.0/8"}`,
+    );
+const httpUrl = () =>
+  z
+    .string()
+    .refine((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ""), "an http or https URL");
+
+function isSubnet(text: string, family?: 4 | 6): boolean {
+  const [base = "", bits = "", ...rest] = text.split("/");
+  const found = isIP(base);
+  if (rest.length > 0 || found === 0 || (family !== undefined && found !== family)) return false;
+  return /^\d{1,3}$/.test(bits) && Number(bits) <= (found === 4 ? 32 : 128);
+}
 
 const capture = z
   .strictObject({
@@ -40,7 +61,7 @@ const capture = z
       .default([])
       .describe("Destination ports that are never captured, from containers or to them."),
     excludeSubnets: z
-      .array(z.string())
+      .array(subnet())
       .default([])
       .describe("Subnets (CIDR) never captured, as source or destination."),
     mark: z
@@ -61,8 +82,7 @@ const capture = z
 
 const ports = z
   .strictObject({
-    bind: z
-      .string()
+    bind: address()
       .default("127.0.0.1")
       .describe(
         "Address of the explicit proxy port. Containers need an address that they can reach; 0.0.0.0 or :: opens it to all.",
@@ -71,8 +91,7 @@ const ports = z
     outbound: port(15_001, "Capture of outbound connections."),
     admin: port(15_000, "Admin API, loopback only."),
     metrics: port(15_020, "Prometheus metrics."),
-    metricsBind: z
-      .string()
+    metricsBind: address()
       .default("0.0.0.0")
       .describe(
         "Address of the metrics and readiness ports; Prometheus and the kubelet come from outside.",
@@ -85,20 +104,17 @@ const ports = z
 const registry = z
   .strictObject({
     urls: z
-      .array(z.string())
+      .array(httpUrl())
       .default(["http://127.0.0.1:15010"])
       .describe("Registries to try in turn."),
-    bind: z
-      .string()
+    bind: address()
       .default("127.0.0.1")
       .describe("Address of the registry's own API (hostmesh registry, hostmesh up)."),
     port: port(15_010, "Port of the registry's HTTP and WebSocket API."),
-    virtualCidr4: z
-      .string()
+    virtualCidr4: subnet(4)
       .default("240.240.0.0/16")
       .describe("Virtual IPv4 addresses for services that bring none (Istio's range)."),
-    virtualCidr6: z
-      .string()
+    virtualCidr6: subnet(6)
       .default("2001:2::/48")
       .describe("Virtual IPv6 addresses for services that bring none (Istio's range)."),
     reconnectMinMs: ms(100, "First delay before a daemon reconnects; doubles with full jitter."),
@@ -266,13 +282,12 @@ const telemetry = z
   .describe("Logs. Metrics are always on.");
 
 export const configSchema = z.strictObject({
-  host: z
-    .string()
-    .min(1)
-    .prefault(hostname())
-    .describe(
+  host: z.string().min(1).prefault(hostname()).meta({
+    description:
       "This host's name, as registered endpoints and workloads give it. Default: the system's host name.",
-    ),
+    // Tells the generated page not to print the value: it is this machine's.
+    machineDefault: true,
+  }),
   zone: z.string().default("").describe("Zone of this host."),
   workers: z
     .number()

@@ -1,0 +1,55 @@
+import type { Server } from "node:http";
+import type { Log, LogLevel } from "../src/telemetry/log.ts";
+import { isLogLevel, LOG_LEVELS } from "../src/telemetry/log.ts";
+import { controlServer, json, text } from "./control-server.ts";
+
+export interface AdminDeps {
+  /** Settings, snapshot, revision. `redacted`: without metadata, which may hold what is nobody's business. */
+  readonly configDump: (redacted: boolean) => object;
+  /** The `StatReport` of this moment. */
+  readonly stats: () => object | Promise<object>;
+  readonly ready: () => Promise<{ readonly ready: boolean; readonly reasons: readonly string[] }>;
+  /** Asks for an orderly stop of the daemon. */
+  readonly drain: () => void;
+  readonly logLevel: () => LogLevel;
+  readonly setLogLevel: (level: LogLevel) => void;
+  readonly log: Log;
+}
+
+/**
+ * The admin API, for loopback only. `/healthz` says that the main thread lives, `/ready` that the data
+ * path serves; `/drain` stops the daemon in order.
+ */
+export function adminServer(deps: AdminDeps): Server {
+  const routes = {
+    "/healthz": { GET: () => text(200, "ok\n") },
+    "/ready": {
+      GET: async () => {
+        const readiness = await deps.ready();
+        return json(readiness.ready ? 200 : 503, readiness);
+      },
+    },
+    "/config_dump": {
+      GET: (query: URLSearchParams) => json(200, deps.configDump(query.has("redacted"))),
+    },
+    "/stats": { GET: async () => json(200, await deps.stats()) },
+    "/drain": {
+      POST: () => {
+        deps.drain();
+        return json(202, { draining: true });
+      },
+    },
+    "/logging": {
+      GET: () => json(200, { level: deps.logLevel() }),
+      PUT: (query: URLSearchParams) => {
+        const level = query.get("level");
+        if (!isLogLevel(level)) {
+          return json(400, { error: `level: must be one of ${LOG_LEVELS.join(", ")}` });
+        }
+        deps.setLogLevel(level);
+        return json(200, { level });
+      },
+    },
+  };
+  return controlServer(routes, { callers: "loopback", log: deps.log });
+}

@@ -1,0 +1,36 @@
+import type { DataService } from "../src/core/snapshot.ts";
+import type { DataPathParts } from "./stat-sources.ts";
+
+/**
+ * Everything that decides what this daemon does: settings, the compiled snapshot, and how it stands with
+ * the registry. `redacted` leaves out metadata of services and endpoints and credentials in URLs, so that
+ * the dump can be handed to somebody else.
+ */
+export function configDump(parts: DataPathParts, redacted: boolean): object {
+  const { config, compiler, supervisor, client, mode, version, capturing } = parts;
+  const { services, workloads, revision } = compiler.full();
+  const registry = client.state();
+  const urls = config.registry.urls.map(redacted ? withoutCredentials : (url) => url);
+  return {
+    version,
+    revision,
+    capture: { mode, active: capturing() },
+    settings: { ...config, registry: { ...config.registry, urls } },
+    registry: redacted ? { ...registry, url: withoutCredentials(registry.url) } : registry,
+    model: compiler.stats(),
+    workers: supervisor.list(),
+    snapshot: { services: redacted ? services.map(withoutMeta) : services, workloads },
+  };
+}
+
+function withoutMeta(service: DataService): DataService {
+  return { ...service, endpoints: service.endpoints.map((one) => ({ ...one, meta: {} })) };
+}
+
+function withoutCredentials(text: string): string {
+  const url = URL.parse(text);
+  if (url === null) return text;
+  url.username = "";
+  url.password = "";
+  return url.href;
+}

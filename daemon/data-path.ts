@@ -1,0 +1,306 @@
+import { mkdirSync } from "node:fs";
+import type { Server } from "node:http";
+import { extname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Config } from "../src/config/schema.ts";
+import { processClock } from "../src/core/clock.ts";
+import type { Change } from "../src/core/model.ts";
+import type { DataUpdate } from "../src/core/snapshot.ts";
+import { closeFd } from "../src/proxy/downstream/libc.ts";
+import { CheckRunner } from "../src/registry/check-runner.ts";
+import { RegistryClient } from "../src/registry/client.ts";
+import { processTimers } from "../src/registry/timers.ts";
+import type { RootLog } from "../src/telemetry/log.ts";
+import { createMetrics } from "../src/telemetry/metrics.ts";
+import { RateSampler } from "../src/telemetry/rate-sampler.ts";
+import { SeriesReader } from "../src/telemetry/series-reader.ts";
+import { buildStatReport } from "../src/telemetry/stat-report.ts";
+import { adminServer } from "./admin.ts";
+import { Compiler } from "./compiler.ts";
+import { configDump } from "./config-dump.ts";
+import { closeServer, listen } from "./control-server.ts";
+import type { FromGeneration, GenerationPorts, GenerationStart } from "./generation-messages.ts";
+import type { Memory, MemoryLayout } from "./memory.ts";
+import { layout, MAIN_THREAD, openMemory, openSeries } from "./memory.ts";
+import { metricsServer, readyServer } from "./metrics-server.ts";
+import { packageVersion } from "./package-version.ts";
+import { probeDataPath } from "./probe-data-path.ts";
+import type { Readiness } from "./readiness.ts";
+import { readinessCheck } from "./readiness.ts";
+import { metricsSources, statSources } from "./stat-sources.ts";
+import type { WorkerStart } from "./worker-messages.ts";
+import { defaultResourceLimits, WorkerSupervisor } from "./workers.ts";
+
+export interface DataPathDeps {
+  readonly log: RootLog;
+  readonly tell: (message: FromGeneration) => void;
+}
+
+const BEAT_MS = 250;
+/** A beat waits this long for the workers. */
+const BEAT_PATIENCE_MS = 1_000;
+const SWEEP_MS = 1_000;
+/** Rates are over 10 s; five readings in each. */
+const SAMPLE_MS = 2_000;
+const RETIRE_MS = 60_000;
+/** Below the time in which a dead-man entry lapses by default: one hung worker must not end the capture. */
+const WORKER_HANG_MS = 5_000;
+
+/**
+ * The main thread of a generation: it joins registry client, compiler, workers, health checks and the
+ * control servers. It carries no traffic itself.
+ */
+export class DataPath {
+  readonly #start: GenerationStart;
+  readonly #config: Config;
+  readonly #deps: DataPathDeps;
+  readonly #memory: MemoryLayout;
+  readonly #own: Memory;
+  readonly #compiler: Compiler;
+  readonly #supervisor: WorkerSupervisor;
+  readonly #client: RegistryClient;
+  readonly #checks: CheckRunner;
+  readonly #series: SeriesReader;
+  readonly #sampler: RateSampler;
+  readonly #readiness: () => Promise<Readiness>;
+  readonly #servers: Server[] = [];
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #version = packageVersion();
+  readonly #startedMs = processClock.now();
+  #addresses = "";
+  #hasSnapshot = false;
+  #draining = false;
+  #capturing = false;
+
+  constructor(start: GenerationStart, deps: DataPathDeps) {
+    this.#start = start;
+    this.#config = start.config;
+    this.#deps = deps;
+    this.#memory = layout(start.config, start.workers);
+    this.#own = openMemory(this.#memory, MAIN_THREAD, start.config);
+    const regions = this.#memory.seriesOffsets.map((_, index) => openSeries(this.#memory, index));
+    this.#series = new SeriesReader(regions);
+    this.#sampler = new RateSampler({ series: this.#series, clock: processClock });
+    this.#compiler = this.#makeCompiler();
+    this.#supervisor = this.#makeSupervisor();
+    this.#checks = new CheckRunner({
+      timers: processTimers,
+      random: Math.random,
+      log: deps.log,
+      onResult: (result) => this.#client.report([result]),
+    });
+    this.#client = this.#makeClient();
+    const { bind } = start.config.ports;
+    this.#readiness = readinessCheck({
+      hasSnapshot: () => this.#hasSnapshot,
+      draining: () => this.#draining,
+      ping: (timeoutMs) => this.#supervisor.ping(timeoutMs),
+      probe: (timeoutMs) => probeDataPath(bind, start.explicitPort, timeoutMs),
+      clock: processClock,
+    });
+  }
+
+  /** Resolves with the control ports when every worker accepts. Rejects with what stood in the way. */
+  async start(): Promise<GenerationPorts> {
+    this.#makeDataDir();
+    const ports = await this.#listen();
+    await this.#client.start();
+    await this.#supervisor.start();
+    this.#tellAddresses();
+    this.#every(SWEEP_MS, () => {
+      const update = this.#compiler.sweep();
+      if (update !== null) this.#post(update);
+    });
+    this.#every(SAMPLE_MS, () => this.#sampler.tick());
+    this.#every(RETIRE_MS, () => this.#series.retire(processClock.now()));
+    void this.#beat();
+    return ports;
+  }
+
+  /** Whether the guardian's rules are in place, for the metrics. */
+  setCapturing(active: boolean): void {
+    this.#capturing = active;
+  }
+
+  /** Gives up the control ports, so that a successor can have them. */
+  closeControl(): void {
+    for (const server of this.#servers.splice(0)) void closeServer(server);
+  }
+
+  /** Accepts for `lingerMs` more, then ends what is open, at the latest after `deadlineMs`. */
+  async drain(lingerMs: number, deadlineMs: number): Promise<void> {
+    this.#draining = true;
+    if (lingerMs > 0) await delay(lingerMs);
+    // With the last copy of a listening socket its port refuses connections.
+    for (const { fd } of this.#start.listeners) closeFd(fd);
+    await this.#supervisor.drain(deadlineMs);
+    await this.stop();
+  }
+
+  /** Ends everything now. */
+  async stop(): Promise<void> {
+    this.#draining = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.closeControl();
+    this.#checks.stop();
+    await this.#supervisor.stop();
+    await this.#client.stop();
+  }
+
+  #makeCompiler(): Compiler {
+    const { endpointSlots, workloadSlots } = this.#memory;
+    const { endpoints, quotas } = this.#own;
+    return new Compiler({
+      host: this.#config.host,
+      ownAddresses: this.#start.ownAddresses,
+      endpoints: {
+        slots: endpointSlots,
+        state: {
+          busy: (slot) => !endpoints.isIdle(slot),
+          reset: (slot) => endpoints.reset(slot, processClock.now()),
+        },
+      },
+      workloads: {
+        slots: workloadSlots,
+        // Only an idle slot is handed on, and quotas hold nothing but counts.
+        state: { busy: (slot) => !quotas.isIdle(slot), reset: () => undefined },
+      },
+      clock: processClock,
+      log: this.#deps.log,
+    });
+  }
+
+  #makeSupervisor(): WorkerSupervisor {
+    const { config, mode, listeners, explicitPort, ownAddresses, ownPorts, workers } = this.#start;
+    const common = { config, mode, listeners, explicitPort, ownAddresses, ownPorts };
+    return new WorkerSupervisor({
+      script: new URL(`./worker${extname(import.meta.url)}`, import.meta.url),
+      count: workers,
+      startData: (index): WorkerStart => ({
+        ...common,
+        index,
+        memory: this.#memory,
+        known: this.#series.known(index),
+        state: this.#compiler.full(),
+      }),
+      fullState: () => this.#compiler.full(),
+      onSeries: (index, label) => this.#series.learn(index, label),
+      release: (index) => {
+        this.#own.endpoints.releaseWorker(index);
+        this.#own.quotas.releaseWorker(index);
+      },
+      clock: processClock,
+      log: this.#deps.log,
+      resourceLimits: defaultResourceLimits(workers),
+      hangMs: WORKER_HANG_MS,
+    });
+  }
+
+  #makeClient(): RegistryClient {
+    const { host, zone, registry, dataDir } = this.#config;
+    return new RegistryClient({
+      urls: registry.urls,
+      host,
+      zone,
+      version: this.#version,
+      snapshotPath: join(dataDir, "snapshot.json"),
+      reconnectMinMs: registry.reconnectMinMs,
+      reconnectMaxMs: registry.reconnectMaxMs,
+      clock: processClock,
+      random: Math.random,
+      log: this.#deps.log,
+      onUpdate: (changes, revision, full) => this.#take(changes, revision, full),
+      onChecks: (tasks) => this.#checks.set(tasks),
+    });
+  }
+
+  /** What this throws is the reason of a refusal; nothing has been changed then. */
+  #take(changes: readonly Change[], revision: number, full: boolean): void {
+    this.#post(this.#compiler.apply({ revision, full, changes }));
+    this.#hasSnapshot = true;
+  }
+
+  /** Workers first: an address is captured when they know whose it is. */
+  #post(update: DataUpdate): void {
+    this.#supervisor.post(update);
+    if (update.workloads.length + update.removedWorkloads.length > 0) this.#tellAddresses();
+  }
+
+  #tellAddresses(): void {
+    const addresses = this.#compiler.localAddresses();
+    const text = addresses.join(" ");
+    if (text === this.#addresses) return;
+    this.#addresses = text;
+    this.#deps.tell({ type: "workloads", addresses });
+  }
+
+  /** Four times a second the guardian hears that this thread lives, and whether every worker answers. */
+  async #beat(): Promise<void> {
+    for (;;) {
+      const answers = await this.#supervisor.ping(BEAT_PATIENCE_MS);
+      const serving = answers.every((answer) => answer !== null);
+      this.#deps.tell({ type: "beat", serving });
+      await delay(BEAT_MS, undefined, { ref: false });
+    }
+  }
+
+  async #listen(): Promise<GenerationPorts> {
+    const { log } = this.#deps;
+    const { ports } = this.#config;
+    const control = this.#controlServers();
+    this.#servers.push(...Object.values(control));
+    const loopback = "127.0.0.1";
+    const admin = await listen(control.admin, "the admin API", loopback, ports.admin);
+    const { metricsBind: bind } = ports;
+    const metrics = await listen(control.metrics, "the metrics server", bind, ports.metrics);
+    const ready = await listen(control.ready, "the readiness server", bind, ports.ready);
+    log.debug("control servers listen", { admin, metrics, ready });
+    return { admin, metrics, ready };
+  }
+
+  #controlServers(): { admin: Server; metrics: Server; ready: Server } {
+    const { log, tell } = this.#deps;
+    const parts = {
+      config: this.#config,
+      mode: this.#start.mode,
+      capturing: () => this.#capturing,
+      version: this.#version,
+      startedMs: this.#startedMs,
+      compiler: this.#compiler,
+      supervisor: this.#supervisor,
+      client: this.#client,
+      series: this.#series,
+      sampler: this.#sampler,
+      endpoints: this.#own.endpoints,
+      clock: processClock,
+    };
+    const stats = statSources(parts);
+    const admin = adminServer({
+      configDump: (redacted) => configDump(parts, redacted),
+      stats: () => buildStatReport(stats),
+      ready: this.#readiness,
+      drain: () => tell({ type: "stop-requested" }),
+      logLevel: () => log.level,
+      setLogLevel: (level) => {
+        log.level = level;
+      },
+      log,
+    });
+    const metrics = metricsServer(createMetrics(metricsSources(parts)), log);
+    return { admin, metrics, ready: readyServer(this.#readiness, log) };
+  }
+
+  /** Without the folder the daemon serves all the same; it only forgets its snapshot at the next start. */
+  #makeDataDir(): void {
+    const { dataDir } = this.#config;
+    try {
+      mkdirSync(dataDir, { recursive: true, mode: 0o750 });
+    } catch (error) {
+      this.#deps.log.warn("no folder for the snapshot", { dataDir, reason: String(error) });
+    }
+  }
+
+  #every(intervalMs: number, action: () => void): void {
+    this.#timers.push(setInterval(action, intervalMs));
+  }
+}

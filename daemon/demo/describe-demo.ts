@@ -1,0 +1,26 @@
+import type { Config } from "../../src/config/schema.ts";
+import { DEMO_INSTANCES, DEMO_PREFIX } from "./application.ts";
+
+/** What runs, what is slow or flaky, and what to try by hand. */
+export function describeDemo(config: Config, privileged: boolean): string {
+  const names = DEMO_INSTANCES.map(({ name, note }) => `  ${name.padEnd(15)}${note}`);
+  const { explicit } = config.ports;
+  const tries = [`curl -x http://127.0.0.1:${explicit} http://front/`];
+  if (privileged) {
+    tries.push(
+      `ip netns exec ${DEMO_PREFIX}client curl -s http://front/`,
+      `ip netns exec ${DEMO_PREFIX}client curl -s telnet://ticker:7000`,
+    );
+  }
+  tries.push("hostmesh stat catalog");
+  return [
+    privileged
+      ? "Each program runs in a container of its own (a network namespace) and knows nothing of a proxy."
+      : "Not root on Linux, so there are no containers and no capture: the same programs run on loopback\nports and use the explicit proxy, which they take from http_proxy.",
+    "",
+    ...names,
+    "",
+    "Try by hand:",
+    ...tries.map((line) => `  ${line}`),
+  ].join("\n");
+}

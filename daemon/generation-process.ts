@@ -1,0 +1,89 @@
+import type { ChildProcess } from "node:child_process";
+import { spawn } from "node:child_process";
+import { extname } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { FromGeneration, GenerationStart, ToGeneration } from "./generation-messages.ts";
+import type { SharedListener } from "./worker-messages.ts";
+
+/** How a generation is started; tests give a script of their own. */
+export interface GenerationCommand {
+  readonly file: string;
+  readonly args: readonly string[];
+}
+
+export interface GenerationEvents {
+  readonly message: (message: FromGeneration) => void;
+  readonly exit: (how: string) => void;
+}
+
+/** This very Node with its flags, and the generation's script beside this file (`.ts`, or `.js` built). */
+export function generationCommand(): GenerationCommand {
+  const script = new URL(`./generation${extname(import.meta.url)}`, import.meta.url);
+  return { file: process.execPath, args: [...process.execArgv, fileURLToPath(script)] };
+}
+
+/** Descriptors 0 to 2 are standard, 3 is the IPC channel, listeners follow. */
+const FIRST_LISTENER_FD = 4;
+
+/** One generation: a child process with an IPC channel that inherits the listening sockets. */
+export class GenerationProcess {
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<void>;
+
+  constructor(
+    command: GenerationCommand,
+    start: Omit<GenerationStart, "listeners">,
+    listeners: readonly SharedListener[],
+    events: GenerationEvents,
+  ) {
+    const inherited = listeners.map(({ fd }) => fd);
+    this.#child = spawn(command.file, command.args, {
+      stdio: ["ignore", "inherit", "inherit", "ipc", ...inherited],
+    });
+    this.#child.on("message", (message) => events.message(message as FromGeneration));
+    this.#exited = new Promise((resolve) => {
+      const end = (how: string) => {
+        resolve();
+        events.exit(how);
+      };
+      this.#child.once("exit", (code, signal) => end(signal ?? `exit code ${code}`));
+      this.#child.once("error", (error) => {
+        // A failed spawn has no exit; a failed send is followed by one.
+        if (this.#child.pid === undefined) end(error.message);
+      });
+    });
+    const theirs = listeners.map((listener, index) => ({
+      ...listener,
+      fd: FIRST_LISTENER_FD + index,
+    }));
+    this.#send({ type: "start", start: { ...start, listeners: theirs } });
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Tells whether connections are captured. */
+  tellCapture(active: boolean): void {
+    this.#send({ type: "capture", active });
+  }
+
+  /** Asks for a drain and waits; what is still there two seconds after the deadline is killed. */
+  async drain(lingerMs: number, deadlineMs: number): Promise<void> {
+    this.#send({ type: "drain", lingerMs, deadlineMs });
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), lingerMs + deadlineMs + 2_000);
+    await this.#exited;
+    clearTimeout(timer);
+  }
+
+  /** Ends it now. Resolves when it is gone. */
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#exited;
+  }
+
+  #send(message: ToGeneration): void {
+    // An error here means that the child is going; its exit says so.
+    if (this.#child.connected) this.#child.send(message, () => undefined);
+  }
+}

@@ -1,0 +1,156 @@
+import { availableParallelism, networkInterfaces } from "node:os";
+import type { Config } from "../src/config/schema.ts";
+import { canonicalAddress } from "../src/core/address.ts";
+import { processClock } from "../src/core/clock.ts";
+import type { Log } from "../src/telemetry/log.ts";
+import { captureControl } from "./capture-control.ts";
+import type { CaptureChoice } from "./capture-mode.ts";
+import { captureSpec, chooseCapture } from "./capture-mode.ts";
+import { freePort } from "./free-port.ts";
+import type { GenerationPorts } from "./generation-messages.ts";
+import type { GenerationCommand } from "./generation-process.ts";
+import { generationCommand } from "./generation-process.ts";
+import { Guardian } from "./guardian.ts";
+import type { DataPathSockets } from "./sockets.ts";
+import { openDataPathSockets } from "./sockets.ts";
+import type { CaptureMode, SharedListener } from "./worker-messages.ts";
+
+export interface DaemonOptions {
+  readonly log: Log;
+  /** Leave the capture rules in place at an orderly stop. */
+  readonly keepRules?: boolean;
+  /** Asks for an orderly stop, at any time. */
+  readonly stop?: AbortSignal;
+  /** Asks for a stop at once. */
+  readonly force?: AbortSignal;
+  /** The generation's program; tests give their own. */
+  readonly command?: GenerationCommand;
+}
+
+export interface RunningDaemon {
+  readonly mode: CaptureMode;
+  readonly ports: GenerationPorts & { readonly explicit: number; readonly outbound: number | null };
+  /** Process id of the generation that serves now. */
+  generationPid(): number | undefined;
+  /** Resolves with the exit code when the daemon has ended, for whatever reason. */
+  readonly done: Promise<number>;
+  /** An orderly stop; resolves when everything has ended. */
+  stop(): Promise<void>;
+}
+
+/** Beyond this a worker brings less than it costs: most traffic of a host fits into one. */
+const MAX_WORKERS = 8;
+
+/**
+ * Starts the daemon of this host in this process: opens the listening sockets, starts a generation, and
+ * captures when it serves. Rejects when any of that fails; nothing is left behind then.
+ */
+export async function startDaemon(config: Config, options: DaemonOptions): Promise<RunningDaemon> {
+  const { log, stop, force } = options;
+  await claimHost(config);
+  const { choice, sockets, workers } = await openSockets(config, log);
+  const guardian = makeGuardian(config, options, { choice, sockets, workers });
+  const onStop = () => void guardian.stop();
+  const onForce = () => void guardian.force();
+  stop?.addEventListener("abort", onStop);
+  force?.addEventListener("abort", onForce);
+  if (stop?.aborted === true) onStop();
+  await guardian.start();
+  const ports = guardian.ports;
+  if (ports === null) throw new Error("the data path is ready but named no ports");
+  return {
+    mode: guardian.capturing ? choice.mode : "explicit",
+    ports: { ...ports, explicit: sockets.ports.explicit, outbound: sockets.ports.outbound },
+    generationPid: () => guardian.generationPid,
+    done: guardian.done,
+    stop: () => guardian.stop(),
+  };
+}
+
+/**
+ * One daemon per host: with SO_REUSEPORT a second one would silently take a share of the first one's
+ * connections, so it must be found out before any socket is opened.
+ */
+async function claimHost(config: Config): Promise<void> {
+  const { admin } = config.ports;
+  if (admin === 0) return;
+  try {
+    await freePort("127.0.0.1", admin, { patienceMs: 2_000 });
+  } catch (cause) {
+    const hint = "another hostmesh daemon may be running on this host";
+    throw new Error(`the admin port 127.0.0.1:${admin} is taken: ${hint}`, { cause });
+  }
+}
+
+interface Opened {
+  readonly choice: CaptureChoice;
+  readonly sockets: DataPathSockets;
+  readonly workers: number;
+}
+
+async function openSockets(config: Config, log: Log): Promise<Opened> {
+  let choice = await chooseCapture(config);
+  if (choice.reason !== "") log.info("explicit proxy only", { reason: choice.reason });
+  if (process.platform !== "linux") return withoutSharing(config, choice);
+  const workers =
+    config.workers === 0 ? Math.min(MAX_WORKERS, availableParallelism()) : config.workers;
+  const open = ({ mode, ipv6 }: CaptureChoice) =>
+    openDataPathSockets({ workers, mode, ipv6, ports: config.ports, bind: config.ports.bind });
+  try {
+    return { choice, sockets: open(choice), workers };
+  } catch (error) {
+    if (choice.required) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    choice = { mode: "explicit", required: true, ipv6: false, reason };
+    log.warn("explicit proxy only", { reason });
+    return { choice, sockets: open(choice), workers };
+  }
+}
+
+/** Systems without SO_REUSEPORT balancing: one worker that opens the explicit port itself. */
+async function withoutSharing(config: Config, choice: CaptureChoice): Promise<Opened> {
+  const { bind, explicit } = config.ports;
+  const port = explicit === 0 ? await freePort(bind, 0) : explicit;
+  const ports = { outbound: null, explicit: port };
+  return { choice, workers: 1, sockets: { workers: [], ports, close: () => undefined } };
+}
+
+function makeGuardian(config: Config, options: DaemonOptions, opened: Opened): Guardian {
+  const { choice, sockets, workers } = opened;
+  const { log } = options;
+  const { outbound, explicit } = sockets.ports;
+  const { mode, ipv6 } = choice;
+  const capture =
+    mode === "explicit" || outbound === null
+      ? null
+      : captureControl(captureSpec(config, { mode, ipv6 }, { outbound, explicit }), log);
+  const ownPorts = [explicit, outbound, config.ports.admin].filter((port) => port !== null);
+  return new Guardian({
+    config,
+    start: { mode, workers, explicitPort: explicit, ownAddresses: ownAddresses(), ownPorts },
+    listeners: listenersOf(sockets),
+    closeListeners: () => sockets.close(),
+    capture,
+    captureRequired: choice.required,
+    keepRules: options.keepRules ?? false,
+    command: options.command ?? generationCommand(),
+    clock: processClock,
+    log,
+  });
+}
+
+function listenersOf(sockets: DataPathSockets): SharedListener[] {
+  return sockets.workers.flatMap(({ outbound, explicit }, worker) => [
+    ...(outbound === null ? [] : [{ worker, entry: "captured" as const, fd: outbound }]),
+    { worker, entry: "explicit" as const, fd: explicit },
+  ]);
+}
+
+/** Addresses of this host, loopback included. */
+function ownAddresses(): string[] {
+  const found = new Set<string>();
+  for (const list of Object.values(networkInterfaces())) {
+    for (const { address } of list ?? []) found.add(canonicalAddress(address));
+  }
+  return [...found];
+}

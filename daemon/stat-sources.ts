@@ -1,0 +1,78 @@
+import type { Config } from "../src/config/schema.ts";
+import type { Clock } from "../src/core/clock.ts";
+import type { EndpointState } from "../src/proxy/upstream/balance/endpoint-state.ts";
+import type { RegistryClient } from "../src/registry/client.ts";
+import type { MetricsSources } from "../src/telemetry/metric-declaration.ts";
+import type { RateSampler } from "../src/telemetry/rate-sampler.ts";
+import type { SeriesReader } from "../src/telemetry/series-reader.ts";
+import type { StatSources } from "../src/telemetry/stat-report.ts";
+import type { Compiler } from "./compiler.ts";
+import type { CaptureMode } from "./worker-messages.ts";
+import type { WorkerSupervisor } from "./workers.ts";
+
+/** What the main thread's servers read from. */
+export interface DataPathParts {
+  readonly config: Config;
+  readonly mode: CaptureMode;
+  readonly capturing: () => boolean;
+  readonly version: string;
+  readonly startedMs: number;
+  readonly compiler: Compiler;
+  readonly supervisor: WorkerSupervisor;
+  readonly client: RegistryClient;
+  readonly series: SeriesReader;
+  readonly sampler: RateSampler;
+  readonly endpoints: EndpointState;
+  readonly clock: Clock;
+}
+
+/** Getters for `GET /stats`. */
+export function statSources(parts: DataPathParts): StatSources {
+  const { compiler, supervisor, endpoints, clock, config } = parts;
+  return {
+    host: config.host,
+    version: parts.version,
+    clock,
+    startedMs: parts.startedMs,
+    series: parts.series,
+    sampler: parts.sampler,
+    revision: () => compiler.revision,
+    services: () => compiler.services(),
+    endpoint: (slot) => ({
+      ejected: endpoints.isEjected(slot, clock.now()),
+      inFlight: endpoints.inFlight(slot),
+      connections: endpoints.connections(slot),
+      latencyEwmaMs: endpoints.isMeasured(slot) ? endpoints.latencyAt(slot, clock.now()) : null,
+    }),
+    workers: () => supervisor.list(),
+  };
+}
+
+/** Getters for `/metrics`. */
+export function metricsSources(parts: DataPathParts): MetricsSources {
+  const { compiler, supervisor, client, endpoints, clock } = parts;
+  return {
+    series: parts.series,
+    build: { version: parts.version, node: process.version },
+    revision: () => compiler.revision,
+    configAgeMs: () => client.state().ageMs,
+    registryConnected: () => client.state().connected,
+    revisionsRefused: () => compiler.stats().refused,
+    services: () => compiler.stats().services,
+    endpoints: () => compiler.stats().endpoints,
+    endpointsRefused: () => compiler.stats().endpointsLeftOut,
+    workloads: () => compiler.stats().localWorkloads,
+    workloadsRefused: () => compiler.stats().workloadsLeftOut,
+    endpointsEjected: () => {
+      let ejected = 0;
+      const now = clock.now();
+      for (const service of compiler.services()) {
+        for (const { slot } of service.endpoints) ejected += Number(endpoints.isEjected(slot, now));
+      }
+      return ejected;
+    },
+    workersAlive: () => supervisor.stats().ready,
+    workerRestarts: () => supervisor.stats().restarts,
+    capture: () => ({ mode: parts.mode, active: parts.capturing() }),
+  };
+}

@@ -1,0 +1,45 @@
+import type { Config } from "../src/config/schema.ts";
+import type { DataUpdate } from "../src/core/snapshot.ts";
+import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
+import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
+import type { MemoryLayout } from "./memory.ts";
+
+/** How connections reach the workers; decides where the original destination is read. */
+export type CaptureMode = "tproxy" | "redirect" | "explicit";
+
+/** A listening socket of the process. Its worker listens on a duplicate, so the original outlives it. */
+export interface SharedListener {
+  readonly worker: number;
+  readonly entry: "captured" | "explicit";
+  readonly fd: number;
+}
+
+/** What a worker is born with (`workerData`). */
+export interface WorkerStart {
+  readonly index: number;
+  readonly config: Config;
+  readonly memory: MemoryLayout;
+  readonly mode: CaptureMode;
+  /** Empty where the worker opens the explicit port itself (systems other than Linux). */
+  readonly listeners: readonly SharedListener[];
+  readonly explicitPort: number;
+  /** Label sets that the worker which had this place before has counted under. */
+  readonly known: readonly SeriesLabel[];
+  readonly ownAddresses: readonly string[];
+  readonly ownPorts: readonly number[];
+  readonly state: DataUpdate;
+}
+
+/** From the main thread to a worker. */
+export type ToWorker =
+  | { readonly type: "update"; readonly update: DataUpdate }
+  | { readonly type: "ping"; readonly id: number }
+  | { readonly type: "drain"; readonly deadlineMs: number };
+
+/** From a worker to the main thread. `rejected`: an update was refused and the old view stays. */
+export type FromWorker =
+  | { readonly type: "ready" }
+  | { readonly type: "series"; readonly label: SeriesLabel }
+  | { readonly type: "pong"; readonly id: number; readonly stats: DataPlaneStats }
+  | { readonly type: "rejected"; readonly revision: number; readonly reason: string }
+  | { readonly type: "log"; readonly message: string; readonly facts?: object };

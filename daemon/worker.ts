@@ -1,0 +1,105 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { processClock } from "../src/core/clock.ts";
+import type { DataUpdate } from "../src/core/snapshot.ts";
+import { DataPlane } from "../src/proxy/data-plane.ts";
+import type { ListenerSpec } from "../src/proxy/downstream/accept.ts";
+import type { DestinationSource } from "../src/proxy/downstream/destination.ts";
+import { localAddressSource, redirectSource } from "../src/proxy/downstream/destination.ts";
+import { duplicateFd } from "../src/proxy/downstream/libc.ts";
+import { AccessLog } from "../src/telemetry/access-log.ts";
+import { fdWriter } from "../src/telemetry/fd-writer.ts";
+import { LineWriter } from "../src/telemetry/line-writer.ts";
+import { describeError } from "../src/telemetry/log.ts";
+import { WorkerRecorder } from "../src/telemetry/worker-recorder.ts";
+import { openMemory, openSeries } from "./memory.ts";
+import type { CaptureMode, FromWorker, ToWorker, WorkerStart } from "./worker-messages.ts";
+
+const STDOUT = 1;
+
+const SOURCES: Readonly<Record<CaptureMode, DestinationSource | null>> = {
+  tproxy: localAddressSource,
+  redirect: redirectSource,
+  explicit: null,
+};
+
+/**
+ * The life of a worker thread: the whole state first, then the listeners, then whatever the main thread
+ * says. What throws here ends the thread, and the supervisor replaces it.
+ */
+async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Promise<void> {
+  const tell = (message: FromWorker) => port.postMessage(message);
+  const log = (message: string, facts?: object) =>
+    tell(facts === undefined ? { type: "log", message } : { type: "log", message, facts });
+  const { config, index, memory } = start;
+  const lines = accessLines(start, log);
+  const recorder = new WorkerRecorder({
+    series: openSeries(memory, index),
+    known: start.known,
+    onSeries: (label) => tell({ type: "series", label }),
+    log: lines === null ? null : lines.log,
+  });
+  const plane = new DataPlane({
+    config,
+    ...openMemory(memory, index, config),
+    recorder,
+    clock: processClock,
+    random: Math.random,
+    destination: SOURCES[start.mode],
+    ownAddresses: start.ownAddresses,
+    ownPorts: start.ownPorts,
+    log,
+  });
+  plane.apply(start.state);
+  for (const spec of listeners(start)) await plane.listen(spec);
+
+  const apply = (update: DataUpdate) => {
+    try {
+      plane.apply(update);
+    } catch (error) {
+      tell({ type: "rejected", revision: update.revision, reason: describeError(error) });
+    }
+  };
+  const drain = async (deadlineMs: number) => {
+    await plane.drain(deadlineMs);
+    await lines?.writer.drained();
+    process.exit(0);
+  };
+  port.on("message", (message: ToWorker) => {
+    switch (message.type) {
+      case "update":
+        apply(message.update);
+        return;
+      case "ping":
+        tell({ type: "pong", id: message.id, stats: plane.stats() });
+        return;
+      case "drain":
+        void drain(message.deadlineMs);
+    }
+  });
+  tell({ type: "ready" });
+}
+
+/** The access log of this worker, or null where it is off. */
+function accessLines(
+  { config }: WorkerStart,
+  log: (message: string, facts?: object) => void,
+): { writer: LineWriter; log: AccessLog } | null {
+  const format = config.telemetry.accessLog;
+  if (format === "off") return null;
+  const writer = new LineWriter({
+    write: fdWriter(STDOUT),
+    onLost: (lines, error) => log("access log lost lines", { lines, reason: error.message }),
+  });
+  return { writer, log: new AccessLog({ format, writer }) };
+}
+
+/** Duplicates of the sockets that belong to this worker; the port itself where there are none to share. */
+function listeners(start: WorkerStart): ListenerSpec[] {
+  const own = start.listeners.filter(({ worker }) => worker === start.index);
+  if (own.length > 0) return own.map(({ entry, fd }) => ({ entry, fd: duplicateFd(fd) }));
+  const { bind } = start.config.ports;
+  return [{ entry: "explicit", host: bind, port: start.explicitPort, reusePort: false }];
+}
+
+if (parentPort === null) throw new Error("daemon/worker.ts is the script of a worker thread");
+await run(workerData as WorkerStart, parentPort);

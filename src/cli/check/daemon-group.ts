@@ -1,0 +1,79 @@
+import * as z from "zod";
+import { type StatView, statView } from "../../../daemon/demo/stat-view.ts";
+import { readAdmin } from "../admin.ts";
+import { CliError } from "../cli-error.ts";
+import { httpJson } from "../http-json.ts";
+import { type CheckGroup, type Finding, failure, ok, warning } from "./finding.ts";
+
+const readiness = z.object({ ready: z.boolean(), reasons: z.array(z.string()) });
+
+/** Does the daemon of this host live, is its data path proven, do its workers live? */
+export function daemonGroup(admin: string): CheckGroup {
+  return {
+    title: "daemon",
+    async run() {
+      try {
+        await readAdmin(admin, "/healthz");
+      } catch (reason) {
+        if (!(reason instanceof CliError)) throw reason;
+        return [failure(reason.message, reason.remedy ?? "Look at the daemon's log.")];
+      }
+      const findings: Finding[] = [ok(`the admin API at ${admin} answers`)];
+      findings.push(await readyFinding(admin));
+      const stats = statView.safeParse(await readAdmin(admin, "/stats"));
+      if (stats.success) findings.push(...statFindings(stats.data));
+      else {
+        findings.push(
+          warning(
+            `${admin}/stats is not understood`,
+            "Use the hostmesh command of the daemon's own version.",
+          ),
+        );
+      }
+      return findings;
+    },
+  };
+}
+
+async function readyFinding(admin: string): Promise<Finding> {
+  const answer = readiness.safeParse(
+    await httpJson({
+      method: "GET",
+      url: `${admin}/ready`,
+      peer: "the daemon",
+      remedy: "Look at the daemon's log.",
+      alsoOk: [503],
+    }),
+  );
+  if (!answer.success) {
+    return warning(`${admin}/ready is not understood`, "Is the address that of a hostmesh daemon?");
+  }
+  if (answer.data.ready) return ok("ready: a request through the data path was answered");
+  return failure(
+    `not ready: ${answer.data.reasons.join("; ")}`,
+    "A daemon that has just started needs a second; else look at its log.",
+  );
+}
+
+function statFindings({ revision, workers, uptimeMs, version }: StatView): Finding[] {
+  const alive = workers.filter((worker) => worker.alive).length;
+  const restarts = workers.reduce((sum, worker) => sum + worker.restarts, 0);
+  const up = `version ${version}, up ${Math.round(uptimeMs / 1_000)} s, revision ${revision}`;
+  return [
+    ok(up),
+    alive === workers.length
+      ? ok(`${alive} of ${workers.length} workers alive`)
+      : failure(
+          `${alive} of ${workers.length} workers alive`,
+          "The others are being replaced; if that goes on, the daemon's log names the reason.",
+        ),
+    ...(restarts === 0
+      ? []
+      : [
+          warning(
+            `workers were replaced ${restarts} times since the start`,
+            "The daemon's log names the reason of each.",
+          ),
+        ]),
+  ];
+}

@@ -1,0 +1,77 @@
+import { Command } from "commander";
+import type { Config } from "../../config/schema.ts";
+import { type AdminFlag, addAdminOption, adminUrl, readAdmin } from "../admin.ts";
+import { captureSpecOf, isRootOnLinux } from "../capture.ts";
+import { captureGroup } from "../check/capture-group.ts";
+import { daemonGroup } from "../check/daemon-group.ts";
+import { type CheckGroup, skipped } from "../check/finding.ts";
+import { hostGroup } from "../check/host-group.ts";
+import { registryGroup, servicesGroup } from "../check/registry-group.ts";
+import { printGroup, runChecks, summary } from "../check/run-checks.ts";
+import { CliError, EXIT } from "../cli-error.ts";
+import { describeCommand } from "../describe-command.ts";
+import { addOutputOption, type FormatFlag } from "../output-option.ts";
+import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
+import { printStructured, type TerminalOutput } from "../terminal-output.ts";
+
+/** `hostmesh check`. */
+export function checkCommand(output: TerminalOutput, onExit: (code: number) => void): Command {
+  const command = new Command("check")
+    .summary("find out what is wrong on this host")
+    .description(
+      "Looks at registry, daemon, capture, host and services, and says what to do about each thing that is wrong. As root it proves capture by a real connection. Changes nothing.",
+    )
+    .action(async (flags: SettingsFlags & AdminFlag & FormatFlag) => {
+      const config = readSettings(flags);
+      const groups = await groupsFor(config, adminUrl(flags, config));
+      const asTable = flags.output === "table";
+      const results = await runChecks(groups, (result) => {
+        if (asTable) printGroup(output, result);
+      });
+      const { healthy, text } = summary(results);
+      if (asTable) output.line(text);
+      else printStructured(output, flags.output, results);
+      if (!healthy) onExit(EXIT.problem);
+    });
+  addSettingsOptions(addAdminOption(addOutputOption(command)), ["capture", "registry"]);
+  return describeCommand(command, {
+    examples: [
+      "hostmesh check",
+      "sudo hostmesh check",
+      "hostmesh check -o json | jq '.[].findings[] | select(.verdict == \"failure\")'",
+    ],
+    exitCodes: "3 a failure was found",
+  });
+}
+
+async function groupsFor(config: Config, admin: string): Promise<CheckGroup[]> {
+  const running = await isRunning(admin);
+  const spec = await captureSpecOf(config);
+  const root = isRootOnLinux();
+  const capture = spec !== null && (root || config.capture.mode !== "auto");
+  return [
+    registryGroup(config),
+    daemonGroup(admin),
+    hostGroup(config, { capture, running }),
+    !capture
+      ? explained("capture", "not used: the mode is explicit, or auto without root on Linux")
+      : root
+        ? captureGroup(spec, running)
+        : explained("capture", `${spec.mode}: only root can look at the rules; try sudo`),
+    servicesGroup(config),
+  ];
+}
+
+function explained(title: string, text: string): CheckGroup {
+  return { title, run: () => Promise.resolve([skipped(text)]) };
+}
+
+async function isRunning(admin: string): Promise<boolean> {
+  try {
+    await readAdmin(admin, "/healthz");
+    return true;
+  } catch (reason) {
+    if (reason instanceof CliError) return false;
+    throw reason;
+  }
+}

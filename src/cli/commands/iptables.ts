@@ -1,0 +1,130 @@
+import { Command } from "commander";
+import { dryRunText, install, uninstall } from "../../../iptables/apply.ts";
+import { BARE_HOST, readLive } from "../../../iptables/live.ts";
+import type { CaptureSpec } from "../../../iptables/rules.ts";
+import { execRunner } from "../../../iptables/runner.ts";
+import type { Config } from "../../config/schema.ts";
+import { captureSpecOf, isRootOnLinux } from "../capture.ts";
+import { captureGroup } from "../check/capture-group.ts";
+import { printGroup, runChecks, summary } from "../check/run-checks.ts";
+import { CliError, EXIT } from "../cli-error.ts";
+import { describeCommand } from "../describe-command.ts";
+import { addOutputOption, type FormatFlag } from "../output-option.ts";
+import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
+import { printStructured, type TerminalOutput } from "../terminal-output.ts";
+
+/** `hostmesh iptables`. */
+export function iptablesCommand(output: TerminalOutput, onExit: (code: number) => void): Command {
+  const command = new Command("iptables").summary("install, remove, print and check capture rules");
+  command.addCommand(installCommand(output));
+  command.addCommand(uninstallCommand(output));
+  command.addCommand(printCommand(output));
+  command.addCommand(checkCommand(output, onExit));
+  return describeCommand(command, {
+    examples: ["hostmesh iptables print", "sudo hostmesh iptables check"],
+    notes: [
+      "The daemon installs and removes its rules by itself; these commands are for a look and for repair.",
+    ],
+    exitCodes: "3 check found a problem",
+  });
+}
+
+function installCommand(output: TerminalOutput): Command {
+  const command = new Command("install")
+    .summary("put the capture rules in place")
+    .description(
+      "Installs the rules, in one transaction a table, or repairs them; does nothing where all is in place. Nothing is captured before a daemon refreshes the dead-man set.",
+    )
+    .action(async (flags: SettingsFlags) => {
+      const spec = await specFor(flags);
+      requireRoot("install rules");
+      const steps = await install(spec);
+      output.line(
+        steps.length === 0 ? "everything was in place" : `installed in ${steps.length} steps`,
+      );
+    });
+  addSettingsOptions(command, ["capture"]);
+  return describeCommand(command, {
+    examples: [
+      "sudo hostmesh iptables install",
+      "sudo hostmesh iptables install --capture redirect --on-death closed",
+    ],
+  });
+}
+
+function uninstallCommand(output: TerminalOutput): Command {
+  const command = new Command("uninstall")
+    .summary("remove every rule of hostmesh")
+    .description(
+      "Removes chains, sets, routing rules and routes of hostmesh, whatever version or settings made them.",
+    )
+    .action(async () => {
+      requireRoot("remove rules");
+      const steps = await uninstall();
+      output.line(
+        steps.length === 0 ? "nothing was installed" : `removed in ${steps.length} steps`,
+      );
+    });
+  return describeCommand(command, { examples: ["sudo hostmesh iptables uninstall"] });
+}
+
+function printCommand(output: TerminalOutput): Command {
+  const command = new Command("print")
+    .summary("print what install would do")
+    .description(
+      "Prints the exact commands, to read or to paste into a root shell. As root: those that this host still needs; for anybody else, or with --all, those for a host without any rule of hostmesh.",
+    )
+    .option("--all", "print everything, also what is in place already")
+    .action(async (flags: SettingsFlags & { all?: boolean }) => {
+      const spec = await specFor(flags);
+      const look = flags.all !== true && isRootOnLinux();
+      const live = look
+        ? await readLive(execRunner(), spec.ipv6 ? "required" : "if-any")
+        : BARE_HOST;
+      output.write(dryRunText(spec, live));
+    });
+  addSettingsOptions(command, ["capture"]);
+  return describeCommand(command, {
+    examples: ["hostmesh iptables print", "hostmesh iptables print --all --capture redirect"],
+  });
+}
+
+function checkCommand(output: TerminalOutput, onExit: (code: number) => void): Command {
+  const command = new Command("check")
+    .summary("compare the rules with the plan and prove capture")
+    .description(
+      "Names every rule that is missing, misplaced or foreign, and opens a real connection from a throw-away container to prove that it is captured. Leaves the host as it was.",
+    )
+    .option("--no-connect", "compare only, and open no connection")
+    .action(async (flags: SettingsFlags & FormatFlag & { connect: boolean }) => {
+      const spec = await specFor(flags);
+      requireRoot("look at rules");
+      const group = captureGroup(spec, flags.connect);
+      const results = await runChecks([group], () => {});
+      if (flags.output === "table") {
+        for (const result of results) printGroup(output, result);
+        output.line(summary(results).text);
+      } else printStructured(output, flags.output, results);
+      if (!summary(results).healthy) onExit(EXIT.problem);
+    });
+  addSettingsOptions(addOutputOption(command), ["capture"]);
+  return describeCommand(command, {
+    examples: ["sudo hostmesh iptables check", "sudo hostmesh iptables check --no-connect -o json"],
+    exitCodes: "3 a problem was found",
+  });
+}
+
+async function specFor(flags: SettingsFlags): Promise<CaptureSpec> {
+  const config: Config = readSettings(flags);
+  const spec = await captureSpecOf(config);
+  if (spec !== null) return spec;
+  throw new CliError("capture.mode is explicit: there are no rules", {
+    exitCode: EXIT.usage,
+    remedy: "name a mode with --capture tproxy or --capture redirect",
+  });
+}
+
+function requireRoot(what: string): void {
+  if (isRootOnLinux()) return;
+  throw new CliError(`only root on Linux may ${what}`, { remedy: "run it with sudo" });
+}

@@ -1,0 +1,63 @@
+import { once } from "node:events";
+import { networkInterfaces } from "node:os";
+import { Command } from "commander";
+import type { Config } from "../../config/schema.ts";
+import { createLog } from "../../telemetry/log.ts";
+import { EXIT } from "../cli-error.ts";
+import { describeCommand } from "../describe-command.ts";
+import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
+
+/** `hostmesh registry`. */
+export function registryCommand(onExit: (code: number) => void): Command {
+  const command = new Command("registry")
+    .summary("run the registry")
+    .description(
+      "Runs the registry: services, endpoints and workloads in one SQLite file, an HTTP API (Consul's calls included) and the watch that daemons follow.",
+    )
+    .option("--host <name>", "name of the registry's own host (default: the system's)")
+    .action(async (flags: SettingsFlags) => {
+      await runRegistry(readSettings(flags));
+      onExit(EXIT.ok);
+    });
+  addSettingsOptions(command, ["data"]);
+  return describeCommand(command, {
+    examples: [
+      "hostmesh registry",
+      "hostmesh registry --data /var/lib/hostmesh --set registry.bind=0.0.0.0",
+      'curl -X PUT http://127.0.0.1:15010/v1/agent/service/register -d \'{"Name":"catalog","Port":8080}\'',
+    ],
+    notes: [
+      "The API has no authentication yet: bind it where only daemons and operators reach it.",
+    ],
+  });
+}
+
+async function runRegistry(config: Config): Promise<void> {
+  const { startRegistry } = await import("../../registry/registry.ts");
+  const { logLevel, logFormat } = config.telemetry;
+  const { bind, port, virtualCidr4, virtualCidr6, pingMs } = config.registry;
+  const stopped = Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+  const registry = await startRegistry({
+    dataDir: config.dataDir,
+    bind,
+    port,
+    host: config.host,
+    nodeAddress: nodeAddress(bind),
+    virtualCidr4,
+    virtualCidr6,
+    pingMs,
+    balancer: { policy: config.balance.policy, slowStartMs: config.balance.slowStartMs },
+    log: createLog({ level: logLevel, format: logFormat }),
+  });
+  await stopped;
+  await registry.close();
+}
+
+/** The address that others reach this host at, for registrations that name none. */
+function nodeAddress(bind: string): string {
+  if (bind !== "0.0.0.0" && bind !== "::") return bind;
+  const outside = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ internal, family }) => !internal && family === "IPv4");
+  return outside?.address ?? "127.0.0.1";
+}

@@ -1,0 +1,27 @@
+import { Command } from "commander";
+import { describeCommand } from "../describe-command.ts";
+import { addOutputOption, type FormatFlag } from "../output-option.ts";
+import { packageVersion } from "../package-version.ts";
+import { printData, type TerminalOutput } from "../terminal-output.ts";
+
+/** `hostmesh version`. */
+export function versionCommand(output: TerminalOutput): Command {
+  const command = new Command("version")
+    .summary("print the version")
+    .description("Prints the version of hostmesh and of the Node that runs it.");
+  addOutputOption(command);
+  return describeCommand(command, {
+    examples: ["hostmesh version", "hostmesh version -o json"],
+  }).action((flags: FormatFlag) => {
+    const data = {
+      hostmesh: packageVersion(),
+      node: process.versions.node,
+      platform: `${process.platform} ${process.arch}`,
+    };
+    printData(output, flags.output, data, () => ({
+      columns: [{ title: "COMPONENT" }, { title: "VERSION" }],
+      rows: Object.entries(data),
+      empty: "",
+    }));
+  });
+}

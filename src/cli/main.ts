@@ -1,0 +1,6 @@
+#!/usr/bin/env node
+import { runCli } from "./run-cli.ts";
+
+// Writes to terminals, files and (on POSIX) pipes are complete when they return, so ending here loses nothing,
+// and a kept-alive connection does not hold the command open.
+process.exit(await runCli(process.argv.slice(2)));

@@ -1,0 +1,70 @@
+import { Command } from "commander";
+import { wantsColor } from "../core/terminal.ts";
+import { checkCommand } from "./commands/check.ts";
+import { completionCommand } from "./commands/completion.ts";
+import { configCommand } from "./commands/config.ts";
+import { daemonCommand } from "./commands/daemon.ts";
+import { iptablesCommand } from "./commands/iptables.ts";
+import { registryCommand } from "./commands/registry.ts";
+import { serviceCommand } from "./commands/service.ts";
+import { statCommand } from "./commands/stat.ts";
+import { upCommand } from "./commands/up.ts";
+import { versionCommand } from "./commands/version.ts";
+import { workloadCommand } from "./commands/workload.ts";
+import { packageVersion } from "./package-version.ts";
+import type { TerminalOutput } from "./terminal-output.ts";
+
+const AFTER = `
+Examples:
+  $ hostmesh up --demo                                everything at once, with a demo application
+  $ hostmesh service register catalog --port 8080     tell the mesh of a program of yours
+  $ curl -x http://127.0.0.1:4140 http://catalog/     and call it
+  $ hostmesh stat -w                                  watch it
+
+Exit codes:
+  0  ok
+  1  failure: what was asked for could not be done
+  2  wrong usage or invalid settings; nothing was done
+  3  hostmesh check, hostmesh iptables check: a problem was found`;
+
+/** The whole command line. `onExit` takes the exit code of commands that end with one of their own. */
+export function buildProgram(output: TerminalOutput, onExit: (code: number) => void): Command {
+  const program = new Command("hostmesh")
+    .description("A service mesh with one proxy per host.")
+    .version(packageVersion(), "-V, --version", "print the version")
+    .option("--debug", "show stack and causes of an error")
+    .addHelpText("after", AFTER);
+  for (const command of [
+    upCommand(onExit),
+    daemonCommand(onExit),
+    registryCommand(onExit),
+    serviceCommand(output),
+    workloadCommand(output),
+    statCommand(output),
+    checkCommand(output, onExit),
+    iptablesCommand(output, onExit),
+    configCommand(output),
+    completionCommand(output),
+    versionCommand(output),
+  ]) {
+    program.addCommand(command);
+  }
+  configure(program);
+  return program;
+}
+
+/** Errors of usage are thrown instead of ending the process, with a pointer to the help of their command. */
+function configure(command: Command): void {
+  command
+    .exitOverride()
+    .showHelpAfterError(`(run \`${pathOf(command)} --help\` for usage and examples)`)
+    .configureOutput({
+      getOutHasColors: () => wantsColor(process.stdout.isTTY === true, process.env),
+      getErrHasColors: () => wantsColor(process.stderr.isTTY === true, process.env),
+    });
+  for (const child of command.commands) configure(child);
+}
+
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}

@@ -1,0 +1,49 @@
+import * as z from "zod";
+import type { Config } from "../config/schema.ts";
+import { CliError } from "./cli-error.ts";
+import { httpJson } from "./http-json.ts";
+
+const REMEDY =
+  "start a registry with `hostmesh up` or `hostmesh registry`, or name one with --registry URL";
+
+export interface RegistryCall {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  readonly path: string;
+  readonly body?: unknown;
+}
+
+/** One call to the first registry of the settings that can be reached. */
+export async function callRegistry(config: Config, call: RegistryCall): Promise<unknown> {
+  let failure: unknown;
+  for (const base of config.registry.urls) {
+    try {
+      return await httpJson({
+        ...call,
+        url: base.replace(/\/+$/, "") + call.path,
+        peer: "the registry",
+        remedy: REMEDY,
+      });
+    } catch (reason) {
+      // Only an unreachable registry carries a remedy; one that answers has the last word.
+      if (!(reason instanceof CliError) || reason.remedy === undefined) throw reason;
+      failure = reason;
+    }
+  }
+  throw failure;
+}
+
+/** Reads and checks an answer; throws where the peer is no registry of this version. */
+export async function readRegistry<T>(
+  config: Config,
+  path: string,
+  schema: z.ZodType<T>,
+): Promise<T> {
+  const parsed = schema.safeParse(await callRegistry(config, { method: "GET", path }));
+  if (parsed.success) return parsed.data;
+  throw new CliError(
+    `the registry's answer to ${path} is not understood: ${z.prettifyError(parsed.error)}`,
+    {
+      cause: parsed.error,
+    },
+  );
+}

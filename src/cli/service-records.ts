@@ -1,0 +1,45 @@
+import * as z from "zod";
+
+/** What the CLI reads of `/v1/mesh/services`. */
+export const serviceList = z.array(
+  z.looseObject({
+    name: z.string(),
+    namespace: z.string(),
+    addresses: z.array(z.string()),
+    protocol: z.string().optional(),
+    balancer: z.looseObject({ policy: z.string() }),
+    endpoints: z.object({ passing: z.number(), warning: z.number(), critical: z.number() }),
+  }),
+);
+
+/** What the CLI reads of `/v1/mesh/endpoints`. */
+export const endpointList = z.array(
+  z.looseObject({
+    id: z.string(),
+    service: z.string(),
+    namespace: z.string(),
+    address: z.string(),
+    port: z.number(),
+    weight: z.number(),
+    host: z.string(),
+    health: z.enum(["passing", "warning", "critical"]),
+    checks: z.array(z.looseObject({ id: z.string(), status: z.string(), output: z.string() })),
+  }),
+);
+
+/** What the CLI reads of `/v1/mesh/workloads`. */
+export const workloadList = z.array(
+  z.looseObject({
+    name: z.string(),
+    namespace: z.string(),
+    serviceAccount: z.string(),
+    host: z.string(),
+    addresses: z.array(z.string()),
+  }),
+);
+
+/** Splits `NAME` or `NAME.NAMESPACE`. */
+export function splitServiceName(text: string): { name: string; namespace: string | undefined } {
+  const [name = "", ...namespace] = text.split(".");
+  return { name, namespace: namespace.length === 0 ? undefined : namespace.join(".") };
+}

@@ -1,0 +1,70 @@
+import { stringify } from "yaml";
+import { wantsColor } from "../core/terminal.ts";
+import { type Cell, type Column, textTable } from "../core/text-table.ts";
+
+export const OUTPUT_FORMATS = ["table", "json", "yaml"] as const;
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+
+/** What a command knows of the place that its output goes to. */
+export interface TerminalOutput {
+  readonly color: boolean;
+  readonly isTerminal: boolean;
+  /** Columns; Infinity where the output is no terminal. Read anew, because a window can be resized. */
+  width(): number;
+  line(text: string): void;
+  write(text: string): void;
+}
+
+/** Output on a stream of the process. A reader that goes away (`| head`) ends the command quietly. */
+export function terminalOutput(
+  stream: NodeJS.WriteStream,
+  env: Readonly<Record<string, string | undefined>>,
+): TerminalOutput {
+  const isTerminal = stream.isTTY === true;
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+  return {
+    color: wantsColor(isTerminal, env),
+    isTerminal,
+    width: () => (isTerminal ? (stream.columns ?? 80) : Number.POSITIVE_INFINITY),
+    line: (text) => void stream.write(`${text}\n`),
+    write: (text) => void stream.write(text),
+  };
+}
+
+export interface TableData {
+  readonly columns: readonly Column[];
+  readonly rows: readonly (readonly Cell[])[];
+  /** Printed in place of a table without rows. */
+  readonly empty: string;
+}
+
+/** Prints data as JSON or YAML; false where a table is wanted. */
+export function printStructured(
+  output: TerminalOutput,
+  format: OutputFormat,
+  data: unknown,
+): boolean {
+  if (format === "json") output.line(JSON.stringify(data, null, 2));
+  if (format === "yaml") output.write(stringify(data));
+  return format !== "table";
+}
+
+/** Prints data as JSON or YAML, or the table made of it. */
+export function printData(
+  output: TerminalOutput,
+  format: OutputFormat,
+  data: unknown,
+  table: () => TableData,
+): void {
+  if (printStructured(output, format, data)) return;
+  const { columns, rows, empty } = table();
+  if (rows.length === 0) {
+    output.line(empty);
+    return;
+  }
+  const options = { width: output.width(), color: output.color };
+  for (const line of textTable(columns, rows, options)) output.line(line);
+}

@@ -1,0 +1,110 @@
+import { paint, printable, type Style, truncate } from "./terminal.ts";
+
+export interface Column {
+  readonly title: string;
+  readonly align?: "left" | "right";
+  /** May be cut to no less than this many characters where the table is too wide. Absent: never cut. */
+  readonly minWidth?: number;
+}
+
+export type Cell = string | { readonly text: string; readonly style: Style };
+
+export interface TableOptions {
+  /** Columns of the terminal; Infinity (a pipe, a file) never cuts. */
+  readonly width: number;
+  readonly color: boolean;
+}
+
+const GAP = "  ";
+
+/**
+ * Lines of a table with a header. Where it is wider than the terminal, cuttable columns give way, always
+ * the widest first; if that is not enough, whole lines are cut, so that a row never wraps.
+ */
+export function textTable(
+  columns: readonly Column[],
+  rows: readonly (readonly Cell[])[],
+  options: TableOptions,
+): string[] {
+  const cells = rows.map((row) => row.map((cell) => printable(textOf(cell))));
+  const widths = fit(
+    columns,
+    columns.map((column, at) =>
+      Math.max(column.title.length, ...cells.map((row) => lengthOf(row[at] ?? ""))),
+    ),
+    options.width,
+  );
+  const header = columns.map((column, at) => pad(column.title, widths[at] ?? 0, column.align));
+  const lines = [
+    finish(
+      header,
+      columns.map(() => "dim" as const),
+      options,
+    ),
+  ];
+  for (const [index, row] of cells.entries()) {
+    const padded = columns.map((column, at) => pad(row[at] ?? "", widths[at] ?? 0, column.align));
+    lines.push(
+      finish(
+        padded,
+        columns.map((_, at) => styleOf(rows[index]?.[at])),
+        options,
+      ),
+    );
+  }
+  return lines;
+}
+
+function textOf(cell: Cell): string {
+  return typeof cell === "string" ? cell : cell.text;
+}
+
+function styleOf(cell: Cell | undefined): Style | undefined {
+  return cell === undefined || typeof cell === "string" ? undefined : cell.style;
+}
+
+function lengthOf(text: string): number {
+  return [...text].length;
+}
+
+function fit(columns: readonly Column[], natural: number[], available: number): number[] {
+  const widths = [...natural];
+  let excess = widths.reduce((sum, width) => sum + width + GAP.length, -GAP.length) - available;
+  for (; excess > 0; excess -= 1) {
+    const widest = widestCuttable(columns, widths);
+    if (widest === -1) break;
+    widths[widest] = (widths[widest] ?? 0) - 1;
+  }
+  return widths;
+}
+
+function widestCuttable(columns: readonly Column[], widths: readonly number[]): number {
+  let widest = -1;
+  for (const [at, { minWidth }] of columns.entries()) {
+    const width = widths[at] ?? 0;
+    if (minWidth === undefined || width <= minWidth) continue;
+    if (widest === -1 || width > (widths[widest] ?? 0)) widest = at;
+  }
+  return widest;
+}
+
+function pad(text: string, width: number, align: "left" | "right" = "left"): string {
+  const cut = truncate(text, width);
+  const space = " ".repeat(Math.max(0, width - lengthOf(cut)));
+  return align === "left" ? cut + space : space + cut;
+}
+
+function finish(
+  cells: readonly string[],
+  styles: readonly (Style | undefined)[],
+  options: TableOptions,
+): string {
+  const plain = cells.join(GAP).trimEnd();
+  if (lengthOf(plain) > options.width) return truncate(plain, options.width);
+  return cells
+    .map((cell, at) =>
+      paint(at === cells.length - 1 ? cell.trimEnd() : cell, styles[at], options.color),
+    )
+    .join(GAP)
+    .trimEnd();
+}

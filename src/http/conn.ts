@@ -1,0 +1,235 @@
+import { connect, type NetConnectOpts, Socket } from "node:net";
+import { readBuffers, sharedReadBuffer } from "./buffers.ts";
+
+/** Who is told what happens on a connection. Swapped as a connection changes its role. */
+export interface ConnHandler {
+  /** `chunk[0, end)` was read. The bytes are only valid during the call: copy, write or `relay` them. */
+  onBytes(chunk: Buffer, end: number): void;
+  /** The peer will send no more. */
+  onFin(): void;
+  /** Everything that was written has been handed to the kernel, after a write that had to wait. */
+  onDrain(): void;
+  /** The connection is gone; nothing is called after this. */
+  onClose(error: Error | null): void;
+}
+
+/** Chunks below this size are copied into a string: one cheap write, and the read buffer is free again. */
+const COPY_BYTES = 4_096;
+
+/** A chunk of this size announces more of the kind: the connection gets a buffer of its own. */
+const STREAM_BYTES = 16_384;
+
+/**
+ * A TCP connection that reads into buffers of ours. It is the only place that touches `onread`.
+ *
+ * Idle connections and connections that read heads share one buffer per thread. A connection that streams
+ * a body gets a private buffer (`relay`), and the very same bytes are written to the other side without a
+ * copy; its reading pauses until that write is done, so a buffer is never read into while a write owns it.
+ *
+ * Accepted sockets are re-wrapped around their handle, the one private detail of Node used here. Where a
+ * runtime has no such handle the connection falls back to `data` events: slower, and otherwise the same.
+ */
+export class Conn {
+  handler: ConnHandler;
+  readonly socket: Socket;
+  /** Private read buffer while a body streams. */
+  #own: Buffer | null = null;
+  /** Buffers of other connections that our pending write still reads from. */
+  #borrowed: Buffer[] = [];
+  /** We are paused until this connection has written what we gave it. */
+  #target: Conn | null = null;
+  /** This connection is paused until our write is done. */
+  #source: Conn | null = null;
+  #stopped = false;
+  #streaming = false;
+  #closed = false;
+  #error: Error | null = null;
+  readonly #chunksAreOurs: boolean;
+
+  private constructor(handler: ConnHandler, open: (onread: OnRead) => Socket, onread: boolean) {
+    this.handler = handler;
+    this.#chunksAreOurs = !onread;
+    this.socket = open({
+      buffer: () => this.#own ?? sharedReadBuffer,
+      callback: (size, chunk) => this.#onRead(size, chunk as Buffer),
+    });
+    this.socket.on("end", () => this.handler.onFin());
+    this.socket.on("drain", () => this.#flushed());
+    this.socket.on("error", (error) => {
+      this.#error = error;
+    });
+    this.socket.on("close", () => this.#onClose());
+    if (!onread) this.socket.on("data", (chunk: Buffer) => this.#onRead(chunk.length, chunk));
+  }
+
+  /** Takes over a socket that a server accepted with `pauseOnConnect`. */
+  static accept(accepted: Socket, handler: ConnHandler): Conn {
+    const carrier = accepted as Socket & { _handle?: unknown };
+    const handle = carrier._handle;
+    if (typeof handle !== "object" || handle === null) {
+      return new Conn(handler, () => accepted, false);
+    }
+    carrier._handle = null;
+    accepted.destroy();
+    return new Conn(
+      handler,
+      (onread) => new Socket({ handle, allowHalfOpen: true, onread } as object),
+      true,
+    );
+  }
+
+  /** Dials; `onConnect` is called once when the connection stands. */
+  static dial(
+    address: { host: string; port: number },
+    handler: ConnHandler,
+    onConnect: () => void,
+  ): Conn {
+    const options = { ...address, noDelay: true, allowHalfOpen: true };
+    return new Conn(
+      handler,
+      (onread) => connect({ ...options, onread } as NetConnectOpts, onConnect),
+      true,
+    );
+  }
+
+  get closed(): boolean {
+    return this.#closed || this.socket.destroyed;
+  }
+
+  /** Has `onClose` been called? */
+  get gone(): boolean {
+    return this.#closed;
+  }
+
+  /** Bytes that wait to be handed to the kernel. */
+  get pendingBytes(): number {
+    return this.socket.writableLength;
+  }
+
+  /** Writes a latin1 string; returns false when the caller should wait for `onDrain`. */
+  writeText(text: string): boolean {
+    return this.socket.write(text, "latin1");
+  }
+
+  /**
+   * Sends `chunk[start, end)`, which this connection is reading right now, to another connection. Copies
+   * small parts; larger ones are written from the private read buffer while this connection waits.
+   */
+  relay(chunk: Buffer, start: number, end: number, to: Conn): void {
+    const size = end - start;
+    if (size === 0 || to.closed) return;
+    if (size < COPY_BYTES) {
+      to.socket.write(chunk.toString("latin1", start, end), "latin1");
+    } else if (chunk === this.#own || this.#chunksAreOurs) {
+      to.socket.write(chunk.subarray(start, end), to.#onWritten);
+      if (to.socket.writableLength > 0) this.#waitFor(to);
+      return;
+    } else {
+      to.socket.write(Buffer.from(chunk.subarray(start, end)));
+    }
+    if (to.socket.writableNeedDrain) this.#waitFor(to);
+    this.#streaming = size >= STREAM_BYTES;
+  }
+
+  /** The stream that `relay` served is over: the private buffer goes back after the current read. */
+  endStream(): void {
+    this.#streaming = false;
+  }
+
+  stopReading(): void {
+    this.#stopped = true;
+    if (!this.closed) this.socket.pause();
+  }
+
+  resumeReading(): void {
+    this.#stopped = false;
+    this.#continue();
+  }
+
+  /** Sends FIN after what was written. */
+  end(): void {
+    if (!this.closed) this.socket.end();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  /** Closes with RST, so that the peer cannot mistake a truncated message for a whole one. */
+  reset(): void {
+    if (!this.closed) this.socket.resetAndDestroy();
+  }
+
+  #onRead(size: number, chunk: Buffer): boolean {
+    this.handler.onBytes(chunk, size);
+    if (this.#streaming !== (this.#own !== null) && !this.#chunksAreOurs) this.#switchBuffer();
+    return !this.#stopped && this.#target === null;
+  }
+
+  /** Only here, at the end of a read, may the buffer change: the next one is armed right after. */
+  #switchBuffer(): void {
+    const own = this.#own;
+    if (own === null) {
+      this.#own = readBuffers.take();
+      return;
+    }
+    this.#own = null;
+    const target = this.#target;
+    if (target === null) {
+      readBuffers.give(own);
+      return;
+    }
+    target.#borrowed.push(own);
+    target.#source = null;
+    this.#target = null;
+  }
+
+  #waitFor(to: Conn): void {
+    this.#target = to;
+    to.#source = this;
+    if (this.#chunksAreOurs) this.socket.pause();
+  }
+
+  readonly #onWritten = (): void => {
+    if (this.socket.writableLength === 0) this.#flushed();
+  };
+
+  /** All that was written is out (or lost): who waited goes on, what was borrowed goes back. */
+  #flushed(): void {
+    while (this.#borrowed.length > 0) readBuffers.give(this.#borrowed.pop() as Buffer);
+    const source = this.#source;
+    if (source !== null) {
+      this.#source = null;
+      source.#target = null;
+      source.#continue();
+    }
+    if (!this.#closed) this.handler.onDrain();
+  }
+
+  /** `read(0)` starts the handle at once; `resume()` would do so again a tick later, whatever came between. */
+  #continue(): void {
+    if (this.#stopped || this.#target !== null || this.closed) return;
+    if (this.#chunksAreOurs) this.socket.resume();
+    else this.socket.read(0);
+  }
+
+  #onClose(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const own = this.#own;
+    this.#own = null;
+    if (own !== null) {
+      if (this.#target === null) readBuffers.give(own);
+      else this.#target.#borrowed.push(own);
+    }
+    if (this.#target !== null) this.#target.#source = null;
+    this.#target = null;
+    this.#flushed();
+    this.handler.onClose(this.#error);
+  }
+}
+
+interface OnRead {
+  buffer: () => Uint8Array;
+  callback: (size: number, chunk: Uint8Array) => boolean;
+}

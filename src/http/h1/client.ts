@@ -1,0 +1,241 @@
+import { MeshError } from "../../core/errors.ts";
+import type { Conn, ConnHandler } from "../conn.ts";
+import type { ResponseHead } from "../message.ts";
+import { ChunkedDecoder } from "./chunked.ts";
+import { HeadReader } from "./head-reader.ts";
+import { parseResponseHead } from "./parser.ts";
+
+export interface ClientLimits {
+  readonly headBytes: number;
+  readonly requestLineBytes: number;
+  readonly headerCount: number;
+}
+
+/** What an upstream connection tells the request that occupies it. */
+export interface ClientHandler {
+  /** An interim response (1xx other than 101). */
+  onInformational(head: ResponseHead): void;
+  /** The final head (or 101), with the part of the body that came along. */
+  onResponse(head: ResponseHead, chunk: Buffer, start: number, end: number, last: boolean): void;
+  /** More of the body, in its transfer coding. An empty `last` part ends an EOF-delimited body. */
+  onResponseBody(chunk: Buffer, start: number, end: number, last: boolean): void;
+  /** What was written to the endpoint has been handed to the kernel. */
+  onUpstreamDrain(): void;
+  /** The request failed on this connection, which is closed. */
+  onUpstreamError(error: MeshError): void;
+}
+
+/** Who owns the connection while no request occupies it. */
+export interface ClientOwner {
+  onClosed(connection: ClientConnection): void;
+}
+
+type State = "idle" | "head" | "body" | "closed";
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * The client side of an HTTP/1.x connection: one request in flight, and after each response the verdict
+ * whether the connection may serve another. Any doubt about framing means that it may not.
+ */
+export class ClientConnection implements ConnHandler {
+  readonly conn: Conn;
+  readonly peer: string;
+  /** When it was last put back to a pool, on the caller's clock. */
+  idleSinceMs = 0;
+  /** Requests begun on this connection. */
+  requests = 0;
+  readonly #limits: ClientLimits;
+  readonly #owner: ClientOwner;
+  readonly #reader: HeadReader;
+  #handler: ClientHandler | null = null;
+  #chunked: ChunkedDecoder | null = null;
+  #state: State = "idle";
+  #method = "";
+  #framing: ResponseHead["framing"] = "none";
+  #remaining = 0;
+  #keepAlive = true;
+  #requestSent = true;
+
+  constructor(conn: Conn, peer: string, owner: ClientOwner, limits: ClientLimits) {
+    this.conn = conn;
+    this.peer = peer;
+    this.#owner = owner;
+    this.#limits = limits;
+    this.#reader = new HeadReader(limits, "response");
+    conn.handler = this;
+  }
+
+  /** May it be given the next request? */
+  get reusable(): boolean {
+    return this.#state === "idle" && this.#keepAlive && !this.conn.closed;
+  }
+
+  get closed(): boolean {
+    return this.#state === "closed";
+  }
+
+  /** Occupies the connection with a request. `text` is its head and as much of the body as is known. */
+  send(handler: ClientHandler, method: string, text: string, complete: boolean): void {
+    this.#handler = handler;
+    this.#method = method;
+    this.#state = "head";
+    this.#keepAlive = false;
+    this.#requestSent = complete;
+    this.requests += 1;
+    this.conn.writeText(text);
+  }
+
+  /** The last byte of the request body has been written. */
+  completeRequest(): void {
+    this.#requestSent = true;
+  }
+
+  onBytes(chunk: Buffer, end: number): void {
+    if (this.#state === "idle") {
+      this.close();
+      return;
+    }
+    try {
+      this.#consume(chunk, end);
+    } catch (error) {
+      this.#fail(
+        error instanceof MeshError ? error : new MeshError("INTERNAL", "while relaying", error),
+      );
+    }
+  }
+
+  #consume(chunk: Buffer, end: number): void {
+    let at = 0;
+    while (at < end) {
+      if (this.#state === "head") at = this.#readHead(chunk, at, end);
+      else if (this.#state === "body") at = this.#readBody(chunk, at, end);
+      else {
+        // Bytes behind a complete response belong to nobody: they must never answer another request.
+        this.close();
+        return;
+      }
+    }
+  }
+
+  #readHead(chunk: Buffer, start: number, end: number): number {
+    const bodyStart = this.#reader.read(chunk, start, end);
+    if (bodyStart === -1) return end;
+    const head = parseResponseHead(this.#reader.text, this.#method, this.#limits);
+    this.#reader.reset();
+    const handler = this.#handler as ClientHandler;
+    if (head.status < 200 && head.status !== 101) {
+      handler.onInformational(head);
+      return bodyStart;
+    }
+    this.#framing = head.framing;
+    this.#remaining = head.contentLength;
+    if (head.framing === "chunked") this.#startChunked();
+    const bodyEnd = this.#bodyEnd(chunk, bodyStart, end);
+    const last = this.#bodyDone();
+    this.#state = "body";
+    const switched = head.status === 101 || (this.#method === "CONNECT" && head.status < 300);
+    // A half-sent request or surplus bytes leave the connection in an unknown state.
+    this.#keepAlive = head.keepAlive && !switched && bodyEnd === end;
+    if (switched) {
+      handler.onResponse(head, chunk, bodyStart, end, true);
+      return end;
+    }
+    if (last) this.#finishResponse();
+    handler.onResponse(head, chunk, bodyStart, bodyEnd, last);
+    return bodyEnd;
+  }
+
+  #readBody(chunk: Buffer, start: number, end: number): number {
+    const bodyEnd = this.#bodyEnd(chunk, start, end);
+    const last = this.#bodyDone();
+    const handler = this.#handler as ClientHandler;
+    if (last) {
+      this.#keepAlive = this.#keepAlive && bodyEnd === end;
+      this.#finishResponse();
+    }
+    handler.onResponseBody(chunk, start, bodyEnd, last);
+    return bodyEnd;
+  }
+
+  #finishResponse(): void {
+    this.#state = "idle";
+    this.#handler = null;
+    this.#keepAlive = this.#keepAlive && this.#requestSent;
+    this.conn.endStream();
+  }
+
+  #startChunked(): void {
+    const { headBytes, headerCount } = this.#limits;
+    this.#chunked ??= new ChunkedDecoder({ trailerBytes: headBytes, headerCount }, "response");
+    this.#chunked.reset();
+  }
+
+  #bodyEnd(chunk: Buffer, start: number, end: number): number {
+    if (this.#framing === "none") return start;
+    if (this.#framing === "eof") return end;
+    if (this.#framing === "chunked")
+      return (this.#chunked as ChunkedDecoder).feed(chunk, start, end);
+    const size = Math.min(end - start, this.#remaining);
+    this.#remaining -= size;
+    return start + size;
+  }
+
+  #bodyDone(): boolean {
+    if (this.#framing === "none") return true;
+    if (this.#framing === "eof") return false;
+    return this.#framing === "chunked"
+      ? (this.#chunked as ChunkedDecoder).done
+      : this.#remaining === 0;
+  }
+
+  /** Hands the connection to another owner (a tunnel). */
+  detach(): void {
+    this.#state = "closed";
+    this.#handler = null;
+  }
+
+  /** Closes at once; a request that occupies it is not told. */
+  close(): void {
+    this.#handler = null;
+    this.#state = "closed";
+    this.conn.destroy();
+  }
+
+  onFin(): void {
+    if (this.#state === "body" && this.#framing === "eof") {
+      const handler = this.#handler as ClientHandler;
+      this.#keepAlive = false;
+      this.#finishResponse();
+      handler.onResponseBody(NOTHING, 0, 0, true);
+      return;
+    }
+    this.#lost(null);
+  }
+
+  onDrain(): void {
+    this.#handler?.onUpstreamDrain();
+  }
+
+  onClose(error: Error | null): void {
+    this.#lost(error);
+    this.#state = "closed";
+    this.#owner.onClosed(this);
+  }
+
+  #lost(cause: Error | null): void {
+    if (this.#state === "idle" || this.#state === "closed") {
+      this.close();
+      return;
+    }
+    const begun = this.#state === "body" || this.#reader.started;
+    this.#fail(
+      new MeshError(begun ? "UPSTREAM_TRUNCATED" : "UPSTREAM_RESET", this.peer, cause ?? undefined),
+    );
+  }
+
+  #fail(error: MeshError): void {
+    const handler = this.#handler;
+    this.close();
+    handler?.onUpstreamError(error);
+  }
+}

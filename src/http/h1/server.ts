@@ -1,0 +1,267 @@
+import type { Clock } from "../../core/clock.ts";
+import { type Deadlines, deadlineAfter, type Expirable } from "../../core/deadlines.ts";
+import { MeshError } from "../../core/errors.ts";
+import type { Conn, ConnHandler } from "../conn.ts";
+import type { RequestHead } from "../message.ts";
+import { ChunkedDecoder } from "./chunked.ts";
+import { HeadReader } from "./head-reader.ts";
+import { parseRequestHead } from "./parser.ts";
+
+export interface ServerLimits {
+  readonly headBytes: number;
+  readonly requestLineBytes: number;
+  readonly headerCount: number;
+  readonly headMs: number;
+  readonly idleMs: number;
+}
+
+/** What the connection tells of the requests that it reads; one request at a time. */
+export interface ServerHandler {
+  /** A head, with the part of the body that came along. `last`: the request is complete. */
+  onRequest(head: RequestHead, chunk: Buffer, start: number, end: number, last: boolean): void;
+  /** More of the body, in its transfer coding. */
+  onRequestBody(chunk: Buffer, start: number, end: number, last: boolean): void;
+  /** The bytes are no request, or a limit or time limit was hit. Nothing more is read. */
+  onRequestError(error: MeshError): void;
+  /** What was written for the client has been handed to the kernel. */
+  onClientDrain(): void;
+  /** The client went away while an answer was due, or the whole connection ended. */
+  onClientClose(error: Error | null): void;
+  /** A time limit set through `ServerConnection.deadlineMs` while an answer was due has passed. */
+  onAnswerDeadline(nowMs: number): void;
+}
+
+export interface ServerDeps {
+  readonly limits: ServerLimits;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+}
+
+/**
+ * - `head`: waiting for a request, or inside its head
+ * - `body`: inside a request's body
+ * - `answer`: the request is read, its answer is due; what the client sends now (pipelining) is kept back
+ * - `lingering`: FIN sent; input is thrown away so that the last answer is not lost to a reset
+ * - `closed`: over, or handed to a tunnel
+ */
+type State = "head" | "body" | "answer" | "lingering" | "closed";
+
+const NOTHING = Buffer.alloc(0);
+
+/** How long a client may take to read the last answer of a connection that we close. */
+const LINGER_MS = 1_000;
+
+/**
+ * The server side of an HTTP/1.x connection (RFC 9112): keep-alive, pipelined requests in order, body
+ * framing, time to a full head. It knows nothing of what is answered.
+ */
+export class ServerConnection implements ConnHandler, Expirable {
+  readonly conn: Conn;
+  deadlineMs: number;
+  readonly #deps: ServerDeps;
+  #handler: ServerHandler;
+  readonly #reader: HeadReader;
+  #chunked: ChunkedDecoder | null = null;
+  #state: State = "head";
+  #isChunked = false;
+  #remaining = 0;
+  /** A chunked request whose first chunk size is still incomplete, and the bytes behind its head. */
+  #undecided: RequestHead | null = null;
+  #early: Buffer = NOTHING;
+  #kept: Buffer | null = null;
+  #inBytes = false;
+  #finSeen = false;
+
+  constructor(conn: Conn, handler: ServerHandler, deps: ServerDeps) {
+    this.conn = conn;
+    this.#deps = deps;
+    this.#handler = handler;
+    this.#reader = new HeadReader(deps.limits, "request");
+    this.deadlineMs = deadlineAfter(deps.clock.now(), deps.limits.headMs);
+    conn.handler = this;
+    deps.deadlines.add(this);
+  }
+
+  /** Has the client sent the whole of the current request? */
+  get requestComplete(): boolean {
+    return this.#state !== "body";
+  }
+
+  /** Nothing is in progress: no head begun, no answer due. */
+  get idle(): boolean {
+    return this.#state === "head" && !this.#reader.started;
+  }
+
+  onBytes(chunk: Buffer, end: number): void {
+    this.#inBytes = true;
+    try {
+      this.#consume(chunk, 0, end);
+    } catch (error) {
+      this.#refuse(error);
+    }
+    this.#inBytes = false;
+  }
+
+  #consume(chunk: Buffer, start: number, end: number): void {
+    let at = start;
+    while (at < end) {
+      if (this.#state === "head") at = this.#readHead(chunk, at, end);
+      else if (this.#state === "body") at = this.#readBody(chunk, at, end);
+      else {
+        if (this.#state === "answer") this.#keepBack(chunk, at, end);
+        return;
+      }
+    }
+  }
+
+  #readHead(chunk: Buffer, start: number, end: number): number {
+    const reader = this.#reader;
+    const { clock, limits } = this.#deps;
+    if (!reader.started) this.deadlineMs = deadlineAfter(clock.now(), limits.headMs);
+    const bodyStart = reader.read(chunk, start, end);
+    if (bodyStart === -1) return end;
+    const head = parseRequestHead(reader.text, limits);
+    reader.reset();
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.#isChunked = head.framing === "chunked";
+    this.#remaining = head.contentLength;
+    if (this.#isChunked) this.#startChunked();
+    const bodyEnd = head.framing === "none" ? bodyStart : this.#bodyEnd(chunk, bodyStart, end);
+    const last = head.framing === "none" || this.#bodyDone();
+    this.#state = last ? "answer" : "body";
+    if (this.#isChunked && !last && !head.expectContinue && !this.#chunkBegun()) {
+      this.#undecided = head;
+      this.#early = Buffer.from(chunk.subarray(bodyStart, bodyEnd));
+      return bodyEnd;
+    }
+    this.#handler.onRequest(head, chunk, bodyStart, bodyEnd, last);
+    return bodyEnd;
+  }
+
+  #readBody(chunk: Buffer, start: number, end: number): number {
+    const bodyEnd = this.#bodyEnd(chunk, start, end);
+    const last = this.#bodyDone();
+    if (last) {
+      this.#state = "answer";
+      this.conn.endStream();
+    }
+    if (this.#undecided !== null) this.#decide(chunk.subarray(start, bodyEnd), last);
+    else this.#handler.onRequestBody(chunk, start, bodyEnd, last);
+    return bodyEnd;
+  }
+
+  /** Nothing of a chunked request goes on before its first chunk size was found to be one. */
+  #decide(more: Buffer, last: boolean): void {
+    const head = this.#undecided as RequestHead;
+    this.#early = Buffer.concat([this.#early, more]);
+    if (!last && !this.#chunkBegun()) return;
+    const early = this.#early;
+    this.#undecided = null;
+    this.#early = NOTHING;
+    this.#handler.onRequest(head, early, 0, early.length, last);
+  }
+
+  #chunkBegun(): boolean {
+    return (this.#chunked as ChunkedDecoder).payloadBytes > 0;
+  }
+
+  #startChunked(): void {
+    const { headBytes, headerCount } = this.#deps.limits;
+    this.#chunked ??= new ChunkedDecoder({ trailerBytes: headBytes, headerCount }, "request");
+    this.#chunked.reset();
+  }
+
+  #bodyEnd(chunk: Buffer, start: number, end: number): number {
+    if (this.#isChunked) return (this.#chunked as ChunkedDecoder).feed(chunk, start, end);
+    const size = Math.min(end - start, this.#remaining);
+    this.#remaining -= size;
+    return start + size;
+  }
+
+  #bodyDone(): boolean {
+    return this.#isChunked ? (this.#chunked as ChunkedDecoder).done : this.#remaining === 0;
+  }
+
+  /** A pipelined request waits for its turn; reading stops, so that at most one chunk is kept. */
+  #keepBack(chunk: Buffer, start: number, end: number): void {
+    const rest = Buffer.from(chunk.subarray(start, end));
+    this.#kept = this.#kept === null ? rest : Buffer.concat([this.#kept, rest]);
+    this.conn.stopReading();
+  }
+
+  /** The answer is written: goes on to the next request, or closes when `keepAlive` is false. */
+  finish(keepAlive: boolean): void {
+    if (this.#state === "closed" || this.#state === "lingering") return;
+    if (!keepAlive || this.#state === "body" || (this.#finSeen && this.#kept === null)) {
+      this.closeGently();
+      return;
+    }
+    this.#state = "head";
+    this.deadlineMs = deadlineAfter(this.#deps.clock.now(), this.#deps.limits.idleMs);
+    if (this.#kept !== null && !this.#inBytes) this.#resumeKept();
+  }
+
+  #resumeKept(): void {
+    const kept = this.#kept as Buffer;
+    this.#kept = null;
+    this.onBytes(kept, kept.length);
+    if (this.#kept === null) this.conn.resumeReading();
+  }
+
+  /** Sends FIN, and takes what the client still sends for a moment, so that it can read the last answer. */
+  closeGently(): void {
+    if (this.#state === "closed" || this.#state === "lingering") return;
+    this.#state = "lingering";
+    this.#kept = null;
+    this.deadlineMs = this.#deps.clock.now() + LINGER_MS;
+    this.conn.end();
+    this.conn.resumeReading();
+    if (this.#finSeen && this.conn.pendingBytes === 0) this.conn.destroy();
+  }
+
+  /** Hands the connection to another owner (a tunnel); returns bytes that were read ahead. */
+  detach(): Buffer | null {
+    this.#state = "closed";
+    this.#deps.deadlines.delete(this);
+    const kept = this.#kept;
+    this.#kept = null;
+    return kept;
+  }
+
+  onFin(): void {
+    this.#finSeen = true;
+    if (this.#state === "lingering") this.conn.destroy();
+    else if (this.#state === "head" && !this.#reader.started) this.closeGently();
+    else if (this.#state === "head" || this.#state === "body") {
+      this.#refuse(new MeshError("BAD_REQUEST", "the client closed inside a request"));
+    }
+  }
+
+  onDrain(): void {
+    if (this.#state === "lingering" && this.#finSeen) this.conn.destroy();
+    else if (this.#state !== "closed") this.#handler.onClientDrain();
+  }
+
+  onClose(error: Error | null): void {
+    this.#deps.deadlines.delete(this);
+    this.#state = "closed";
+    this.#handler.onClientClose(error);
+  }
+
+  onDeadline(nowMs: number): void {
+    if (this.#state === "lingering") this.conn.destroy();
+    else if (this.#state !== "head") this.#handler.onAnswerDeadline(nowMs);
+    else if (this.#reader.started) {
+      this.#refuse(new MeshError("HEAD_TIMEOUT", `limit ${this.#deps.limits.headMs} ms`));
+    } else this.closeGently();
+  }
+
+  #refuse(reason: unknown): void {
+    if (this.#state === "closed" || this.#state === "lingering") return;
+    this.conn.stopReading();
+    this.#kept = null;
+    const error =
+      reason instanceof MeshError ? reason : new MeshError("INTERNAL", "while reading", reason);
+    this.#handler.onRequestError(error);
+  }
+}

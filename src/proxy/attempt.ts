@@ -1,0 +1,138 @@
+import type { RequestFacts } from "../core/facts.ts";
+import type { DataEndpoint } from "../core/snapshot.ts";
+import type { ClientConnection } from "../http/h1/client.ts";
+import type { RequestHead } from "../http/message.ts";
+import { type Origin, sourceKey } from "./context.ts";
+import type { Plane } from "./plane.ts";
+import { type Destination, hashFor, pickEndpoint } from "./resolve.ts";
+import type { Pool, PoolWaiter } from "./upstream/pool/pool.ts";
+
+/**
+ * One try of a request at one endpoint: balance, pool, and what is reported back to both. The object is used
+ * again for the next try and the next request of the connection.
+ */
+export class Attempt {
+  /** The connection that the request occupies, once there is one. */
+  upstream: ClientConnection | null = null;
+  endpoint: DataEndpoint | null = null;
+  readonly #plane: Plane;
+  readonly #origin: Origin;
+  readonly #facts: RequestFacts;
+  #destination: Destination | null = null;
+  #pool: Pool | null = null;
+  #waiting: PoolWaiter | null = null;
+  #tried: DataEndpoint[] = [];
+  #queuedMs = 0;
+  #sentMs = 0;
+
+  constructor(plane: Plane, origin: Origin, facts: RequestFacts) {
+    this.#plane = plane;
+    this.#origin = origin;
+    this.#facts = facts;
+  }
+
+  /** Picks an endpoint and asks for a connection; throws where there is no endpoint. */
+  start(destination: Destination, head: RequestHead, waiter: PoolWaiter, fresh: boolean): void {
+    this.#facts.attempts += 1;
+    this.#destination = destination;
+    let target: { host: string; port: number; slot: number };
+    if (destination.kind === "cluster") {
+      const hash = hashFor(destination.cluster, this.#origin, head);
+      const endpoint = pickEndpoint(destination, hash, this.#tried);
+      this.endpoint = endpoint;
+      this.#facts.endpoint = endpoint;
+      this.#plane.endpoints.begin(endpoint.slot);
+      target = { host: endpoint.address, port: endpoint.port, slot: endpoint.slot };
+    } else {
+      target = { host: destination.host, port: destination.port, slot: -1 };
+    }
+    this.#queuedMs = this.#plane.clock.now();
+    this.#pool = this.#plane.pools.get(sourceKey(this.#origin), target);
+    this.#waiting = waiter;
+    const connection = this.#pool.acquire(waiter, fresh);
+    if (connection !== null) waiter.onConnection(connection);
+  }
+
+  /** The connection is there; the request is about to be written. */
+  onConnection(connection: ClientConnection): void {
+    const nowMs = this.#plane.clock.now();
+    const facts = this.#facts;
+    this.#waiting = null;
+    this.upstream = connection;
+    this.#sentMs = nowMs;
+    facts.queueMs += nowMs - this.#queuedMs;
+    facts.proxyMs = nowMs - facts.startMs - facts.queueMs;
+  }
+
+  /** The response head is there, or the try has failed: tells balancer and ejection. */
+  observe(failed: boolean, nowMs: number): void {
+    const endpoint = this.endpoint;
+    const destination = this.#destination;
+    const latencyMs = nowMs - (this.upstream === null ? this.#queuedMs : this.#sentMs);
+    this.#facts.upstreamMs = latencyMs;
+    if (endpoint === null || destination?.kind !== "cluster") return;
+    const { endpoints, outlier, recorder } = this.#plane;
+    endpoints.observe(endpoint.slot, latencyMs, failed, nowMs);
+    if (outlier.onResult(destination.cluster.endpoints, endpoint, failed, nowMs)) {
+      recorder.ejection(destination.cluster.service, endpoint);
+    }
+  }
+
+  /**
+   * The client gave up while the endpoint was silent. That is news only where it took longer than expected;
+   * otherwise impatient clients would make an endpoint look fast.
+   */
+  observeAbandoned(nowMs: number): void {
+    if (this.endpoint === null || this.upstream === null) return;
+    const waitedMs = nowMs - this.#sentMs;
+    const { endpoints } = this.#plane;
+    if (waitedMs > endpoints.latencyAt(this.endpoint.slot, nowMs)) {
+      endpoints.observe(this.endpoint.slot, waitedMs, false, nowMs);
+    }
+  }
+
+  /** Remembers the endpoint as one to avoid, and gives everything back for the next try. */
+  giveUp(): void {
+    if (this.endpoint !== null) this.#tried.push(this.endpoint);
+    this.end(false);
+  }
+
+  /** Ends the try. The connection goes back to its pool if `reuse`, and if it may be used again. */
+  end(reuse: boolean): void {
+    const { endpoint, upstream } = this;
+    const pool = this.#pool;
+    this.endpoint = null;
+    this.upstream = null;
+    this.#pool = null;
+    if (endpoint !== null) this.#plane.endpoints.end(endpoint.slot);
+    if (upstream !== null && reuse) pool?.release(upstream);
+    else if (upstream !== null) pool?.discard(upstream);
+    else if (this.#waiting !== null) pool?.cancel(this.#waiting);
+    this.#waiting = null;
+  }
+
+  /** The connection has become a tunnel, which ends on its own; returns what must be called then. */
+  handOver(): () => void {
+    const { endpoint, upstream } = this;
+    const pool = this.#pool;
+    this.endpoint = null;
+    this.upstream = null;
+    this.#pool = null;
+    upstream?.detach();
+    return () => {
+      if (endpoint !== null) this.#plane.endpoints.end(endpoint.slot);
+      pool?.forget();
+    };
+  }
+
+  /** The request is over: the next one starts with every endpoint. */
+  reset(): void {
+    if (this.#tried.length > 0) this.#tried = [];
+    this.#destination = null;
+  }
+
+  /** Is there an endpoint that was not tried yet, or may the same be tried again? */
+  get canMove(): boolean {
+    return this.#destination?.kind === "cluster";
+  }
+}

@@ -1,0 +1,218 @@
+import { formatHostPort, type HostPort } from "../core/address.ts";
+import { MeshError } from "../core/errors.ts";
+import type { Detection } from "../core/facts.ts";
+import type { Conn, ConnHandler } from "../http/conn.ts";
+import type { Origin } from "./context.ts";
+import { classify, declaredTreatment, type Treatment } from "./downstream/protocol.ts";
+import { Exchange } from "./exchange.ts";
+import { OpaqueSession } from "./opaque.ts";
+import type { Plane } from "./plane.ts";
+import { type Destination, resolveAddress } from "./resolve.ts";
+import type { Tunnel } from "./tunnel.ts";
+
+/** A captured connection, once its source and original destination are known. */
+export type CapturedOrigin = Origin & { readonly destination: HostPort };
+
+/**
+ * A captured connection until it is known what it speaks.
+ *
+ * A declared or remembered protocol decides at once. Otherwise the opaque connection to the endpoint is
+ * dialled at once while the client's first bytes are awaited, and whoever speaks first settles it: the
+ * server (MySQL, SMTP: a tunnel, and not a millisecond lost), or the client (HTTP/1.x, or a tunnel). Where
+ * HTTP was seen before, nothing is dialled until the client has been silent for `peekMs`.
+ */
+export class CapturedConnection implements ConnHandler {
+  readonly #plane: Plane;
+  readonly #origin: CapturedOrigin;
+  readonly #conn: Conn;
+  readonly #onEnd: () => void;
+  readonly #destination: Destination;
+  readonly #place: string;
+  /** Null until it is settled. */
+  #treatment: Treatment | null = null;
+  /** What the client has sent meanwhile. */
+  #early: Buffer | null = null;
+  #finSeen = false;
+  #session: OpaqueSession | null = null;
+  #upstream: Conn | null = null;
+  #unreachable = false;
+  #exchange: Exchange | null = null;
+  #tunnel: Tunnel | null = null;
+  #timer: NodeJS.Timeout | null = null;
+
+  /** Throws where the destination is refused (a loop, a port that the service does not have). */
+  constructor(plane: Plane, origin: CapturedOrigin, conn: Conn, onEnd: () => void) {
+    this.#plane = plane;
+    this.#origin = origin;
+    this.#conn = conn;
+    this.#onEnd = onEnd;
+    const { host, port } = origin.destination;
+    this.#place = formatHostPort(host, port);
+    this.#destination = resolveAddress(plane, host, port);
+    conn.handler = this;
+    this.#begin();
+  }
+
+  #begin(): void {
+    const declared = declaredBy(this.#destination);
+    const known = declared ?? this.#plane.memory.get(this.#place);
+    const found = declared === null ? "remembered" : "declared";
+    if (known === "opaque") this.#goOpaque(found);
+    else if (declared === "http") this.#goHttp(found, null);
+    else if (known === "http") this.#after(() => this.#openUpstream());
+    else this.#openUpstream();
+  }
+
+  /** At most one thing is waited for at a time, for the length of a peek. */
+  #after(action: () => void): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = setTimeout(action, this.#plane.config.detection.peekMs);
+  }
+
+  #openUpstream(): void {
+    this.#session = new OpaqueSession(this.#plane, this.#origin, this.#destination, {
+      onReady: (conn) => this.#onReady(conn),
+      onFailed: () => this.#onFailed(),
+    });
+    this.#session.start();
+  }
+
+  #onReady(conn: Conn): void {
+    this.#upstream = conn;
+    if (this.#treatment === "opaque") this.#join();
+    else conn.handler = new ServerWatch(this);
+  }
+
+  /**
+   * No endpoint can be reached. A client that speaks HTTP will get an answer that says so; to a client that
+   * waits for a greeting, closing is all that can be said.
+   */
+  #onFailed(): void {
+    this.#session = null;
+    this.#unreachable = true;
+    if (this.#treatment === "opaque") this.#conn.reset();
+    else this.#after(() => this.#conn.reset());
+  }
+
+  onServerBytes(chunk: Buffer, end: number): void {
+    this.#plane.memory.serverSpokeFirst(this.#place);
+    this.#goOpaque("server-first");
+    this.#tunnel?.fromUpstream(chunk, 0, end);
+  }
+
+  /** The server hung up while both were silent: that is passed on. */
+  onServerGone(): void {
+    if (this.#treatment !== null) return;
+    this.#goOpaque("server-first");
+    this.#conn.end();
+  }
+
+  onBytes(chunk: Buffer, end: number): void {
+    this.#early = Buffer.concat([this.#early ?? Buffer.alloc(0), chunk.subarray(0, end)]);
+    if (this.#treatment !== null) {
+      this.#conn.stopReading();
+      return;
+    }
+    const found = classify(this.#early.toString("latin1"));
+    if (found === "more") {
+      // A first line that stays incomplete is no request: its bytes must not wait for ever.
+      this.#after(() => this.#goOpaque("timeout"));
+      return;
+    }
+    this.#plane.memory.clientSent(this.#place, found);
+    if (found === "http") this.#goHttp("http", this.#early);
+    else this.#goOpaque("client-first");
+  }
+
+  onFin(): void {
+    this.#finSeen = true;
+    if (this.#treatment === null) this.#goOpaque("client-first");
+  }
+
+  #settle(treatment: Treatment, found: Detection): void {
+    this.#treatment = treatment;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#plane.recorder.detection(found);
+  }
+
+  #goOpaque(found: Detection): void {
+    this.#settle("opaque", found);
+    if (this.#unreachable) this.#conn.reset();
+    else if (this.#upstream !== null) this.#join();
+    else if (this.#session === null) this.#openUpstream();
+  }
+
+  #join(): void {
+    const session = this.#session as OpaqueSession;
+    this.#session = null;
+    this.#tunnel = session.join(this.#conn, this.#early, this.#onEnd);
+    this.#early = null;
+    if (this.#finSeen) this.#tunnel.finFromClient();
+  }
+
+  #goHttp(found: Detection, early: Buffer | null): void {
+    this.#settle("http", found);
+    this.#session?.abandon();
+    this.#session = null;
+    this.#early = null;
+    this.#exchange = new Exchange(this.#plane, this.#origin, this.#conn, this.#onEnd);
+    if (early !== null) this.#exchange.receive(early, early.length);
+  }
+
+  onDrain(): void {
+    // Nothing is written to the client before its protocol is settled.
+  }
+
+  onClose(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#session?.cancel(new MeshError("CLIENT_CLOSED", this.#origin.address));
+    this.#onEnd();
+  }
+
+  /** A shutdown begins. */
+  drain(): void {
+    this.#exchange?.drain();
+  }
+
+  /** The time of the shutdown is over. */
+  destroy(): void {
+    this.#exchange?.destroy();
+    this.#tunnel?.close();
+    this.#conn.destroy();
+  }
+}
+
+/** Outside the mesh nothing is looked at: such traffic passes untouched. */
+function declaredBy(destination: Destination): Treatment | null {
+  if (destination.kind === "outside") return "opaque";
+  const { service, endpoints } = destination.cluster;
+  const endpoint = destination.fixed ?? endpoints[0];
+  const port = service.ports.find((one) => one.name === (endpoint?.portName ?? ""));
+  return declaredTreatment(endpoint?.protocol ?? port?.protocol ?? service.protocol);
+}
+
+/** Waits for the first sign of life of an endpoint whose client is still silent. */
+class ServerWatch implements ConnHandler {
+  readonly #owner: CapturedConnection;
+
+  constructor(owner: CapturedConnection) {
+    this.#owner = owner;
+  }
+
+  onBytes(chunk: Buffer, end: number): void {
+    this.#owner.onServerBytes(chunk, end);
+  }
+
+  onFin(): void {
+    this.#owner.onServerGone();
+  }
+
+  onDrain(): void {
+    // Nothing was written.
+  }
+
+  onClose(): void {
+    this.#owner.onServerGone();
+  }
+}

@@ -1,0 +1,26 @@
+import type { HostPort } from "../core/address.ts";
+import type { Entry } from "../core/facts.ts";
+import type { DataWorkload } from "../core/snapshot.ts";
+
+/** What is known of a client's connection once it is accepted and identified. */
+export interface Origin {
+  readonly entry: Entry;
+  /** Canonical address of the client. */
+  readonly address: string;
+  /** Null: the host itself, or a stranger. */
+  readonly workload: DataWorkload | null;
+  /** Where the client was going; null on the explicit proxy port. */
+  readonly destination: HostPort | null;
+}
+
+/** Name under which requests of unknown sources share pools and appear in metrics. */
+export const UNKNOWN_SOURCE = "unknown";
+
+export function sourceKey(origin: Origin): string {
+  return origin.workload?.key ?? UNKNOWN_SOURCE;
+}
+
+/** Namespace in which a client's short names are looked up. */
+export function sourceNamespace(origin: Origin): string {
+  return origin.workload?.namespace ?? "default";
+}

@@ -1,0 +1,57 @@
+import type { RequestFacts } from "../core/facts.ts";
+import type { RequestHead } from "../http/message.ts";
+import type { Origin } from "./context.ts";
+
+/** The facts of a connection's exchanges: one object per connection, begun anew for each request. */
+export function newFacts(origin: Origin): RequestFacts {
+  return {
+    entry: origin.entry,
+    protocol: "http",
+    source: origin.workload,
+    sourceAddress: origin.address,
+    service: null,
+    endpoint: null,
+    method: "",
+    target: "",
+    authority: "",
+    status: 0,
+    error: null,
+    requestBytes: 0,
+    responseBytes: 0,
+    startMs: 0,
+    durationMs: 0,
+    queueMs: 0,
+    upstreamMs: 0,
+    proxyMs: 0,
+    attempts: 0,
+    requestId: "",
+    traceparent: "",
+  };
+}
+
+/** Forgets the last request. `head` is null where no request could be read. */
+export function beginFacts(
+  facts: RequestFacts,
+  origin: Origin,
+  head: RequestHead | null,
+  nowMs: number,
+): void {
+  facts.entry = origin.entry;
+  facts.service = null;
+  facts.endpoint = null;
+  facts.method = head?.method ?? "";
+  facts.target = head?.target ?? "";
+  facts.authority = head?.authority ?? "";
+  facts.status = 0;
+  facts.error = null;
+  facts.requestBytes = 0;
+  facts.responseBytes = 0;
+  facts.startMs = nowMs;
+  facts.durationMs = 0;
+  facts.queueMs = 0;
+  facts.upstreamMs = 0;
+  facts.proxyMs = 0;
+  facts.attempts = 0;
+  facts.requestId = "";
+  facts.traceparent = "";
+}

@@ -1,0 +1,370 @@
+import { deadlineAfter } from "../core/deadlines.ts";
+import { CODES, MeshError } from "../core/errors.ts";
+import type { RequestFacts } from "../core/facts.ts";
+import type { Conn } from "../http/conn.ts";
+import type { ClientConnection, ClientHandler } from "../http/h1/client.ts";
+import { ServerConnection, type ServerHandler } from "../http/h1/server.ts";
+import type { RequestHead, ResponseHead } from "../http/message.ts";
+import { Attempt } from "./attempt.ts";
+import type { Origin } from "./context.ts";
+import { beginFacts, newFacts } from "./exchange-facts.ts";
+import { failureResponse, INTERNAL_HOST, internalResponse, toMeshError } from "./failure.ts";
+import { HeldBody } from "./held-body.ts";
+import type { Plane } from "./plane.ts";
+import { type Destination, resolveAddress, resolveAuthority, serviceOf } from "./resolve.ts";
+import { ResponseRelay } from "./response-relay.ts";
+import { goesRound, identifiers, type RequestIds, upstreamHead } from "./rewrite.ts";
+import { isIdempotent, mayRetry } from "./routing/policy/retry.ts";
+import { Switchover } from "./switchover.ts";
+import type { PoolWaiter } from "./upstream/pool/pool.ts";
+
+/** A response of this status counts against its endpoint. */
+const FIRST_FAILURE_STATUS = 500;
+const NO_IDS: RequestIds = { requestId: "", traceparent: "", continued: false };
+
+/**
+ * The requests of one client connection, one after the other. This is the spine of the HTTP path:
+ *
+ *   onRequest -> route (match, admit) -> attempt (balance, pool) -> onConnection (transport)
+ *   -> onResponse -> onResponseBody -> complete
+ *   a failure: again from attempt, where that is safe, or an answer of our own;  recorded once
+ *
+ * One object serves the whole connection, so that a request allocates neither closures nor promises.
+ */
+export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
+  readonly #plane: Plane;
+  readonly #origin: Origin;
+  readonly #server: ServerConnection;
+  readonly #facts: RequestFacts;
+  readonly #attempt: Attempt;
+  readonly #body: HeldBody;
+  readonly #relay: ResponseRelay;
+  readonly #onEnd: () => void;
+  /** Null between requests. */
+  #head: RequestHead | null = null;
+  #ids: RequestIds = NO_IDS;
+  #destination: Destination | null = null;
+  /** Has the client sent its whole request? */
+  #complete = false;
+  #counted = false;
+  #admitted = false;
+  #answered = false;
+  #keepAlive = false;
+  /** Set once the connection has stopped being HTTP. */
+  #switchover: Switchover | null = null;
+
+  constructor(plane: Plane, origin: Origin, conn: Conn, onEnd: () => void) {
+    this.#plane = plane;
+    this.#origin = origin;
+    this.#onEnd = onEnd;
+    this.#facts = newFacts(origin);
+    this.#attempt = new Attempt(plane, origin, this.#facts);
+    this.#body = new HeldBody(plane.config.limits.replayBytes);
+    this.#relay = new ResponseRelay(plane.server.limits);
+    this.#server = new ServerConnection(conn, this, plane.server);
+  }
+
+  /** Bytes that were read before it was known that they are HTTP. */
+  receive(chunk: Buffer, end: number): void {
+    this.#server.onBytes(chunk, end);
+  }
+
+  /** A shutdown begins: idle connections close now, others after their current request. */
+  drain(): void {
+    if (this.#server.idle) this.#server.closeGently();
+  }
+
+  /** The time of the shutdown is over. */
+  destroy(): void {
+    this.#switchover?.destroy();
+    this.#server.conn.destroy();
+  }
+
+  onRequest(head: RequestHead, chunk: Buffer, start: number, end: number, last: boolean): void {
+    const plane = this.#plane;
+    beginFacts(this.#facts, this.#origin, head, plane.clock.now());
+    this.#facts.requestBytes = end - start;
+    this.#head = head;
+    this.#complete = last;
+    this.#answered = false;
+    this.#keepAlive = head.keepAlive;
+    this.#body.begin(chunk, start, end);
+    try {
+      this.#route(head);
+    } catch (error) {
+      this.#fail(toMeshError(error));
+    }
+  }
+
+  /** Match and policy: where the request goes, and whether it may. */
+  #route(head: RequestHead): void {
+    const plane = this.#plane;
+    const facts = this.#facts;
+    const { destination: dialled } = this.#origin;
+    if (dialled === null && head.host === INTERNAL_HOST) {
+      this.#server.conn.writeText(internalResponse(head));
+      this.#head = null;
+      this.#server.finish(head.keepAlive);
+      return;
+    }
+    this.#ids = identifiers(head, plane.trace);
+    facts.requestId = this.#ids.requestId;
+    facts.traceparent = this.#ids.traceparent;
+    const destination =
+      dialled === null
+        ? resolveAuthority(plane, this.#origin, head)
+        : resolveAddress(plane, dialled.host, dialled.port);
+    this.#destination = destination;
+    facts.service = serviceOf(destination);
+    if (destination.kind === "outside") facts.entry = "passthrough";
+    if (goesRound(head)) throw new MeshError("LOOP", `Via: ${head.via.slice(0, 100)}`);
+    this.#admit();
+    if (head.method === "CONNECT" && dialled === null) this.#connect(destination);
+    else this.#try();
+  }
+
+  #admit(): void {
+    const { workload } = this.#origin;
+    this.#count();
+    if (workload === null) return;
+    const max = this.#plane.config.limits.workloadInFlight;
+    if (!this.#plane.quotas.tryBegin(workload.slot, max)) {
+      throw new MeshError("QUOTA_REQUESTS", `${workload.key}, limit ${max}`);
+    }
+    this.#admitted = true;
+  }
+
+  #count(): void {
+    this.#counted = true;
+    this.#plane.recorder.started(this.#origin.workload, this.#facts.service);
+  }
+
+  /** Balance and pool. Without a connection at hand the client's body waits. */
+  #try(): void {
+    const head = this.#head as RequestHead;
+    try {
+      this.#attempt.start(this.#destination as Destination, head, this, !isIdempotent(head.method));
+    } catch (error) {
+      this.#fail(toMeshError(error));
+      return;
+    }
+    const waits = this.#head !== null && this.#attempt.upstream === null;
+    if (waits && !this.#complete) this.#server.conn.stopReading();
+  }
+
+  onConnection(connection: ClientConnection): void {
+    const head = this.#head as RequestHead;
+    this.#attempt.onConnection(connection);
+    const text = upstreamHead(head, this.#origin, this.#ids) + this.#body.text;
+    connection.send(this, head.method, text, this.#complete);
+    if (!isIdempotent(head.method) || !this.#body.fits(head.contentLength)) {
+      this.#body.forget(this.#complete && this.#facts.requestBytes === 0);
+    }
+    const { responseHeadMs, streamIdleMs } = this.#plane.config.timeouts;
+    this.#arm(this.#complete ? responseHeadMs : streamIdleMs);
+    if (!this.#complete) this.#server.conn.resumeReading();
+  }
+
+  onNoConnection(error: MeshError): void {
+    this.onUpstreamError(error);
+  }
+
+  onRequestBody(chunk: Buffer, start: number, end: number, last: boolean): void {
+    this.#complete = last;
+    this.#facts.requestBytes += end - start;
+    const { upstream } = this.#attempt;
+    this.#body.add(chunk, start, end);
+    if (upstream === null) {
+      if (!last) this.#server.conn.stopReading();
+      return;
+    }
+    if (!this.#body.fits(-1)) this.#body.forget(false);
+    this.#server.conn.relay(chunk, start, end, upstream.conn);
+    if (last) upstream.completeRequest();
+    const { responseHeadMs, streamIdleMs } = this.#plane.config.timeouts;
+    this.#arm(last && !this.#answered ? responseHeadMs : streamIdleMs);
+  }
+
+  onInformational(head: ResponseHead): void {
+    this.#relay.informational(head, this.#head as RequestHead, this.#server.conn);
+  }
+
+  onResponse(head: ResponseHead, chunk: Buffer, start: number, end: number, last: boolean): void {
+    const facts = this.#facts;
+    const request = this.#head as RequestHead;
+    const nowMs = this.#plane.clock.now();
+    facts.status = head.status;
+    this.#answered = true;
+    this.#attempt.observe(head.status >= FIRST_FAILURE_STATUS, nowMs);
+    const { conn } = this.#attempt.upstream as ClientConnection;
+    const goesOn = this.#keepAlive && this.#complete && !this.#plane.draining;
+    this.#keepAlive = this.#relay.begin(head, request, goesOn);
+    if (head.status === 101 || (request.method === "CONNECT" && head.status < 300)) {
+      this.#server.conn.writeText(this.#relay.text);
+      this.#upgrade(conn, chunk, start, end);
+      return;
+    }
+    facts.responseBytes = end - start;
+    this.#relay.first(conn, chunk, start, end, this.#server.conn);
+    facts.proxyMs += this.#plane.clock.now() - nowMs;
+    if (last) this.#finish();
+    else this.#arm(this.#plane.config.timeouts.streamIdleMs);
+  }
+
+  onResponseBody(chunk: Buffer, start: number, end: number, last: boolean): void {
+    this.#facts.responseBytes += end - start;
+    const { conn } = this.#attempt.upstream as ClientConnection;
+    this.#relay.more(conn, chunk, start, end, this.#server.conn);
+    if (last) this.#finish();
+    else this.#arm(this.#plane.config.timeouts.streamIdleMs);
+  }
+
+  #finish(): void {
+    const keepAlive = this.#keepAlive;
+    this.#attempt.end(true);
+    this.#record(null);
+    this.#server.finish(keepAlive);
+  }
+
+  /** Gives back what the request held and records it: exactly once per request. */
+  #record(error: MeshError | null): void {
+    const facts = this.#facts;
+    if (!this.#counted) this.#count();
+    this.#counted = false;
+    if (this.#admitted) this.#plane.quotas.end(this.#origin.workload?.slot ?? 0);
+    this.#admitted = false;
+    this.#attempt.reset();
+    this.#head = null;
+    this.#body.text = "";
+    facts.error = error?.code ?? null;
+    facts.durationMs = this.#plane.clock.now() - facts.startMs;
+    this.#plane.recorder.exchange(facts);
+  }
+
+  /** The try failed before an answer: another endpoint where that is safe, else an answer of our own. */
+  onUpstreamError(error: MeshError): void {
+    const head = this.#head as RequestHead;
+    if (CODES[error.code].side === "upstream") {
+      this.#attempt.observe(true, this.#plane.clock.now());
+    }
+    const again = mayRetry({
+      code: error.code,
+      method: head.method,
+      attempts: this.#facts.attempts,
+      maxAttempts: this.#plane.config.limits.attempts,
+      replayable: this.#body.whole,
+      answered: this.#answered,
+    });
+    if (!again) {
+      this.#fail(error);
+      return;
+    }
+    this.#plane.recorder.retry(this.#facts.service, error.code);
+    this.#attempt.giveUp();
+    this.#try();
+  }
+
+  /** Ends the request with an error: an answer if none has begun, else a visible break of the connection. */
+  #fail(error: MeshError): void {
+    const head = this.#head;
+    const begun = this.#answered;
+    this.#attempt.end(false);
+    if (begun) {
+      this.#record(error);
+      this.#server.conn.reset();
+      return;
+    }
+    const keepAlive =
+      head !== null &&
+      this.#keepAlive &&
+      this.#complete &&
+      !this.#plane.draining &&
+      error.code !== "LOOP";
+    const { requestId } = this.#facts;
+    const options = { keepAlive, minor: head?.minor ?? 1, method: head?.method ?? "" };
+    this.#facts.status = this.#relay.failure(
+      failureResponse(error, requestId, options),
+      error,
+      this.#server.conn,
+    );
+    this.#record(error);
+    this.#server.finish(keepAlive);
+  }
+
+  onRequestError(error: MeshError): void {
+    if (this.#head === null) beginFacts(this.#facts, this.#origin, null, this.#plane.clock.now());
+    this.#keepAlive = false;
+    this.#fail(error);
+    this.#server.closeGently();
+  }
+
+  onClientDrain(): void {
+    // Bodies are held back by the connections themselves, and heads are small.
+  }
+
+  onUpstreamDrain(): void {
+    // As above.
+  }
+
+  onClientClose(): void {
+    const error = new MeshError("CLIENT_CLOSED", this.#origin.address);
+    this.#switchover?.cancel(error);
+    if (this.#head !== null) {
+      if (!this.#answered) this.#attempt.observeAbandoned(this.#plane.clock.now());
+      this.#attempt.end(false);
+      this.#facts.status = this.#answered ? this.#facts.status : CODES.CLIENT_CLOSED.http;
+      this.#record(error);
+    }
+    this.#onEnd();
+  }
+
+  onAnswerDeadline(): void {
+    if (this.#head === null) return;
+    if (this.#answered) {
+      const slowClient = this.#server.conn.pendingBytes > 0;
+      this.#fail(new MeshError(slowClient ? "CLIENT_CLOSED" : "UPSTREAM_STALLED", this.#peer()));
+    } else if (!this.#complete) {
+      this.#keepAlive = false;
+      this.#fail(new MeshError("REQUEST_BODY_TIMEOUT", this.#origin.address));
+    } else {
+      this.#attempt.observe(true, this.#plane.clock.now());
+      this.#fail(new MeshError("UPSTREAM_TIMEOUT", this.#peer()));
+    }
+  }
+
+  #peer(): string {
+    return this.#attempt.upstream?.peer ?? this.#facts.service?.key ?? "";
+  }
+
+  #arm(limitMs: number): void {
+    this.#server.deadlineMs = deadlineAfter(this.#plane.clock.now(), limitMs);
+  }
+
+  /** CONNECT on the explicit proxy port: an opaque connection to the authority. */
+  #connect(destination: Destination): void {
+    this.#switchover = Switchover.connect(this.#plane, this.#origin, destination, this.#server, {
+      onFailed: (error) => {
+        this.#switchover = null;
+        this.#fail(error);
+      },
+      onSwitched: () => {
+        this.#facts.status = 200;
+        this.#record(null);
+      },
+      onEnd: this.#onEnd,
+    });
+  }
+
+  /** 101, or a CONNECT that the endpoint granted: from here on the connection is a tunnel. */
+  #upgrade(upstream: Conn, chunk: Buffer, start: number, end: number): void {
+    const release = this.#attempt.handOver();
+    this.#switchover = Switchover.upgrade(this.#plane, this.#server, upstream, (tunnelEnd) => {
+      this.#facts.requestBytes += tunnelEnd.bytesUp;
+      this.#facts.responseBytes += tunnelEnd.bytesDown;
+      release();
+      this.#record(null);
+      this.#onEnd();
+    });
+    this.#switchover.fromUpstream(chunk, start, end);
+  }
+}

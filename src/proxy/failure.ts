@@ -1,0 +1,53 @@
+import { CODES, MeshError } from "../core/errors.ts";
+import { localResponse } from "../http/h1/serializer.ts";
+import type { RequestHead } from "../http/message.ts";
+
+/** Host that the proxy itself answers; the readiness probe asks it through the whole data path. */
+export const INTERNAL_HOST = "hostmesh.internal";
+
+/** The answer to a request for `INTERNAL_HOST`. */
+export function internalResponse(head: RequestHead): string {
+  const { method, minor, keepAlive } = head;
+  return localResponse(200, ["Content-Type", "text/plain"], "ok\n", { method, minor, keepAlive });
+}
+
+/** How the answer goes out. */
+export interface AnswerOptions {
+  readonly keepAlive: boolean;
+  readonly minor: 0 | 1;
+  readonly method: string;
+}
+
+/**
+ * The one place where a failure becomes a response. `x-hostmesh-error` names the cause and
+ * `x-hostmesh-component` the side that is to blame, so that no one has to guess who answered.
+ */
+export function failureResponse(
+  error: MeshError,
+  requestId: string,
+  options: AnswerOptions,
+): string {
+  const facts = CODES[error.code];
+  const fields = [
+    "Server",
+    "hostmesh",
+    "Date",
+    new Date().toUTCString(),
+    "Content-Type",
+    "text/plain; charset=utf-8",
+    "X-Hostmesh-Error",
+    error.code,
+    "X-Hostmesh-Component",
+    facts.side,
+  ];
+  if (requestId !== "") fields.push("X-Request-Id", requestId);
+  if (facts.http === 503 || facts.http === 429) fields.push("Retry-After", "1");
+  return localResponse(facts.http, fields, `hostmesh: ${error.code}: ${error.message}\n`, options);
+}
+
+/** Wraps whatever was thrown, so that everything that fails has a code. */
+export function toMeshError(reason: unknown): MeshError {
+  return reason instanceof MeshError
+    ? reason
+    : new MeshError("INTERNAL", reason instanceof Error ? reason.message : String(reason), reason);
+}

@@ -1,0 +1,233 @@
+import { formatHostPort } from "../core/address.ts";
+import { MeshError } from "../core/errors.ts";
+import type { RequestFacts } from "../core/facts.ts";
+import type { DataEndpoint } from "../core/snapshot.ts";
+import type { Conn } from "../http/conn.ts";
+import type { Origin } from "./context.ts";
+import { toMeshError } from "./failure.ts";
+import type { Plane } from "./plane.ts";
+import { type Destination, hashFor, pickEndpoint, serviceOf } from "./resolve.ts";
+import { mayRetry } from "./routing/policy/retry.ts";
+import { Tunnel, type TunnelEnd } from "./tunnel.ts";
+import { type Dial, dial } from "./upstream/transport/dial.ts";
+
+export interface OpaqueHandler {
+  /** The endpoint is connected; its `conn.handler` is the caller's to set, or `join` does. */
+  onReady(conn: Conn): void;
+  onFailed(error: MeshError): void;
+}
+
+/**
+ * One opaque connection: picks an endpoint, dials it (and another, when that fails), and joins the client
+ * to it. It is in flight at its endpoint from the dial to the end of the tunnel, so that queue depth counts
+ * connections too, and it is recorded exactly once.
+ */
+export class OpaqueSession {
+  readonly #plane: Plane;
+  readonly #origin: Origin;
+  readonly #destination: Destination;
+  readonly #handler: OpaqueHandler;
+  readonly #facts: RequestFacts;
+  readonly #tried: DataEndpoint[] = [];
+  #endpoint: DataEndpoint | null = null;
+  #dial: Dial | null = null;
+  #conn: Conn | null = null;
+  #attemptMs = 0;
+  #counted = false;
+  #over = false;
+
+  constructor(plane: Plane, origin: Origin, destination: Destination, handler: OpaqueHandler) {
+    this.#plane = plane;
+    this.#origin = origin;
+    this.#destination = destination;
+    this.#handler = handler;
+    this.#facts = tunnelFacts(plane, origin, destination);
+  }
+
+  start(): void {
+    this.#attempt();
+  }
+
+  #attempt(): void {
+    this.#facts.attempts += 1;
+    this.#attemptMs = this.#plane.clock.now();
+    try {
+      const target = this.#target();
+      const { clock, deadlines, config } = this.#plane;
+      const handler = {
+        onConnected: (conn: Conn) => this.#onConnected(conn),
+        onDialFailed: (error: MeshError) => this.#onDialFailed(error),
+      };
+      const deps = { clock, deadlines, connectMs: config.timeouts.connectMs };
+      this.#dial = dial(target, handler, deps);
+    } catch (error) {
+      this.#fail(toMeshError(error));
+    }
+  }
+
+  #target(): { host: string; port: number } {
+    const destination = this.#destination;
+    if (destination.kind === "outside") return destination;
+    const hash = hashFor(destination.cluster, this.#origin, null);
+    const endpoint = pickEndpoint(destination, hash, this.#tried);
+    const { endpoints, config } = this.#plane;
+    if (!endpoints.tryOpenConnection(endpoint.slot, config.pool.maxConnectionsPerEndpoint)) {
+      const place = formatHostPort(endpoint.address, endpoint.port);
+      throw new MeshError("POOL_QUEUE_FULL", `${place} has its limit of connections`);
+    }
+    endpoints.begin(endpoint.slot);
+    this.#endpoint = endpoint;
+    this.#facts.endpoint = endpoint;
+    return { host: endpoint.address, port: endpoint.port };
+  }
+
+  #onConnected(conn: Conn): void {
+    this.#dial = null;
+    const { socket } = conn;
+    if (this.#plane.own.has(socket.remoteAddress ?? "", socket.remotePort ?? 0)) {
+      conn.destroy();
+      this.#plane.recorder.event("loop_refused");
+      this.#fail(new MeshError("LOOP", "the name leads to this proxy"));
+      return;
+    }
+    this.#conn = conn;
+    this.#observe(false);
+    this.#plane.recorder.event("upstream_connection_opened");
+    this.#handler.onReady(conn);
+  }
+
+  #onDialFailed(error: MeshError): void {
+    this.#dial = null;
+    const endpoint = this.#endpoint;
+    this.#observe(true);
+    this.#releaseEndpoint();
+    this.#plane.recorder.event("upstream_connection_failed");
+    const { attempts } = this.#facts;
+    const maxAttempts = this.#plane.config.limits.attempts;
+    const attempt = { code: error.code, method: "CONNECT", attempts, maxAttempts };
+    const another = endpoint !== null && hasOther(this.#destination, endpoint);
+    if (!another || !mayRetry({ ...attempt, replayable: true, answered: false })) {
+      this.#fail(error);
+      return;
+    }
+    this.#tried.push(endpoint);
+    this.#plane.recorder.retry(serviceOf(this.#destination), error.code);
+    this.#attempt();
+  }
+
+  #observe(failed: boolean): void {
+    const endpoint = this.#endpoint;
+    const destination = this.#destination;
+    if (endpoint === null || destination.kind === "outside") return;
+    const { clock, endpoints, outlier, recorder } = this.#plane;
+    const nowMs = clock.now();
+    this.#facts.upstreamMs = nowMs - this.#attemptMs;
+    endpoints.observe(endpoint.slot, nowMs - this.#attemptMs, failed, nowMs);
+    if (outlier.onResult(destination.cluster.endpoints, endpoint, failed, nowMs)) {
+      recorder.ejection(destination.cluster.service, endpoint);
+    }
+  }
+
+  /** Joins the client to the connected endpoint. `early` are bytes that the client has sent already. */
+  join(client: Conn, early: Buffer | null, onEnd: () => void): Tunnel {
+    const conn = this.#conn as Conn;
+    const { clock, deadlines, config, recorder } = this.#plane;
+    const { tunnelIdleMs, halfCloseMs } = config.timeouts;
+    const settings = { idleMs: tunnelIdleMs, halfCloseMs };
+    recorder.event("tunnel_opened");
+    this.#count();
+    const tunnel = new Tunnel(client, conn, { settings, clock, deadlines }, (end) => {
+      recorder.event("tunnel_closed");
+      this.#ended(end);
+      onEnd();
+    });
+    if (early !== null) tunnel.fromClient(early, early.length);
+    return tunnel;
+  }
+
+  #ended(end: TunnelEnd): void {
+    this.#facts.requestBytes = end.bytesUp;
+    this.#facts.responseBytes = end.bytesDown;
+    this.#plane.recorder.event("upstream_connection_closed");
+    this.#finish(null);
+  }
+
+  /** The client went away before the tunnel stood. */
+  cancel(error: MeshError): void {
+    this.abandon();
+    this.#finish(error);
+  }
+
+  /** The connection turned out to be HTTP: this attempt ends without a record, as if it had not been. */
+  abandon(): void {
+    this.#dial?.cancel();
+    this.#dial = null;
+    if (this.#conn !== null) {
+      this.#plane.recorder.event("upstream_connection_closed");
+      this.#conn.destroy();
+    }
+    this.#releaseEndpoint();
+  }
+
+  #fail(error: MeshError): void {
+    if (this.#over) return;
+    this.#finish(error);
+    this.#handler.onFailed(error);
+  }
+
+  #finish(error: MeshError | null): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#count();
+    this.#releaseEndpoint();
+    this.#facts.error = error?.code ?? null;
+    this.#facts.durationMs = this.#plane.clock.now() - this.#facts.startMs;
+    this.#plane.recorder.exchange(this.#facts);
+  }
+
+  #count(): void {
+    if (this.#counted) return;
+    this.#counted = true;
+    this.#plane.recorder.started(this.#origin.workload, serviceOf(this.#destination));
+  }
+
+  #releaseEndpoint(): void {
+    const endpoint = this.#endpoint;
+    if (endpoint === null) return;
+    this.#endpoint = null;
+    this.#plane.endpoints.end(endpoint.slot);
+    this.#plane.endpoints.closeConnection(endpoint.slot);
+  }
+}
+
+function hasOther(destination: Destination, endpoint: DataEndpoint): boolean {
+  if (destination.kind === "outside" || destination.fixed !== null) return false;
+  return destination.cluster.endpoints.some((one) => one.slot !== endpoint.slot);
+}
+
+function tunnelFacts(plane: Plane, origin: Origin, destination: Destination): RequestFacts {
+  const place = origin.destination;
+  return {
+    entry: destination.kind === "outside" ? "passthrough" : origin.entry,
+    protocol: "tcp",
+    source: origin.workload,
+    sourceAddress: origin.address,
+    service: serviceOf(destination),
+    endpoint: null,
+    method: "",
+    target: place === null ? "" : formatHostPort(place.host, place.port),
+    authority: "",
+    status: 0,
+    error: null,
+    requestBytes: 0,
+    responseBytes: 0,
+    startMs: plane.clock.now(),
+    durationMs: 0,
+    queueMs: 0,
+    upstreamMs: 0,
+    proxyMs: 0,
+    attempts: 0,
+    requestId: "",
+    traceparent: "",
+  };
+}

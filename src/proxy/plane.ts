@@ -1,0 +1,37 @@
+import type { Config } from "../config/schema.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Deadlines } from "../core/deadlines.ts";
+import type { Recorder } from "../core/facts.ts";
+import type { Random } from "../core/random.ts";
+import type { ServerDeps } from "../http/h1/server.ts";
+import type { TraceContext } from "../telemetry/trace-context.ts";
+import type { Clusters, OwnPlaces } from "./clusters.ts";
+import type { WorkloadTable } from "./downstream/identify.ts";
+import type { ProtocolMemory } from "./downstream/protocol.ts";
+import type { ServiceTable } from "./routing/match/table.ts";
+import type { WorkloadQuotas } from "./routing/policy/workload-quotas.ts";
+import type { EndpointState } from "./upstream/balance/endpoint-state.ts";
+import type { Outlier } from "./upstream/balance/outlier.ts";
+import type { Pools } from "./upstream/pool/pools.ts";
+
+/** All that the spine works with: one of each per worker, over the memory that workers share. */
+export interface Plane {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly deadlines: Deadlines;
+  readonly recorder: Recorder;
+  readonly trace: TraceContext;
+  readonly endpoints: EndpointState;
+  readonly quotas: WorkloadQuotas;
+  readonly outlier: Outlier;
+  readonly services: ServiceTable;
+  readonly workloads: WorkloadTable;
+  readonly clusters: Clusters;
+  readonly pools: Pools;
+  readonly memory: ProtocolMemory;
+  readonly own: OwnPlaces;
+  readonly server: ServerDeps;
+  /** True from the first word of a shutdown on: connections close after their current request. */
+  draining: boolean;
+}

@@ -1,0 +1,107 @@
+import { formatHostPort } from "../core/address.ts";
+import { MeshError } from "../core/errors.ts";
+import type { DataEndpoint, DataService } from "../core/snapshot.ts";
+import { findField } from "../http/headers.ts";
+import type { RequestHead } from "../http/message.ts";
+import type { Cluster } from "./clusters.ts";
+import { type Origin, sourceNamespace } from "./context.ts";
+import type { Plane } from "./plane.ts";
+import { parseAuthority } from "./routing/match/authority.ts";
+import type { Lookup } from "./routing/match/table.ts";
+import { hashOf } from "./upstream/balance/hash.ts";
+
+/** Where a request or connection goes: to a cluster, or to a place outside the mesh. */
+export type Destination =
+  | { readonly kind: "cluster"; readonly cluster: Cluster; readonly fixed: DataEndpoint | null }
+  | { readonly kind: "outside"; readonly host: string; readonly port: number };
+
+/** The destination of a captured connection: a virtual address, an endpoint, or somewhere outside. */
+export function resolveAddress(plane: Plane, address: string, port: number): Destination {
+  if (plane.own.has(address, port)) throw loop(plane, address, port);
+  const found = plane.services.byAddress(address, port);
+  if (found === "none") return { kind: "outside", host: address, port };
+  return inMesh(plane, found, formatHostPort(address, port));
+}
+
+/**
+ * The destination of a request on the explicit proxy port. Only a client that knows that it speaks to a
+ * proxy (absolute-form, CONNECT) is taken outside the mesh; an unknown Host in origin-form is an error.
+ */
+export function resolveAuthority(plane: Plane, origin: Origin, head: RequestHead): Destination {
+  const authority = parseAuthority(head.host, sourceNamespace(origin));
+  if (authority === null) throw new MeshError("BAD_REQUEST", "no usable authority");
+  const proxied = head.form === "absolute" || head.form === "authority";
+  const defaultPort = head.scheme === "https" ? 443 : 80;
+  const port = authority.port === 0 ? defaultPort : authority.port;
+  const host = authority.kind === "address" ? authority.address : authority.host;
+  if (plane.own.has(host === "localhost" ? "127.0.0.1" : host, port)) throw loop(plane, host, port);
+  const found =
+    authority.kind === "address"
+      ? plane.services.byAddress(authority.address, port)
+      : plane.services.byName(authority.namespace, authority.name, authority.port);
+  if (found !== "none") return inMesh(plane, found, head.host);
+  if (!proxied) throw new MeshError("NO_ROUTE", head.host);
+  if (head.scheme === "https") {
+    throw new MeshError("BAD_REQUEST", "https targets are reached with CONNECT");
+  }
+  return { kind: "outside", host, port };
+}
+
+function inMesh(plane: Plane, found: Exclude<Lookup, "none">, name: string): Destination {
+  if (found === "bad-port") throw new MeshError("FORBIDDEN_PORT", name);
+  const { service, port, endpoint } = found;
+  const portName = endpoint?.portName ?? port?.name ?? "";
+  return { kind: "cluster", cluster: plane.clusters.get(service, portName), fixed: endpoint };
+}
+
+function loop(plane: Plane, host: string, port: number): MeshError {
+  plane.recorder.event("loop_refused");
+  return new MeshError("LOOP", formatHostPort(host, port));
+}
+
+/** The service that a destination belongs to, for the record. */
+export function serviceOf(destination: Destination): DataService | null {
+  return destination.kind === "cluster" ? destination.cluster.service : null;
+}
+
+/** What the cluster hashes on, taken from the request; -1 where its policy does not hash. */
+export function hashFor(cluster: Cluster, origin: Origin, head: RequestHead | null): number {
+  const on = cluster.hashOn;
+  if (on === null) return -1;
+  if (on.kind === "header" && head !== null) {
+    const value = findField(head.fields, on.name.toLowerCase());
+    if (value !== undefined) return hashOf(value);
+  }
+  if (on.kind === "cookie" && head !== null) {
+    const value = cookie(findField(head.fields, "cookie") ?? "", on.name);
+    if (value !== null) return hashOf(value);
+  }
+  return hashOf(origin.address);
+}
+
+/** Value of one cookie of a Cookie field (RFC 6265 section 4.2), or null. */
+function cookie(field: string, name: string): string | null {
+  for (const pair of field.split(";")) {
+    const equals = pair.indexOf("=");
+    if (equals !== -1 && pair.slice(0, equals).trim() === name)
+      return pair.slice(equals + 1).trim();
+  }
+  return null;
+}
+
+/**
+ * Picks an endpoint of the destination, or says why there is none. A fixed endpoint (dialled by the client
+ * itself) is not balanced.
+ */
+export function pickEndpoint(
+  destination: Extract<Destination, { kind: "cluster" }>,
+  hash: number,
+  tried: readonly DataEndpoint[],
+): DataEndpoint {
+  if (destination.fixed !== null) return destination.fixed;
+  const { cluster } = destination;
+  const endpoint = cluster.balancer.pick({ hash, tried });
+  if (endpoint !== null) return endpoint;
+  const code = cluster.loops ? "LOOP" : "NO_ENDPOINT";
+  throw new MeshError(code, `${cluster.service.key}, ${cluster.endpoints.length} known`);
+}

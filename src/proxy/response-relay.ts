@@ -1,0 +1,67 @@
+import { CODES, type MeshError } from "../core/errors.ts";
+import type { Conn } from "../http/conn.ts";
+import { ChunkedDecoder } from "../http/h1/chunked.ts";
+import type { RequestHead, ResponseHead } from "../http/message.ts";
+import { downstreamHead } from "./rewrite.ts";
+
+/** Bodies up to this size go out in one write with the response head. */
+const JOIN_BYTES = 16_384;
+
+/** Passes a response on to the client: its head rewritten, its body as it is, chunked or not. */
+export class ResponseRelay {
+  /** The rewritten head. */
+  text = "";
+  readonly #limits: { readonly headBytes: number; readonly headerCount: number };
+  /** Takes the chunked coding off, which HTTP/1.0 clients do not know. */
+  #decoder: ChunkedDecoder | null = null;
+
+  constructor(limits: { readonly headBytes: number; readonly headerCount: number }) {
+    this.#limits = limits;
+  }
+
+  /** HTTP/1.0 knows no interim responses (RFC 9110 section 15.2). */
+  informational(head: ResponseHead, request: RequestHead, to: Conn): void {
+    if (request.minor === 1) to.writeText(downstreamHead(head, request, true));
+  }
+
+  /** Prepares the head. Returns whether the client's connection may really go on after this response. */
+  begin(head: ResponseHead, request: RequestHead, keepAlive: boolean): boolean {
+    const decode = head.framing === "chunked" && request.minor === 0;
+    this.#decoder = decode
+      ? new ChunkedDecoder(
+          { trailerBytes: this.#limits.headBytes, headerCount: this.#limits.headerCount },
+          "response",
+        )
+      : null;
+    const goesOn = keepAlive && !decode && head.framing !== "eof";
+    this.text = downstreamHead(head, request, goesOn);
+    return goesOn;
+  }
+
+  /** The head with what came along of the body. */
+  first(from: Conn, chunk: Buffer, start: number, end: number, to: Conn): void {
+    if (start === end) to.writeText(this.text);
+    else if (this.#decoder === null && end - start <= JOIN_BYTES) {
+      to.writeText(this.text + chunk.toString("latin1", start, end));
+    } else {
+      to.writeText(this.text);
+      this.more(from, chunk, start, end, to);
+    }
+  }
+
+  more(from: Conn, chunk: Buffer, start: number, end: number, to: Conn): void {
+    if (this.#decoder === null) {
+      from.relay(chunk, start, end, to);
+      return;
+    }
+    this.#decoder.feed(chunk, start, end, (bytes, first, behind) => {
+      from.relay(bytes, first, behind, to);
+    });
+  }
+
+  /** Writes an answer of our own; returns its status for the record. */
+  failure(text: string, error: MeshError, to: Conn): number {
+    if (!to.closed) to.writeText(text);
+    return CODES[error.code].http;
+  }
+}

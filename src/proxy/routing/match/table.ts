@@ -1,0 +1,122 @@
+import { canonicalAddress, formatHostPort } from "../../../core/address.ts";
+import type { ServicePort } from "../../../core/model.ts";
+import type { DataEndpoint, DataService, DataUpdate } from "../../../core/snapshot.ts";
+
+/** Where a connection or request leads inside the mesh. */
+export interface Match {
+  readonly service: DataService;
+  /** Null where the service takes every port. */
+  readonly port: ServicePort | null;
+  /** Set where the client dialled this endpoint itself: then nothing is balanced. */
+  readonly endpoint: DataEndpoint | null;
+}
+
+/** `none`: not of the mesh. `bad-port`: the service is known and has no such port. */
+export type Lookup = Match | "none" | "bad-port";
+
+/** What one update changed, for those who keep state per service. */
+export interface TableChange {
+  readonly changed: readonly {
+    readonly before: DataService | undefined;
+    readonly after: DataService;
+  }[];
+  readonly removed: readonly DataService[];
+}
+
+/**
+ * Every service by key, by virtual address and by endpoint address. An update is applied in one go between
+ * two events, so no lookup ever sees half of it.
+ */
+export class ServiceTable {
+  readonly #services = new Map<string, DataService>();
+  readonly #byAddress = new Map<string, DataService>();
+  readonly #byEndpoint = new Map<string, { service: DataService; endpoint: DataEndpoint }>();
+  #revision = 0;
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get size(): number {
+    return this.#services.size;
+  }
+
+  apply(update: DataUpdate): TableChange {
+    const removed: DataService[] = [];
+    const kept = new Set(update.services.map((service) => service.key));
+    const gone = update.full
+      ? [...this.#services.keys()].filter((key) => !kept.has(key))
+      : update.removedServices;
+    for (const key of gone) {
+      const service = this.#services.get(key);
+      if (service === undefined) continue;
+      this.#forget(service);
+      removed.push(service);
+    }
+    const changed = update.services.map((after) => {
+      const before = this.#services.get(after.key);
+      if (before !== undefined) this.#forget(before);
+      this.#remember(after);
+      return { before, after };
+    });
+    this.#revision = update.revision;
+    return { changed, removed };
+  }
+
+  #remember(service: DataService): void {
+    this.#services.set(service.key, service);
+    for (const address of service.addresses) {
+      this.#byAddress.set(canonicalAddress(address), service);
+    }
+    for (const endpoint of service.endpoints) {
+      const place = formatHostPort(canonicalAddress(endpoint.address), endpoint.port);
+      this.#byEndpoint.set(place, { service, endpoint });
+    }
+  }
+
+  #forget(service: DataService): void {
+    this.#services.delete(service.key);
+    for (const address of service.addresses) {
+      const key = canonicalAddress(address);
+      if (this.#byAddress.get(key) === service) this.#byAddress.delete(key);
+    }
+    for (const endpoint of service.endpoints) {
+      const place = formatHostPort(canonicalAddress(endpoint.address), endpoint.port);
+      if (this.#byEndpoint.get(place)?.service === service) this.#byEndpoint.delete(place);
+    }
+  }
+
+  /** By original destination; `address` in canonical form. */
+  byAddress(address: string, port: number): Lookup {
+    const service = this.#byAddress.get(address);
+    if (service !== undefined) return matchPort(service, port);
+    const direct = this.#byEndpoint.get(formatHostPort(address, port));
+    if (direct === undefined) return "none";
+    const { service: owner, endpoint } = direct;
+    return { service: owner, port: namedPort(owner, endpoint.portName), endpoint };
+  }
+
+  /** By name, as `parseServiceName` reads it. `port` 0: none was given. */
+  byName(namespace: string, name: string, port: number): Lookup {
+    const service = this.#services.get(`${namespace}/${name}`);
+    return service === undefined ? "none" : matchPort(service, port);
+  }
+}
+
+function matchPort(service: DataService, port: number): Lookup {
+  if (service.ports.length === 0) return { service, port: null, endpoint: null };
+  const found =
+    port === 0
+      ? (service.ports.find((candidate) => candidate.port === 80) ?? onlyPort(service))
+      : service.ports.find((candidate) => candidate.port === port);
+  return found === undefined ? "bad-port" : { service, port: found, endpoint: null };
+}
+
+/** A name without a port is understood where it cannot mean two things. */
+function onlyPort(service: DataService): ServicePort | undefined {
+  return service.ports.length === 1 ? service.ports[0] : undefined;
+}
+
+function namedPort(service: DataService, name: string): ServicePort | null {
+  return service.ports.find((port) => port.name === name) ?? null;
+}

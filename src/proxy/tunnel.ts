@@ -1,0 +1,159 @@
+import type { Clock } from "../core/clock.ts";
+import { type Deadlines, deadlineAfter, type Expirable } from "../core/deadlines.ts";
+import type { Conn, ConnHandler } from "../http/conn.ts";
+
+export interface TunnelSettings {
+  /** Without a byte in either direction. */
+  readonly idleMs: number;
+  /** The same once one direction has ended. */
+  readonly halfCloseMs: number;
+}
+
+export interface TunnelDeps {
+  readonly settings: TunnelSettings;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+}
+
+/** How a tunnel ended. Bytes by direction; `error` of the connection that broke, if one did. */
+export interface TunnelEnd {
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  readonly error: Error | null;
+}
+
+/** The idle limit is watched in this many steps, so it is met to within a quarter. */
+const STEPS = 4;
+
+/**
+ * Passes bytes both ways between a client and an endpoint until both have ended. A FIN is passed on by
+ * itself (half-close, RFC 9293 section 3.6), a reset as a reset.
+ */
+export class Tunnel implements Expirable {
+  deadlineMs: number;
+  readonly #client: Half;
+  readonly #upstream: Half;
+  readonly #deps: TunnelDeps;
+  readonly #onEnd: (end: TunnelEnd) => void;
+  #open = 2;
+  #error: Error | null = null;
+  #seenBytes = 0;
+  #quietSteps = 0;
+
+  constructor(client: Conn, upstream: Conn, deps: TunnelDeps, onEnd: (end: TunnelEnd) => void) {
+    this.#deps = deps;
+    this.#onEnd = onEnd;
+    this.#client = new Half(client, upstream, this);
+    this.#upstream = new Half(upstream, client, this);
+    this.deadlineMs = this.#nextStep(deps.clock.now());
+    deps.deadlines.add(this);
+    this.#client.begin();
+    this.#upstream.begin();
+  }
+
+  /** Bytes that the client had sent before the tunnel stood. */
+  fromClient(chunk: Buffer, end: number): void {
+    if (end > 0) this.#client.onBytes(chunk, end);
+  }
+
+  /** The client had ended its direction before the tunnel stood. */
+  finFromClient(): void {
+    this.#client.onFin();
+  }
+
+  /** Bytes that the endpoint had sent before the tunnel stood. */
+  fromUpstream(chunk: Buffer, start: number, end: number): void {
+    if (end > start) this.#upstream.pass(chunk, start, end);
+  }
+
+  /** Ends both directions at once. */
+  close(): void {
+    this.#client.conn.destroy();
+    this.#upstream.conn.destroy();
+  }
+
+  halfClosed(error: Error | null): void {
+    this.#error ??= error;
+    this.#open -= 1;
+    if (this.#open !== 0) return;
+    this.#deps.deadlines.delete(this);
+    this.#onEnd({
+      bytesUp: this.#client.bytes,
+      bytesDown: this.#upstream.bytes,
+      error: this.#error,
+    });
+  }
+
+  onDeadline(nowMs: number): void {
+    const bytes = this.#client.bytes + this.#upstream.bytes;
+    this.#quietSteps = bytes === this.#seenBytes ? this.#quietSteps + 1 : 0;
+    this.#seenBytes = bytes;
+    if (this.#quietSteps >= STEPS) this.close();
+    else this.deadlineMs = this.#nextStep(nowMs);
+  }
+
+  #nextStep(nowMs: number): number {
+    const { idleMs, halfCloseMs } = this.#deps.settings;
+    const halfClosed = this.#client.ended || this.#upstream.ended;
+    return deadlineAfter(nowMs, (halfClosed ? halfCloseMs : idleMs) / STEPS);
+  }
+
+  /** One direction has ended: the shorter limit holds from here on. */
+  onHalfEnd(): void {
+    this.#quietSteps = 0;
+    this.deadlineMs = this.#nextStep(this.#deps.clock.now());
+  }
+}
+
+/** One direction: what `conn` reads goes to `other`. */
+class Half implements ConnHandler {
+  readonly conn: Conn;
+  bytes = 0;
+  ended = false;
+  readonly #other: Conn;
+  readonly #tunnel: Tunnel;
+
+  constructor(conn: Conn, other: Conn, tunnel: Tunnel) {
+    this.conn = conn;
+    this.#other = other;
+    this.#tunnel = tunnel;
+  }
+
+  begin(): void {
+    if (this.conn.gone) {
+      this.onClose(null);
+      return;
+    }
+    this.conn.handler = this;
+    this.conn.resumeReading();
+    // A peer that vanished would otherwise hold its half until the idle limit.
+    this.conn.socket.setKeepAlive(true, 60_000);
+  }
+
+  onBytes(chunk: Buffer, end: number): void {
+    this.pass(chunk, 0, end);
+  }
+
+  pass(chunk: Buffer, start: number, end: number): void {
+    this.bytes += end - start;
+    this.conn.relay(chunk, start, end, this.#other);
+  }
+
+  onFin(): void {
+    this.ended = true;
+    this.#other.end();
+    this.#tunnel.onHalfEnd();
+  }
+
+  onDrain(): void {
+    // `relay` itself holds the source back; there is nothing more to wait for.
+  }
+
+  onClose(error: Error | null): void {
+    if (!this.#other.closed) {
+      if (error !== null) this.#other.reset();
+      else if (!this.ended) this.#other.destroy();
+    }
+    this.#tunnel.halfClosed(error);
+  }
+}

@@ -1,0 +1,291 @@
+import { formatHostPort } from "../../../core/address.ts";
+import type { Clock } from "../../../core/clock.ts";
+import { type Deadlines, deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
+import { MeshError } from "../../../core/errors.ts";
+import type { Recorder } from "../../../core/facts.ts";
+import type { Conn } from "../../../http/conn.ts";
+import { ClientConnection, type ClientLimits } from "../../../http/h1/client.ts";
+
+export interface PoolTarget {
+  readonly host: string;
+  readonly port: number;
+  /** Index into shared endpoint state; -1 for a destination outside the mesh. */
+  readonly slot: number;
+}
+
+/** Open connections per endpoint, exact over all workers. */
+export interface ConnectionCounts {
+  tryOpenConnection(slot: number, max: number): boolean;
+  closeConnection(slot: number): void;
+}
+
+/** Opens a connection; the spine fills in the transport stage. */
+export type Dialer = (
+  target: PoolTarget,
+  handler: { onConnected(conn: Conn): void; onDialFailed(error: MeshError): void },
+) => void;
+
+export interface PoolSettings {
+  readonly maxConnections: number;
+  readonly maxPending: number;
+  readonly maxIdle: number;
+  readonly maxRequestsPerConnection: number;
+  readonly queueMs: number;
+  readonly idleMs: number;
+  readonly freshMs: number;
+}
+
+export interface PoolDeps {
+  readonly settings: PoolSettings;
+  readonly limits: ClientLimits;
+  readonly counts: ConnectionCounts;
+  readonly dial: Dialer;
+  readonly recorder: Recorder;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+}
+
+/** A request that needs a connection. Exactly one of the two is called, unless `cancel` comes first. */
+export interface PoolWaiter {
+  onConnection(connection: ClientConnection): void;
+  onNoConnection(error: MeshError): void;
+}
+
+interface Queued {
+  readonly waiter: PoolWaiter;
+  readonly deadlineMs: number;
+}
+
+/** How often a queue whose connections are all held by other workers looks again. */
+const RETRY_MS = 10;
+
+/**
+ * Connections of one source to one endpoint. Idle ones are reused last in, first out, so that the surplus
+ * grows old and is closed. A request that finds none opens one, up to the limit that all workers share;
+ * beyond it waits in a bounded queue. Whatever becomes free first serves whoever waits longest.
+ */
+export class Pool implements Expirable {
+  readonly target: PoolTarget;
+  deadlineMs = Number.POSITIVE_INFINITY;
+  readonly #deps: PoolDeps;
+  readonly #idle: ClientConnection[] = [];
+  readonly #queue: Queued[] = [];
+  #busy = 0;
+  #dialling = 0;
+  #retired = false;
+  #retryTimer: NodeJS.Timeout | null = null;
+
+  constructor(target: PoolTarget, deps: PoolDeps) {
+    this.target = target;
+    this.#deps = deps;
+    deps.deadlines.add(this);
+  }
+
+  get idleCount(): number {
+    return this.#idle.length;
+  }
+
+  get busyCount(): number {
+    return this.#busy;
+  }
+
+  get pendingCount(): number {
+    return this.#queue.length;
+  }
+
+  /** Nothing open, nothing waiting: the pool may be forgotten. */
+  get empty(): boolean {
+    return this.#idle.length + this.#busy + this.#queue.length + this.#dialling === 0;
+  }
+
+  /**
+   * Returns an idle connection, or null: then the waiter is called later. `fresh` asks for a connection
+   * that the endpoint has hardly had time to close, for a request that must not be sent twice.
+   */
+  acquire(waiter: PoolWaiter, fresh: boolean): ClientConnection | null {
+    const idle = this.#queue.length === 0 ? this.#takeIdle(fresh) : null;
+    if (idle !== null) {
+      this.#busy += 1;
+      this.#deps.recorder.event("upstream_connection_reused");
+      return idle;
+    }
+    const { settings, clock, recorder } = this.#deps;
+    if (this.#queue.length >= settings.maxPending) {
+      recorder.event("pool_queue_full");
+      const peer = formatHostPort(this.target.host, this.target.port);
+      waiter.onNoConnection(
+        new MeshError("POOL_QUEUE_FULL", `${peer}, ${settings.maxPending} requests wait`),
+      );
+      return null;
+    }
+    this.#queue.push({ waiter, deadlineMs: deadlineAfter(clock.now(), settings.queueMs) });
+    this.#arm();
+    this.#grow();
+    return null;
+  }
+
+  #takeIdle(fresh: boolean): ClientConnection | null {
+    for (;;) {
+      const connection = this.#idle[this.#idle.length - 1];
+      if (connection === undefined) return null;
+      if (!connection.reusable) {
+        this.#idle.pop();
+        continue;
+      }
+      const age = this.#deps.clock.now() - connection.idleSinceMs;
+      // The rest of the stack is older still.
+      if (fresh && age > this.#deps.settings.freshMs) return null;
+      this.#idle.pop();
+      return connection;
+    }
+  }
+
+  /** Opens connections while more requests wait than connections are on their way. */
+  #grow(): void {
+    while (this.#dialling < this.#queue.length) {
+      const { counts, settings } = this.#deps;
+      if (!counts.tryOpenConnection(this.target.slot, settings.maxConnections)) {
+        this.#deps.recorder.event("pool_queued");
+        this.#pollWhileOthersHoldAll();
+        return;
+      }
+      this.#dialling += 1;
+      this.#deps.dial(this.target, {
+        onConnected: (conn) => this.#onConnected(conn),
+        onDialFailed: (error) => this.#onDialFailed(error),
+      });
+    }
+  }
+
+  /** Without a connection of our own no event of ours will tell that the limit allows one again. */
+  #pollWhileOthersHoldAll(): void {
+    if (this.#busy + this.#dialling > 0 || this.#retryTimer !== null) return;
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = null;
+      this.#grow();
+    }, RETRY_MS);
+    this.#retryTimer.unref();
+  }
+
+  #onConnected(conn: Conn): void {
+    this.#dialling -= 1;
+    const peer = formatHostPort(this.target.host, this.target.port);
+    const connection = new ClientConnection(conn, peer, this, this.#deps.limits);
+    this.#deps.recorder.event("upstream_connection_opened");
+    this.#busy += 1;
+    this.#serve(connection);
+  }
+
+  #onDialFailed(error: MeshError): void {
+    this.#dialling -= 1;
+    this.#deps.counts.closeConnection(this.target.slot);
+    this.#deps.recorder.event("upstream_connection_failed");
+    this.#queue.shift()?.waiter.onNoConnection(error);
+    this.#arm();
+    this.#grow();
+  }
+
+  /** Gives the connection to the one that waits longest, or keeps it. */
+  #serve(connection: ClientConnection): void {
+    const next = this.#queue.shift();
+    if (next !== undefined) {
+      this.#arm();
+      next.waiter.onConnection(connection);
+      return;
+    }
+    this.#busy -= 1;
+    const { settings, clock } = this.#deps;
+    if (this.#retired || this.#idle.length >= settings.maxIdle) {
+      connection.close();
+      return;
+    }
+    connection.idleSinceMs = clock.now();
+    this.#idle.push(connection);
+    this.#arm();
+  }
+
+  /** The request is over. A connection that may not be used again is closed. */
+  release(connection: ClientConnection): void {
+    const { maxRequestsPerConnection } = this.#deps.settings;
+    const worn = maxRequestsPerConnection > 0 && connection.requests >= maxRequestsPerConnection;
+    if (connection.reusable && !worn && !this.#retired) {
+      this.#serve(connection);
+      return;
+    }
+    this.discard(connection);
+  }
+
+  /** Closes a connection that a request occupied. */
+  discard(connection: ClientConnection): void {
+    this.#busy -= 1;
+    if (!connection.closed) connection.close();
+    this.#grow();
+  }
+
+  /** A waiter that is no longer interested. */
+  cancel(waiter: PoolWaiter): void {
+    const index = this.#queue.findIndex((queued) => queued.waiter === waiter);
+    if (index !== -1) this.#queue.splice(index, 1);
+    this.#arm();
+  }
+
+  /** The endpoint is gone: idle connections close now, busy ones when their request ends. */
+  retire(): void {
+    this.#retired = true;
+    for (const connection of this.#idle.splice(0)) {
+      this.#deps.recorder.event("upstream_connection_evicted");
+      connection.close();
+    }
+  }
+
+  /** A connection that had become a tunnel has ended. */
+  forget(): void {
+    this.#busy -= 1;
+    this.#countClosed();
+  }
+
+  onClosed(connection: ClientConnection): void {
+    const index = this.#idle.indexOf(connection);
+    if (index !== -1) this.#idle.splice(index, 1);
+    this.#countClosed();
+  }
+
+  #countClosed(): void {
+    this.#deps.counts.closeConnection(this.target.slot);
+    this.#deps.recorder.event("upstream_connection_closed");
+    if (this.#queue.length > 0) this.#grow();
+  }
+
+  onDeadline(nowMs: number): void {
+    const { settings, recorder } = this.#deps;
+    while (this.#queue[0] !== undefined && this.#queue[0].deadlineMs <= nowMs) {
+      recorder.event("pool_queue_timeout");
+      const peer = formatHostPort(this.target.host, this.target.port);
+      const error = new MeshError("POOL_QUEUE_TIMEOUT", `${peer}, limit ${settings.queueMs} ms`);
+      this.#queue.shift()?.waiter.onNoConnection(error);
+    }
+    const oldest = nowMs - settings.idleMs;
+    while (settings.idleMs > 0 && (this.#idle[0]?.idleSinceMs ?? nowMs) <= oldest) {
+      recorder.event("upstream_connection_evicted");
+      this.#idle.shift()?.close();
+    }
+    this.#arm();
+  }
+
+  /** The next moment at which something here grows too old. */
+  #arm(): void {
+    const queued = this.#queue[0]?.deadlineMs ?? Number.POSITIVE_INFINITY;
+    const oldest = this.#idle[0];
+    const idle =
+      oldest === undefined
+        ? Number.POSITIVE_INFINITY
+        : deadlineAfter(oldest.idleSinceMs, this.#deps.settings.idleMs);
+    this.deadlineMs = Math.min(queued, idle);
+  }
+
+  close(): void {
+    this.#deps.deadlines.delete(this);
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
+    this.retire();
+  }
+}

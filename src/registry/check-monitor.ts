@@ -1,0 +1,146 @@
+import type { Clock } from "../core/clock.ts";
+import type { Health } from "../core/model.ts";
+import type { Catalog } from "./catalog.ts";
+import type { Log } from "./log.ts";
+import { removeEndpoint, setCheck } from "./plan-endpoint.ts";
+import type { StoredCheck } from "./records.ts";
+import type { Timers } from "./timers.ts";
+import type { Writer } from "./writer.ts";
+
+export interface CheckMonitorOptions {
+  readonly catalog: Catalog;
+  readonly writer: Writer;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Log;
+}
+
+interface Watched {
+  check: StoredCheck;
+  /** When the heartbeat is overdue; a heartbeat moves it without touching the timer. */
+  deadlineMs: number;
+  cancelTtl: (() => void) | null;
+  cancelReap: (() => void) | null;
+}
+
+/**
+ * What time does to checks: a TTL without a heartbeat turns critical, and an endpoint that was critical
+ * for its `deregisterMs` is removed. Both spans begin anew when the registry starts.
+ */
+export class CheckMonitor {
+  readonly #options: CheckMonitorOptions;
+  readonly #watched = new Map<string, Watched>();
+  readonly #unsubscribe: () => void;
+
+  constructor(options: CheckMonitorOptions) {
+    this.#options = options;
+    for (const { key, value } of options.catalog.all("check")) this.#watch(key, value);
+    this.#unsubscribe = options.catalog.subscribe(({ changes }) => {
+      for (const change of changes) {
+        if (change.kind !== "check") continue;
+        if (change.value === null) this.#forget(change.key);
+        else this.#watch(change.key, change.value);
+      }
+    });
+  }
+
+  /** A status from a heartbeat or a daemon. False: there is no such check. Only a change is written. */
+  async report(key: string, status: Health, output: string): Promise<boolean> {
+    const watched = this.#watched.get(key);
+    if (watched === undefined) return false;
+    this.#beat(watched);
+    if (watched.check.status === status) return true;
+    const { result } = await this.#options.writer.run((draft) =>
+      setCheck(draft, key, status, output),
+    );
+    return result;
+  }
+
+  close(): void {
+    this.#unsubscribe();
+    for (const key of [...this.#watched.keys()]) this.#forget(key);
+  }
+
+  #beat(watched: Watched): void {
+    const { spec } = watched.check;
+    if (spec.kind === "ttl") watched.deadlineMs = this.#options.clock.now() + spec.ttlMs;
+  }
+
+  #watch(key: string, check: StoredCheck): void {
+    const watched = this.#watched.get(key) ?? {
+      check,
+      deadlineMs: 0,
+      cancelTtl: null,
+      cancelReap: null,
+    };
+    this.#watched.set(key, watched);
+    const wasCritical = watched.check.status === "critical" && watched.cancelReap !== null;
+    const sameSpan = watched.check.deregisterMs === check.deregisterMs;
+    watched.check = check;
+    this.#beat(watched);
+    watched.cancelTtl?.();
+    watched.cancelTtl = null;
+    if (check.spec.kind === "ttl" && check.status !== "critical") this.#armTtl(key, watched);
+    // A critical span that goes on keeps its timer, so that registering again does not prolong it.
+    if (check.status === "critical" && wasCritical && sameSpan) return;
+    watched.cancelReap?.();
+    watched.cancelReap = null;
+    if (check.status === "critical" && check.deregisterMs > 0) {
+      watched.cancelReap = this.#options.timers.after(check.deregisterMs, () => this.#reap(key));
+    }
+  }
+
+  #armTtl(key: string, watched: Watched): void {
+    const remainingMs = watched.deadlineMs - this.#options.clock.now();
+    watched.cancelTtl = this.#options.timers.after(remainingMs, () => {
+      if (this.#overdue(key)) this.#expire(key);
+      else this.#armTtl(key, watched);
+    });
+  }
+
+  #overdue(key: string): boolean {
+    const watched = this.#watched.get(key);
+    return watched !== undefined && this.#options.clock.now() >= watched.deadlineMs;
+  }
+
+  #expire(key: string): void {
+    const { writer, log } = this.#options;
+    writer
+      .run((draft) => this.#overdue(key) && setCheck(draft, key, "critical", "TTL expired"))
+      .then(({ result }) => {
+        if (result) log.info("a heartbeat is overdue, the check is critical", { check: key });
+      })
+      .catch((error: unknown) => {
+        log.error("an overdue check could not be recorded", { check: key, error });
+        // The heartbeat is still missing: try again after another span.
+        const watched = this.#watched.get(key);
+        if (watched === undefined) return;
+        this.#beat(watched);
+        this.#armTtl(key, watched);
+      });
+  }
+
+  #reap(key: string): void {
+    const { writer, log } = this.#options;
+    writer
+      .run((draft) => {
+        const check = draft.get("check", key);
+        if (check?.status !== "critical") return null;
+        return removeEndpoint(draft, check.endpoint) ? check.endpoint : null;
+      })
+      .then(({ result }) => {
+        if (result !== null)
+          log.info("endpoint removed, critical for too long", { endpoint: result });
+      })
+      .catch((error: unknown) =>
+        log.error("an endpoint could not be removed", { check: key, error }),
+      );
+  }
+
+  #forget(key: string): void {
+    const watched = this.#watched.get(key);
+    watched?.cancelTtl?.();
+    watched?.cancelReap?.();
+    this.#watched.delete(key);
+  }
+}

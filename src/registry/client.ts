@@ -1,0 +1,285 @@
+import type { Clock } from "../core/clock.ts";
+import type { Change } from "../core/model.ts";
+import type { Random } from "../core/random.ts";
+import { HeldState, type Step, StepAssembler } from "./held-state.ts";
+import type { Log } from "./log.ts";
+import {
+  type CheckTask,
+  PROTOCOL_VERSION,
+  type ServerMessage,
+  type UpdatePart,
+} from "./protocol.ts";
+import type { CheckResult } from "./schema.ts";
+import { SnapshotFile } from "./snapshot-file.ts";
+import { processTimers, type Timers } from "./timers.ts";
+import { WatchConnection } from "./watch-connection.ts";
+
+/** Results in one message; the registry takes no more. */
+const RESULTS_PER_MESSAGE = 500;
+const REASON_LENGTH = 2_000;
+/** A connection that lasted so long was a good one. */
+const STABLE_MS = 5_000;
+
+export interface RegistryClientOptions {
+  /** Registries, tried in turn. */
+  readonly urls: readonly string[];
+  readonly host: string;
+  readonly zone: string;
+  /** Version of this program, shown in the registry's status. */
+  readonly version: string;
+  /** Where the last good state is kept; its folder must exist. */
+  readonly snapshotPath: string;
+  readonly reconnectMinMs: number;
+  readonly reconnectMaxMs: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly timers?: Timers;
+  /**
+   * Takes one revision, whole. `full`: everything there is. What it throws goes to the registry as the
+   * reason of a refusal, and the state stays as it was.
+   */
+  onUpdate(changes: readonly Change[], revision: number, full: boolean): void;
+  /** The http and tcp checks that this host shall run; always all of them. */
+  onChecks(checks: readonly CheckTask[]): void;
+}
+
+export interface RegistryClientState {
+  readonly connected: boolean;
+  readonly url: string;
+  readonly revision: number;
+  readonly epoch: string;
+  /** Time since this state was last known to be the newest, in ms. */
+  readonly ageMs: number;
+  readonly lastError: string | null;
+  /** The newest revision that was refused, until a later one is taken. */
+  readonly rejected: { readonly revision: number; readonly reason: string } | null;
+  /** How often this client lost track, by digest or by a gap, and asked for everything. */
+  readonly resyncs: number;
+}
+
+/**
+ * A daemon's view of the registry. It serves what was saved before it connects, keeps what it has while
+ * the registry is gone, and takes each revision whole or not at all.
+ */
+export class RegistryClient {
+  readonly #options: RegistryClientOptions;
+  readonly #timers: Timers;
+  readonly #held = new HeldState();
+  readonly #file: SnapshotFile;
+  readonly #assembler = new StepAssembler();
+  readonly #results = new Map<string, CheckResult>();
+  #connection: WatchConnection | null = null;
+  #welcome: Extract<ServerMessage, { type: "welcome" }> | null = null;
+  /** Lost track: everything but the beginning of a snapshot is dropped. */
+  #awaitsSnapshot = false;
+  #attempts = 0;
+  #cancelRetry: (() => void) | null = null;
+  #welcomeMs = 0;
+  #currentMs: number;
+  #lastError: string | null = null;
+  #rejected: { revision: number; reason: string } | null = null;
+  #resyncs = 0;
+  #running = false;
+
+  constructor(options: RegistryClientOptions) {
+    if (options.urls.length === 0) throw new Error("no registry is named");
+    for (const url of options.urls) {
+      if (!/^https?:\/\/[^/]/.test(url) || !URL.canParse(url)) {
+        throw new Error(`${JSON.stringify(url)} is no http or https URL of a registry`);
+      }
+    }
+    this.#options = options;
+    this.#timers = options.timers ?? processTimers;
+    this.#currentMs = options.clock.now();
+    const { snapshotPath: path, clock, log } = options;
+    this.#file = new SnapshotFile({ path, clock, timers: this.#timers, log });
+  }
+
+  /** Loads the saved state, then connects and stays connected. Resolves when the saved state is in use. */
+  async start(): Promise<void> {
+    this.#running = true;
+    const saved = await this.#file.read();
+    if (!this.#running) return;
+    if (saved !== null) this.#restore(saved.step, saved.epoch);
+    this.#connect();
+  }
+
+  /** Disconnects and saves what is not saved yet. */
+  async stop(): Promise<void> {
+    this.#running = false;
+    this.#cancelRetry?.();
+    this.#connection?.close("stopped");
+    await this.#file.close();
+  }
+
+  state(): RegistryClientState {
+    return {
+      connected: this.#welcome !== null,
+      url: this.#url(),
+      revision: this.#held.revision(),
+      epoch: this.#held.epoch(),
+      ageMs: this.#options.clock.now() - this.#currentMs,
+      lastError: this.#lastError,
+      rejected: this.#rejected,
+      resyncs: this.#resyncs,
+    };
+  }
+
+  /** Sends results of checks; the newest of each is sent again on every new connection. */
+  report(results: readonly CheckResult[]): void {
+    for (const result of results) this.#results.set(result.check, result);
+    this.#sendResults(results);
+  }
+
+  #url(): string {
+    return this.#options.urls[this.#attempts % this.#options.urls.length] ?? "";
+  }
+
+  #restore(step: Step, epoch: string): void {
+    const { log } = this.#options;
+    try {
+      this.#options.onUpdate(step.changes.map(toChange), step.to, true);
+      this.#held.take(step, epoch);
+      log.info("serving the saved snapshot", { revision: step.to, records: step.changes.length });
+    } catch (error) {
+      log.warn("the saved snapshot is refused", { revision: step.to, error });
+    }
+  }
+
+  #connect(): void {
+    this.#cancelRetry = null;
+    const { clock, host, zone, version } = this.#options;
+    this.#assembler.reset();
+    this.#awaitsSnapshot = false;
+    this.#connection = new WatchConnection({
+      url: this.#url(),
+      clock,
+      timers: this.#timers,
+      hello: () => ({
+        type: "hello",
+        protocol: PROTOCOL_VERSION,
+        ...{ host, zone, version },
+        epoch: this.#held.epoch(),
+        revision: this.#held.revision(),
+      }),
+      receive: (message) => this.#receive(message),
+      heard: () => this.#freshen(),
+      closed: (reason) => this.#closed(reason),
+    });
+  }
+
+  #closed(reason: string): void {
+    const wasConnected = this.#welcome !== null;
+    // A registry that welcomes and drops us at once must not be stormed: only a lasting connection
+    // makes the next pause short again. Which URL comes next does not change by that.
+    if (wasConnected && this.#options.clock.now() - this.#welcomeMs > STABLE_MS) {
+      this.#attempts %= this.#options.urls.length;
+    }
+    this.#connection = null;
+    this.#welcome = null;
+    if (!this.#running) return;
+    const { log, random, reconnectMinMs, reconnectMaxMs } = this.#options;
+    const url = this.#url();
+    this.#lastError = `${url}: ${reason}`;
+    const doublings = Math.min(Math.floor(this.#attempts / this.#options.urls.length), 30);
+    const delayMs = random() * Math.min(reconnectMaxMs, reconnectMinMs * 2 ** doublings);
+    if (wasConnected) log.warn("the registry is gone, serving what is known", { url, reason });
+    else log.debug("no registry at this address", { url, reason, delayMs });
+    this.#attempts++;
+    this.#cancelRetry = this.#timers.after(delayMs, () => this.#connect());
+  }
+
+  #receive(message: ServerMessage): void {
+    if (message.type === "welcome") this.#welcomed(message);
+    else if (this.#welcome === null) throw new Error("a message before the welcome");
+    else if (message.type === "update") this.#update(message, this.#welcome.epoch);
+    else if (message.type === "checks") this.#takeChecks(message.checks);
+    else this.#compare(message.revision, message.digest);
+    this.#freshen();
+  }
+
+  #welcomed(message: Extract<ServerMessage, { type: "welcome" }>): void {
+    if (this.#welcome !== null) throw new Error("a second welcome");
+    this.#welcome = message;
+    this.#welcomeMs = this.#options.clock.now();
+    this.#lastError = null;
+    const { epoch, revision } = message;
+    this.#options.log.info("connected to the registry", { url: this.#url(), epoch, revision });
+    this.#sendResults([...this.#results.values()]);
+  }
+
+  #update(part: UpdatePart, epoch: string): void {
+    if (this.#awaitsSnapshot) {
+      if (!part.full || part.part !== 0) return;
+      this.#awaitsSnapshot = false;
+    }
+    const step = this.#assembler.add(part);
+    if (step === null) return;
+    const sameStore = epoch === this.#held.epoch();
+    if (!step.full && (!sameStore || step.from !== this.#held.revision())) {
+      this.#resync(`a step from ${step.from}, held is ${this.#held.revision()}`);
+      return;
+    }
+    this.#apply(step, epoch);
+  }
+
+  #apply(step: Step, epoch: string): void {
+    try {
+      this.#options.onUpdate(step.changes.map(toChange), step.to, step.full);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      const reason = message.slice(0, REASON_LENGTH);
+      this.#rejected = { revision: step.to, reason };
+      this.#options.log.error("a revision is refused", { revision: step.to, reason });
+      this.#connection?.send({ type: "nack", revision: step.to, reason });
+      return;
+    }
+    this.#held.take(step, epoch);
+    this.#rejected = null;
+    this.#connection?.send({ type: "ack", revision: step.to });
+    this.#file.save(this.#held);
+  }
+
+  #compare(revision: number, digest: string): void {
+    if (this.#awaitsSnapshot || revision !== this.#held.revision()) return;
+    if (digest !== this.#held.digest()) this.#resync(`the digest of revision ${revision} differs`);
+  }
+
+  #resync(reason: string): void {
+    this.#resyncs++;
+    this.#awaitsSnapshot = true;
+    this.#assembler.reset();
+    this.#options.log.warn("lost track of the registry, asking for everything", { reason });
+    this.#connection?.send({ type: "resync", reason });
+  }
+
+  #takeChecks(checks: readonly CheckTask[]): void {
+    const wanted = new Set(checks.map(({ host, id }) => `${host}/${id}`));
+    for (const key of this.#results.keys()) if (!wanted.has(key)) this.#results.delete(key);
+    this.#options.onChecks(checks);
+  }
+
+  #sendResults(results: readonly CheckResult[]): void {
+    if (this.#welcome === null) return;
+    for (let start = 0; start < results.length; start += RESULTS_PER_MESSAGE) {
+      const some = results.slice(start, start + RESULTS_PER_MESSAGE);
+      this.#connection?.send({ type: "results", results: some });
+    }
+  }
+
+  /** The registry is there and says nothing newer: what is held is current. */
+  #freshen(): void {
+    if (this.#welcome === null || this.#rejected !== null || this.#awaitsSnapshot) return;
+    if (this.#held.revision() < this.#welcome.revision) return;
+    if (this.#held.epoch() === this.#welcome.epoch) this.#currentMs = this.#options.clock.now();
+  }
+}
+
+/** Without the version, which is the registry's matter. */
+function toChange(change: VersionedStepChange): Change {
+  const { version: _, ...rest } = change;
+  return rest;
+}
+
+type VersionedStepChange = Step["changes"][number];

@@ -1,0 +1,38 @@
+import type { Catalog } from "./catalog.ts";
+import type { CheckMonitor } from "./check-monitor.ts";
+import type { PlanSettings } from "./inputs.ts";
+import type { Waiters } from "./waiters.ts";
+import type { Writer } from "./writer.ts";
+
+/** A daemon that watches, as `/v1/mesh/status` shows it. Times in ms, sizes in bytes. */
+export interface DaemonStatus {
+  readonly host: string;
+  readonly zone: string;
+  readonly version: string;
+  readonly peer: string;
+  /** The newest revision that it has acknowledged. */
+  readonly revision: number;
+  readonly connectedMs: number;
+  readonly silentMs: number;
+  readonly bufferedBytes: number;
+  /** Snapshots that it asked for because it had lost track. */
+  readonly resyncs: number;
+  /** Its newest refusal; null once it has acknowledged a later revision. */
+  readonly refusal: { readonly revision: number; readonly reason: string } | null;
+}
+
+/** What the routes work with. */
+export interface RegistryParts {
+  readonly catalog: Catalog;
+  readonly writer: Writer;
+  readonly monitor: CheckMonitor;
+  readonly waiters: Waiters;
+  readonly settings: PlanSettings;
+  readonly epoch: string;
+  /** Name and address of the registry's own host, which Consul's calls belong to when they name none. */
+  readonly host: string;
+  readonly nodeAddress: string;
+  daemons(): readonly DaemonStatus[];
+  /** `host:port` that the API listens on. */
+  listening(): string;
+}

@@ -1,0 +1,84 @@
+import * as z from "zod";
+import { hostField } from "./fields.ts";
+import { storedCheckSchema, versionedChangeSchema } from "./record-schema.ts";
+import { checkResult } from "./schema.ts";
+
+/**
+ * Messages of the watch (`/v1/mesh/watch`), one JSON text per WebSocket message. Described in
+ * docs/registry-api.md. Each side reads with the schema of what the other sends, and closes on anything
+ * else. Heartbeats are WebSocket pings in both directions.
+ */
+export const PROTOCOL_VERSION = 1;
+/** Largest message of a daemon, and of the registry. An update is cut into parts far below it. */
+export const MAX_CLIENT_MESSAGE_BYTES = 1_048_576;
+export const MAX_SERVER_MESSAGE_BYTES = 16_777_216;
+
+const revision = z.number().int().min(0);
+
+/** The first message of a daemon: who it is, and what it holds (revision 0: nothing). */
+const hello = z.object({
+  type: z.literal("hello"),
+  protocol: z.literal(PROTOCOL_VERSION),
+  host: hostField,
+  zone: z.string().max(128),
+  version: z.string().max(64),
+  epoch: z.string().max(64),
+  revision,
+});
+
+/** The answer to one update: taken, or refused with the reason. */
+const ack = z.object({ type: z.literal("ack"), revision });
+const nack = z.object({ type: z.literal("nack"), revision, reason: z.string().max(2_048) });
+/** The daemon lost track: send everything. */
+const resync = z.object({ type: z.literal("resync"), reason: z.string().max(2_048) });
+const results = z.object({ type: z.literal("results"), results: z.array(checkResult).max(1_000) });
+
+export const clientMessage = z.discriminatedUnion("type", [hello, ack, nack, resync, results]);
+export type ClientMessage = z.infer<typeof clientMessage>;
+
+const welcome = z.object({
+  type: z.literal("welcome"),
+  epoch: z.string(),
+  revision,
+  /** Heartbeats come at least this often. */
+  pingMs: z.number().min(1),
+});
+
+/**
+ * A part of the step from one revision to another. The parts of a step come in order, and the step is
+ * taken when the last is there. `full`: everything there is; what it does not name is gone.
+ */
+const update = z.object({
+  type: z.literal("update"),
+  from: revision,
+  to: revision,
+  full: z.boolean(),
+  part: z.number().int().min(0),
+  last: z.boolean(),
+  changes: z.array(versionedChangeSchema),
+});
+export type UpdatePart = z.infer<typeof update>;
+
+/** All http and tcp checks of the daemon's host, whenever one of them changed. */
+const checks = z.object({
+  type: z.literal("checks"),
+  checks: z.array(
+    storedCheckSchema.pick({ id: true, host: true, endpoint: true, spec: true, status: true }),
+  ),
+});
+export type CheckTask = z.infer<typeof checks>["checks"][number];
+
+/** What the digest of the daemon's records must be at this revision. */
+const digest = z.object({ type: z.literal("digest"), revision, digest: z.string() });
+
+export const serverMessage = z.discriminatedUnion("type", [welcome, update, checks, digest]);
+export type ServerMessage = z.infer<typeof serverMessage>;
+
+/** Reads one message. Throws with the reason where it is not of this protocol. */
+export function readMessage<T>(schema: z.ZodType<T>, data: Buffer, isBinary: boolean): T {
+  if (isBinary) throw new Error("a binary message");
+  const parsed: unknown = JSON.parse(data.toString("utf8"));
+  const result = schema.safeParse(parsed);
+  if (!result.success) throw new Error(z.prettifyError(result.error), { cause: result.error });
+  return result.data;
+}

@@ -1,0 +1,130 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { WebSocketServer } from "ws";
+import type { Clock } from "../core/clock.ts";
+import type { Catalog } from "./catalog.ts";
+import type { Log } from "./log.ts";
+import type { DaemonStatus } from "./parts.ts";
+import { MAX_CLIENT_MESSAGE_BYTES } from "./protocol.ts";
+import { RegistryError } from "./registry-error.ts";
+import type { CheckResult } from "./schema.ts";
+import { refuseForeignOrigin } from "./server.ts";
+import type { Store } from "./store.ts";
+import type { Timers } from "./timers.ts";
+import { Transfers } from "./transfers.ts";
+import { type SessionParts, WatchSession } from "./watch-session.ts";
+
+export interface WatchHubOptions {
+  readonly catalog: Catalog;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Log;
+  readonly pingMs: number;
+  /** Interval of digest comparisons. */
+  readonly digestMs?: number;
+  readonly answerMs?: number;
+  readonly maxBufferedBytes?: number;
+  /** Daemons that may watch at once; beyond it 503. */
+  readonly maxWatchers?: number;
+  results(host: string, results: readonly CheckResult[]): void;
+}
+
+/** All watching daemons: tells each what changed, and knows what each holds. */
+export class WatchHub {
+  readonly #options: WatchHubOptions;
+  readonly #session: SessionParts;
+  readonly #sessions = new Set<WatchSession>();
+  readonly #server = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_CLIENT_MESSAGE_BYTES,
+    perMessageDeflate: false,
+  });
+  readonly #unsubscribe: () => void;
+  readonly #cancels = new Map<string, () => void>();
+
+  constructor(options: WatchHubOptions) {
+    this.#options = options;
+    const { catalog, store, clock, timers, log, pingMs } = options;
+    this.#session = {
+      catalog,
+      transfers: new Transfers(catalog, store),
+      epoch: store.epoch,
+      clock,
+      timers,
+      log,
+      pingMs,
+      answerMs: options.answerMs ?? 30_000,
+      maxBufferedBytes: options.maxBufferedBytes ?? 4_194_304,
+      results: options.results,
+    };
+    this.#unsubscribe = catalog.subscribe(({ probeHosts }) => {
+      for (const session of this.#sessions) {
+        session.advance();
+        if (probeHosts.size > 0) session.advanceChecks(probeHosts);
+      }
+    });
+    this.#repeat("beat", pingMs, () => this.#beat());
+    this.#repeat("digest", options.digestMs ?? 60_000, () => this.#compare());
+  }
+
+  daemons(): DaemonStatus[] {
+    const all = [...this.#sessions].map((session) => session.status());
+    return all.filter((status) => status !== null).sort((a, b) => (a.host < b.host ? -1 : 1));
+  }
+
+  /** Takes a WebSocket handshake, or answers it with an error. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    try {
+      refuseForeignOrigin(request);
+      const path = (request.url ?? "").split("?")[0];
+      if (path !== "/v1/mesh/watch") throw new RegistryError(404, "there is no watch at this path");
+      if (this.#sessions.size >= (this.#options.maxWatchers ?? 4_096)) {
+        throw new RegistryError(503, "too many daemons are watching");
+      }
+    } catch (error) {
+      const { status, message } = error as RegistryError;
+      const body = `${JSON.stringify({ error: message })}\n`;
+      socket.end(
+        `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+        () => socket.destroy(),
+      );
+      return;
+    }
+    this.#server.handleUpgrade(request, socket, head, (webSocket) => {
+      const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
+      const session = new WatchSession(webSocket, peer, this.#session);
+      this.#sessions.add(session);
+      webSocket.once("close", () => this.#sessions.delete(session));
+    });
+  }
+
+  close(): void {
+    this.#unsubscribe();
+    for (const cancel of this.#cancels.values()) cancel();
+    for (const session of this.#sessions) session.close();
+    this.#server.close();
+  }
+
+  #beat(): void {
+    for (const session of this.#sessions) session.beat();
+  }
+
+  #compare(): void {
+    const { catalog } = this.#options;
+    const message = { type: "digest", revision: catalog.revision(), digest: catalog.digest() };
+    const encoded = Buffer.from(JSON.stringify(message));
+    for (const session of this.#sessions) session.compare(encoded);
+  }
+
+  #repeat(name: string, everyMs: number, task: () => void): void {
+    const arm = () => {
+      const cancel = this.#options.timers.after(everyMs, () => {
+        task();
+        arm();
+      });
+      this.#cancels.set(name, cancel);
+    };
+    arm();
+  }
+}

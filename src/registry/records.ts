@@ -1,0 +1,132 @@
+import type { Change, Endpoint, Health, Service, Workload } from "../core/model.ts";
+
+/** When the result of an http or tcp check changes the status; Consul's fields of the same names, at least 1. */
+export interface Thresholds {
+  readonly successBeforePassing: number;
+  readonly failuresBeforeWarning: number;
+  readonly failuresBeforeCritical: number;
+}
+
+interface Probe extends Thresholds {
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+}
+
+/** A heartbeat that must arrive at least every `ttlMs`. */
+export interface TtlSpec {
+  readonly kind: "ttl";
+  readonly ttlMs: number;
+}
+
+/** An HTTP request from the endpoint's host: 2xx passes, 429 warns, everything else is critical. */
+export interface HttpSpec extends Probe {
+  readonly kind: "http";
+  readonly url: string;
+  readonly method: string;
+  readonly headers: Readonly<Record<string, readonly string[]>>;
+  readonly body: string;
+  readonly followRedirects: boolean;
+  readonly tlsSkipVerify: boolean;
+  /** Empty: the host of the URL. */
+  readonly tlsServerName: string;
+}
+
+/** A TCP connect from the endpoint's host. */
+export interface TcpSpec extends Probe {
+  readonly kind: "tcp";
+  readonly address: string;
+  readonly port: number;
+}
+
+/** How the health of an endpoint is found out. */
+export type CheckSpec = TtlSpec | HttpSpec | TcpSpec;
+
+/** A service with what the registry alone needs to know of it. */
+export interface StoredService {
+  readonly service: Service;
+  /** Declared by name, as against implied by its first endpoint; a declared one outlives its endpoints. */
+  readonly declared: boolean;
+}
+
+/** An endpoint with what only Consul's API shows. */
+export interface StoredEndpoint {
+  /** `endpoint.weight` and `endpoint.health` follow from the weights and checks. */
+  readonly endpoint: Endpoint;
+  /** Id on its host; `endpoint.id` is `host/instance`. */
+  readonly instance: string;
+  readonly tags: readonly string[];
+  readonly weights: { readonly passing: number; readonly warning: number };
+}
+
+/** One check of one endpoint. Key: `host/id`. */
+export interface StoredCheck {
+  readonly id: string;
+  readonly host: string;
+  /** Id of the endpoint that it speaks for. */
+  readonly endpoint: string;
+  readonly name: string;
+  readonly notes: string;
+  readonly spec: CheckSpec;
+  /** Remove the endpoint when critical for so long; 0: never. */
+  readonly deregisterMs: number;
+  readonly status: Health;
+  readonly output: string;
+}
+
+/** What a store holds, by kind. */
+export interface RecordValues {
+  readonly service: StoredService;
+  readonly endpoint: StoredEndpoint;
+  readonly workload: Workload;
+  readonly check: StoredCheck;
+}
+
+export type RecordKind = keyof RecordValues;
+
+/** One stored record. `revision`: last change; `created`: first appearance. */
+export type StoredRecord<K extends RecordKind = RecordKind> = {
+  readonly [Kind in K]: {
+    readonly kind: Kind;
+    readonly key: string;
+    readonly revision: number;
+    readonly created: number;
+    readonly value: RecordValues[Kind];
+  };
+}[K];
+
+/** A record that is gone since `revision`. */
+export interface Tombstone {
+  readonly kind: RecordKind;
+  readonly key: string;
+  readonly revision: number;
+  readonly value: null;
+}
+
+/** One write of a transaction; `value: null` removes. */
+export type Write = {
+  readonly [Kind in RecordKind]: {
+    readonly kind: Kind;
+    readonly key: string;
+    readonly value: RecordValues[Kind] | null;
+  };
+}[RecordKind];
+
+/** What travels to daemons: a change and the revision that made it, which the digest is taken of. */
+export type VersionedChange = Change & { readonly version: number };
+
+/** What daemons are told of a change in the store; null for checks, which show as an endpoint's health. */
+export function publish(change: StoredRecord | Tombstone): VersionedChange | null {
+  const { kind, key, revision: version } = change;
+  if (kind === "check") return null;
+  if (change.value === null) return { kind, key, version, value: null };
+  switch (change.kind) {
+    case "service":
+      return { kind: "service", key, version, value: change.value.service };
+    case "endpoint":
+      return { kind: "endpoint", key, version, value: change.value.endpoint };
+    case "workload":
+      return { kind: "workload", key, version, value: change.value };
+    default:
+      return null;
+  }
+}

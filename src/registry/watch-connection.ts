@@ -1,0 +1,104 @@
+import { type RawData, WebSocket } from "ws";
+import type { Clock } from "../core/clock.ts";
+import {
+  type ClientMessage,
+  MAX_SERVER_MESSAGE_BYTES,
+  readMessage,
+  type ServerMessage,
+  serverMessage,
+} from "./protocol.ts";
+import type { Timers } from "./timers.ts";
+
+/** From the dial to the welcome. */
+const WELCOME_MS = 10_000;
+/** What waits to be sent, at most; a registry that takes no more is as good as gone. */
+const MAX_BUFFERED_BYTES = 16_777_216;
+
+export interface WatchConnectionOptions {
+  /** Base URL of the registry. */
+  readonly url: string;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  hello(): ClientMessage;
+  /** May throw: the connection is then closed with that reason. */
+  receive(message: ServerMessage): void;
+  /** Any sign of life. */
+  heard(): void;
+  /** Called once, when the connection is over. */
+  closed(reason: string): void;
+}
+
+/** One WebSocket to one registry: handshake, heartbeats, and messages checked before anybody sees them. */
+export class WatchConnection {
+  readonly #options: WatchConnectionOptions;
+  readonly #socket: WebSocket;
+  #heardMs: number;
+  #cancel: () => void;
+  #over = false;
+
+  constructor(options: WatchConnectionOptions) {
+    this.#options = options;
+    const { url, clock, timers } = options;
+    this.#heardMs = clock.now();
+    const target = new URL("v1/mesh/watch", url.endsWith("/") ? url : `${url}/`);
+    target.protocol = target.protocol === "https:" ? "wss:" : "ws:";
+    this.#socket = new WebSocket(target, {
+      maxPayload: MAX_SERVER_MESSAGE_BYTES,
+      perMessageDeflate: false,
+      followRedirects: false,
+    });
+    this.#cancel = timers.after(WELCOME_MS, () => this.close("no welcome in time"));
+    this.#socket.on("open", () => this.send(options.hello()));
+    this.#socket.on("message", (data: RawData, isBinary: boolean) => this.#receive(data, isBinary));
+    for (const sign of ["ping", "pong"] as const) this.#socket.on(sign, () => this.#heard());
+    this.#socket.on("error", (error) => this.close(error.message));
+    this.#socket.on("close", (code, reason) => this.close(`closed (${code}) ${reason}`.trim()));
+  }
+
+  send(message: ClientMessage): void {
+    if (this.#over || this.#socket.readyState !== WebSocket.OPEN) return;
+    if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES)
+      this.close("the registry reads too slowly");
+    else this.#socket.send(JSON.stringify(message));
+  }
+
+  close(reason: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#cancel();
+    this.#socket.terminate();
+    this.#options.closed(reason);
+  }
+
+  #receive(data: RawData, isBinary: boolean): void {
+    if (this.#over) return;
+    this.#heard();
+    try {
+      // ws hands over one Buffer unless told otherwise.
+      if (!Buffer.isBuffer(data)) throw new Error("a fragmented message");
+      const message = readMessage(serverMessage, data, isBinary);
+      if (message.type === "welcome") this.#beat(message.pingMs);
+      this.#options.receive(message);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.close(`a message that is not of the protocol: ${reason}`);
+    }
+  }
+
+  #heard(): void {
+    this.#heardMs = this.#options.clock.now();
+    this.#options.heard();
+  }
+
+  #beat(pingMs: number): void {
+    this.#cancel();
+    this.#cancel = this.#options.timers.after(pingMs, () => {
+      if (this.#options.clock.now() - this.#heardMs > 3 * pingMs) {
+        this.close("the registry is silent");
+        return;
+      }
+      this.#socket.ping();
+      this.#beat(pingMs);
+    });
+  }
+}

@@ -1,0 +1,76 @@
+import { formatHostPort } from "../core/address.ts";
+import { CODES } from "../core/errors.ts";
+import type { RequestFacts } from "../core/facts.ts";
+import { quoted, token } from "./escape.ts";
+import type { LineWriter } from "./line-writer.ts";
+import { traceIdOf } from "./trace-context.ts";
+import type { ExchangeLog } from "./worker-recorder.ts";
+
+export interface AccessLogOptions {
+  readonly format: "json" | "text";
+  readonly writer: Pick<LineWriter, "push">;
+  /** The time of day in ms since 1970. */
+  readonly wall?: () => number;
+}
+
+/**
+ * One line per exchange. Values come from clients and are escaped to printable ASCII, so no value can
+ * start a line or a field of its own.
+ */
+export class AccessLog implements ExchangeLog {
+  readonly #format: (facts: Readonly<RequestFacts>, endMs: number) => string;
+  readonly #writer: Pick<LineWriter, "push">;
+  readonly #wall: () => number;
+
+  constructor({ format, writer, wall = Date.now }: AccessLogOptions) {
+    this.#format = format === "json" ? jsonLine : textLine;
+    this.#writer = writer;
+    this.#wall = wall;
+  }
+
+  /** `false`: too much is waiting to be written, and the line was dropped. */
+  write(facts: Readonly<RequestFacts>): boolean {
+    return this.#writer.push(this.#format(facts, this.#wall()));
+  }
+}
+
+/**
+ * The line as a JSON object. `time` is when the exchange began; `flag` is the short reason of
+ * docs/errors.md or `-`; times in ms, sizes in bytes.
+ */
+export function jsonLine(facts: Readonly<RequestFacts>, endMs: number): string {
+  const { source, service, endpoint } = facts;
+  return `{"time":"${startTime(facts, endMs)}","entry":"${facts.entry}","protocol":"${facts.protocol}","source":${orNull(source?.key)},"sourceAddress":${quoted(facts.sourceAddress)},"service":${orNull(service?.key)},"endpoint":${orNull(endpoint?.id)},"endpointAddress":${orNull(addressOf(facts))},"method":${quoted(facts.method)},"authority":${quoted(facts.authority)},"path":${quoted(facts.target)},"status":${facts.status},"flag":"${flagOf(facts)}","error":${orNull(facts.error ?? undefined)},"requestBytes":${facts.requestBytes},"responseBytes":${facts.responseBytes},"durationMs":${micros(facts.durationMs)},"queueMs":${micros(facts.queueMs)},"upstreamMs":${micros(facts.upstreamMs)},"proxyMs":${micros(facts.proxyMs)},"attempts":${facts.attempts},"requestId":${quoted(facts.requestId)},"traceId":${quoted(traceIdOf(facts.traceparent))}}`;
+}
+
+/** The line for people: what happened first, then who, then how much. */
+export function textLine(facts: Readonly<RequestFacts>, endMs: number): string {
+  const request =
+    facts.protocol === "tcp"
+      ? `"TCP"`
+      : quoted(`${facts.method} ${facts.target} @ ${facts.authority}`);
+  const who = `source=${token(facts.source?.key ?? "")} from=${token(facts.sourceAddress)} service=${token(facts.service?.key ?? "")} endpoint=${token(facts.endpoint?.id ?? "")} to=${token(addressOf(facts) ?? "")} entry=${facts.entry}`;
+  const much = `in=${facts.requestBytes} out=${facts.responseBytes} ms=${micros(facts.durationMs)} queue=${micros(facts.queueMs)} upstream=${micros(facts.upstreamMs)} proxy=${micros(facts.proxyMs)} attempts=${facts.attempts}`;
+  return `${startTime(facts, endMs)} ${facts.status} ${flagOf(facts)} ${request} ${who} ${much} error=${facts.error ?? "-"} request=${token(facts.requestId)} trace=${token(traceIdOf(facts.traceparent))}`;
+}
+
+function startTime(facts: Readonly<RequestFacts>, endMs: number): string {
+  return new Date(endMs - facts.durationMs).toISOString();
+}
+
+function flagOf({ error }: Readonly<RequestFacts>): string {
+  return error === null ? "-" : CODES[error].flag;
+}
+
+function addressOf({ endpoint }: Readonly<RequestFacts>): string | undefined {
+  return endpoint === null ? undefined : formatHostPort(endpoint.address, endpoint.port);
+}
+
+function orNull(text: string | undefined): string {
+  return text === undefined ? "null" : quoted(text);
+}
+
+/** A time in ms with whole microseconds. */
+function micros(durationMs: number): number {
+  return Math.round(durationMs * 1000) / 1000;
+}

@@ -1,0 +1,206 @@
+import type { DataEvent } from "../core/facts.ts";
+import { type MetricDeclaration, single, type ValueMetric } from "./metric-declaration.ts";
+import { DETECTIONS, TABLES } from "./series.ts";
+
+function events(name: ValueMetric["name"], help: string, event: DataEvent): ValueMetric {
+  return single("counter", name, help, ({ series }) =>
+    series.total((region) => region.event(event)),
+  );
+}
+
+function open(
+  name: ValueMetric["name"],
+  help: string,
+  opened: DataEvent,
+  closed: DataEvent,
+): ValueMetric {
+  // A worker counts both while this thread reads, so a difference may be off by one for a moment.
+  return single("gauge", name, help, ({ series }) =>
+    Math.max(
+      0,
+      series.total((region) => region.event(opened) - region.event(closed)),
+    ),
+  );
+}
+
+const CONNECTION_METRICS: readonly MetricDeclaration[] = [
+  events(
+    "hostmesh_connections_opened_total",
+    "Connections accepted from clients",
+    "connection_opened",
+  ),
+  open(
+    "hostmesh_connections_open",
+    "Connections from clients that are open",
+    "connection_opened",
+    "connection_closed",
+  ),
+  {
+    type: "counter",
+    name: "hostmesh_connections_refused_total",
+    help: "Connections closed at once: the worker's limit, or the workload's quota",
+    labels: ["reason"],
+    read: ({ series }) => [
+      [["limit"], series.total((region) => region.event("connection_refused_limit"))],
+      [["quota"], series.total((region) => region.event("connection_refused_quota"))],
+    ],
+  },
+  events("hostmesh_tunnels_opened_total", "TCP tunnels opened", "tunnel_opened"),
+  open("hostmesh_tunnels_open", "TCP tunnels that are open", "tunnel_opened", "tunnel_closed"),
+  events(
+    "hostmesh_loops_refused_total",
+    "Connections whose destination was the proxy itself",
+    "loop_refused",
+  ),
+  {
+    type: "counter",
+    name: "hostmesh_protocol_detections_total",
+    help: "Connections by how their protocol became known",
+    labels: ["result"],
+    read: ({ series }) =>
+      DETECTIONS.map((found) => [[found], series.total((region) => region.detection(found))]),
+  },
+];
+
+const POOL_METRICS: readonly MetricDeclaration[] = [
+  events(
+    "hostmesh_pool_connections_opened_total",
+    "Connections opened to endpoints",
+    "upstream_connection_opened",
+  ),
+  events(
+    "hostmesh_pool_connections_closed_total",
+    "Connections to endpoints that ended",
+    "upstream_connection_closed",
+  ),
+  open(
+    "hostmesh_pool_connections_open",
+    "Connections to endpoints that are open, idle ones included",
+    "upstream_connection_opened",
+    "upstream_connection_closed",
+  ),
+  events(
+    "hostmesh_pool_connections_failed_total",
+    "Connections to endpoints that could not be opened",
+    "upstream_connection_failed",
+  ),
+  events(
+    "hostmesh_pool_connections_reused_total",
+    "Requests that took a connection which had served before",
+    "upstream_connection_reused",
+  ),
+  events(
+    "hostmesh_pool_connections_evicted_total",
+    "Idle connections closed by the pool",
+    "upstream_connection_evicted",
+  ),
+  events("hostmesh_pool_queued_total", "Requests that waited for a connection", "pool_queued"),
+  events(
+    "hostmesh_pool_queue_full_total",
+    "Requests refused because the queue was full",
+    "pool_queue_full",
+  ),
+  events(
+    "hostmesh_pool_queue_timeouts_total",
+    "Requests that waited for a connection in vain",
+    "pool_queue_timeout",
+  ),
+];
+
+const CONTROL_METRICS: readonly MetricDeclaration[] = [
+  single("gauge", "hostmesh_config_revision", "Revision that the data path acts on", (sources) =>
+    sources.revision(),
+  ),
+  single(
+    "gauge",
+    "hostmesh_config_age_seconds",
+    "Time since the snapshot was last known to be the registry's latest",
+    (sources) => sources.configAgeMs() / 1000,
+  ),
+  single(
+    "counter",
+    "hostmesh_config_refused_total",
+    "Revisions refused by this daemon",
+    (sources) => sources.revisionsRefused(),
+  ),
+  single("gauge", "hostmesh_registry_connected", "1 while the registry's watch is up", (sources) =>
+    sources.registryConnected() ? 1 : 0,
+  ),
+  single("gauge", "hostmesh_services", "Services of the snapshot", (sources) => sources.services()),
+  single("gauge", "hostmesh_endpoints", "Endpoints of the snapshot", (sources) =>
+    sources.endpoints(),
+  ),
+  single("gauge", "hostmesh_endpoints_ejected", "Endpoints ejected just now", (sources) =>
+    sources.endpointsEjected(),
+  ),
+  single(
+    "gauge",
+    "hostmesh_endpoints_refused",
+    "Endpoints left out because limits.endpoints is reached",
+    (sources) => sources.endpointsRefused(),
+  ),
+  single("gauge", "hostmesh_workloads", "Workloads of this host", (sources) => sources.workloads()),
+  single(
+    "gauge",
+    "hostmesh_workloads_refused",
+    "Workloads left out because limits.workloads is reached",
+    (sources) => sources.workloadsRefused(),
+  ),
+  {
+    type: "gauge",
+    name: "hostmesh_capture_active",
+    help: "1 while the capture rules and their dead-man entry are in place",
+    labels: ["mode"],
+    read: (sources) => {
+      const { mode, active } = sources.capture();
+      return [[[mode], active ? 1 : 0]];
+    },
+  },
+  single("gauge", "hostmesh_workers", "Worker threads that are alive", (sources) =>
+    sources.workersAlive(),
+  ),
+  single("counter", "hostmesh_worker_restarts_total", "Worker threads replaced", (sources) =>
+    sources.workerRestarts(),
+  ),
+];
+
+const SELF_METRICS: readonly MetricDeclaration[] = [
+  {
+    type: "gauge",
+    name: "hostmesh_metric_series",
+    help: "Label sets in use",
+    labels: ["table"],
+    read: ({ series }) => TABLES.map((table) => [[table], series.size(table)]),
+  },
+  {
+    type: "counter",
+    name: "hostmesh_metric_series_folded_total",
+    help: "Uses of the label set other because limits.metricSeries was reached",
+    labels: ["table"],
+    read: ({ series }) => TABLES.map((table) => [[table], series.folded(table)]),
+  },
+  single("counter", "hostmesh_access_log_lines_total", "Lines taken by the access log", (sources) =>
+    sources.series.total((region) => region.accessLogLines()),
+  ),
+  single(
+    "counter",
+    "hostmesh_access_log_dropped_total",
+    "Lines of the access log dropped because its reader was too slow or gone",
+    (sources) => sources.series.total((region) => region.accessLogDropped()),
+  ),
+  {
+    type: "gauge",
+    name: "hostmesh_build_info",
+    help: "Always 1; the labels say what runs",
+    labels: ["version", "node"],
+    read: ({ build }) => [[[build.version, build.node], 1]],
+  },
+];
+
+/** What the daemon itself does: connections, pool, configuration, workers. */
+export const DAEMON_METRICS: readonly MetricDeclaration[] = [
+  ...CONNECTION_METRICS,
+  ...POOL_METRICS,
+  ...CONTROL_METRICS,
+  ...SELF_METRICS,
+];

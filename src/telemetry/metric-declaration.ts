@@ -1,0 +1,67 @@
+import type { SeriesReader } from "./series-reader.ts";
+
+/** What the metrics read; parts of the daemon that own a value hand in a plain getter. */
+export interface MetricsSources {
+  readonly series: SeriesReader;
+  /** Version of hostmesh and of Node. */
+  readonly build: { readonly version: string; readonly node: string };
+  /** Revision that the data path acts on; 0 before the first. */
+  revision(): number;
+  /** Time since the daemon last knew its snapshot to be the registry's latest, in ms. */
+  configAgeMs(): number;
+  registryConnected(): boolean;
+  /** Revisions that this daemon refused. */
+  revisionsRefused(): number;
+  /** Size of the snapshot, and what shared memory had no room for. */
+  services(): number;
+  endpoints(): number;
+  endpointsRefused(): number;
+  workloads(): number;
+  workloadsRefused(): number;
+  /** Endpoints that are ejected just now. */
+  endpointsEjected(): number;
+  workersAlive(): number;
+  workerRestarts(): number;
+  /** Mode in force, and whether its rules and their dead-man entry are in place. */
+  capture(): { readonly mode: string; readonly active: boolean };
+}
+
+interface Declared {
+  readonly name: `hostmesh_${string}`;
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
+/** Label values in the order of the declared names, and the value. */
+export type Sample = readonly [labels: readonly string[], value: number];
+
+export interface ValueMetric extends Declared {
+  readonly type: "counter" | "gauge";
+  readonly read: (sources: MetricsSources) => Iterable<Sample>;
+}
+
+/** Buckets are not cumulative; the last one is `+Inf`. The sum is in the unit of the bounds. */
+export interface HistogramSample {
+  readonly labels: readonly string[];
+  readonly buckets: readonly number[];
+  readonly sum: number;
+}
+
+export interface HistogramMetric extends Declared {
+  readonly type: "histogram";
+  readonly bounds: readonly number[];
+  readonly read: (sources: MetricsSources) => Iterable<HistogramSample>;
+}
+
+/** One metric: what it is called, what it means, and where its values come from. */
+export type MetricDeclaration = ValueMetric | HistogramMetric;
+
+/** A metric without labels. */
+export function single(
+  type: "counter" | "gauge",
+  name: `hostmesh_${string}`,
+  help: string,
+  read: (sources: MetricsSources) => number,
+): ValueMetric {
+  return { type, name, help, labels: [], read: (sources) => [[[], read(sources)]] };
+}

@@ -1,0 +1,27 @@
+import { CODES, type MeshErrorCode } from "../core/errors.ts";
+
+/** Label values of `code`, by the first digit of the status; `0`: no response was sent, or TCP. */
+export const CODE_CLASSES = ["0", "1xx", "2xx", "3xx", "4xx", "5xx"] as const;
+
+/** Index into `CODE_CLASSES`. A status outside 100 to 599 counts as none. */
+export function codeClass(status: number): number {
+  return status >= 100 && status < 600 ? Math.trunc(status / 100) : 0;
+}
+
+/**
+ * Did the mesh or the service fail the caller? A 5xx did (Linkerd's rule), and so did every error that
+ * is not the client's own, whatever its status.
+ */
+export function isFailure(code: string | undefined, error: string | undefined): boolean {
+  if (code === "5xx") return true;
+  return error !== undefined && isCode(error) && CODES[error].side !== "downstream";
+}
+
+/** Did the endpoint itself fail? Errors of the client or of the proxy are not its fault. */
+export function isEndpointFailure(status: number, error: MeshErrorCode | null): boolean {
+  return error === null ? status >= 500 : CODES[error].side === "upstream";
+}
+
+function isCode(text: string): text is MeshErrorCode {
+  return Object.hasOwn(CODES, text);
+}

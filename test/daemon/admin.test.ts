@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { IncomingHttpHeaders } from "node:http";
+import { request } from "node:http";
+import { connect } from "node:net";
+import type { TestContext } from "node:test";
+import test from "node:test";
+import type { AdminDeps } from "../../daemon/admin.ts";
+import { adminServer } from "../../daemon/admin.ts";
+import { closeServer, listen } from "../../daemon/control-server.ts";
+import { memoryLog } from "./fixtures.ts";
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+function ask(port: number, method: string, path: string, headers: object = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ host: "127.0.0.1", port, method, path, headers: { ...headers } });
+    sent.on("error", reject);
+    sent.on("response", async (response) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of response) chunks.push(chunk);
+      const body = Buffer.concat(chunks).toString();
+      resolve({ status: response.statusCode ?? 0, headers: response.headers, body });
+    });
+    sent.end();
+  });
+}
+
+async function setup(t: TestContext, more: Partial<AdminDeps> = {}) {
+  const calls: string[] = [];
+  const { log, lines } = memoryLog();
+  let level: ReturnType<AdminDeps["logLevel"]> = "info";
+  const server = adminServer({
+    configDump: (redacted) => ({ redacted }),
+    stats: () => ({ requests: 7 }),
+    ready: async () => ({ ready: true, reasons: [] }),
+    drain: () => calls.push("drain"),
+    logLevel: () => level,
+    setLogLevel: (wanted) => {
+      level = wanted;
+    },
+    log,
+    ...more,
+  });
+  const port = await listen(server, "admin", "127.0.0.1", 0);
+  t.after(() => closeServer(server));
+  return { port, calls, lines };
+}
+
+test("answers health, configuration and statistics", async (t) => {
+  const { port } = await setup(t);
+  assert.deepEqual([(await ask(port, "GET", "/healthz")).body], ["ok\n"]);
+  assert.deepEqual(JSON.parse((await ask(port, "GET", "/config_dump")).body), { redacted: false });
+  assert.deepEqual(JSON.parse((await ask(port, "GET", "/config_dump?redacted")).body), {
+    redacted: true,
+  });
+  assert.deepEqual(JSON.parse((await ask(port, "GET", "/stats")).body), { requests: 7 });
+  const head = await ask(port, "HEAD", "/stats");
+  assert.deepEqual([head.status, head.body], [200, ""]);
+});
+
+test("drains on POST only", async (t) => {
+  const { port, calls } = await setup(t);
+  const refused = await ask(port, "GET", "/drain");
+  assert.deepEqual([refused.status, refused.headers.allow], [405, "POST"]);
+  assert.deepEqual(calls, []);
+  assert.equal((await ask(port, "POST", "/drain")).status, 202);
+  assert.deepEqual(calls, ["drain"]);
+});
+
+test("shows and sets the log level, and refuses one that does not exist", async (t) => {
+  const { port } = await setup(t);
+  assert.deepEqual(JSON.parse((await ask(port, "PUT", "/logging?level=debug")).body), {
+    level: "debug",
+  });
+  const refused = await ask(port, "PUT", "/logging?level=loud");
+  assert.equal(refused.status, 400);
+  assert.match(refused.body, /debug, info, warn, error/);
+  assert.deepEqual(JSON.parse((await ask(port, "GET", "/logging")).body), { level: "debug" });
+});
+
+for (const host of [
+  "localhost",
+  "localhost:15000",
+  "127.0.0.1:15000",
+  "127.8.8.8",
+  "[::1]:15000",
+]) {
+  test(`answers to the host ${host}`, async (t) => {
+    const { port } = await setup(t);
+    assert.equal((await ask(port, "GET", "/healthz", { host })).status, 200);
+  });
+}
+
+for (const headers of [
+  { host: "attacker.example" },
+  { host: "localhost.attacker.example" },
+  { host: "10.0.0.1:15000" },
+  { host: "localhost@attacker.example" },
+  { host: "localhost", origin: "http://attacker.example" },
+  { host: "localhost", origin: "null" },
+]) {
+  test(`refuses ${JSON.stringify(headers)}`, async (t) => {
+    const { port, calls } = await setup(t);
+    assert.equal((await ask(port, "POST", "/drain", headers)).status, 403);
+    assert.deepEqual(calls, []);
+  });
+}
+
+test("refuses unknown paths and methods", async (t) => {
+  const { port } = await setup(t);
+  assert.equal((await ask(port, "GET", "/nothing")).status, 404);
+  assert.equal((await ask(port, "GET", "/constructor")).status, 404);
+  assert.equal((await ask(port, "DELETE", "/stats")).status, 405);
+});
+
+test("a handler that throws costs its own request only, and is logged", async (t) => {
+  const { port, lines } = await setup(t, {
+    stats: () => {
+      throw new Error("told to");
+    },
+  });
+  const answer = await ask(port, "GET", "/stats");
+  assert.equal(answer.status, 500);
+  assert(!answer.body.includes("told to"));
+  assert.deepEqual(
+    lines.map((line) => line.message),
+    ["control request failed"],
+  );
+  assert.equal((await ask(port, "GET", "/healthz")).status, 200);
+});
+
+test("a request body is not read and ends the connection", async (t) => {
+  const { port } = await setup(t);
+  const socket = connect(port, "127.0.0.1");
+  t.after(() => socket.destroy());
+  socket.write(
+    "PUT /logging?level=warn HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
+  );
+  let received = "";
+  socket.on("data", (chunk) => {
+    received += chunk;
+  });
+  await once(socket, "close");
+  assert.match(received, /^HTTP\/1\.1 200 /);
+  assert.match(received, /connection: close/i);
+});
+
+test("says what it could not listen on", async (t) => {
+  const { port } = await setup(t);
+  const second = adminServer({
+    configDump: () => ({}),
+    stats: () => ({}),
+    ready: async () => ({ ready: true, reasons: [] }),
+    drain: () => undefined,
+    logLevel: () => "info",
+    setLogLevel: () => undefined,
+    log: memoryLog().log,
+  });
+  await assert.rejects(listen(second, "admin", "127.0.0.1", port), (error: Error) => {
+    assert.match(error.message, new RegExp(`^admin cannot listen on 127.0.0.1 port ${port}`));
+    return true;
+  });
+});

@@ -1,0 +1,63 @@
+/**
+ * A generation process for tests of the guardian: it answers on the listeners that it inherits with its
+ * process id, and fails as the environment or a client says.
+ */
+import { createServer } from "node:net";
+import { env } from "node:process";
+import type {
+  FromGeneration,
+  GenerationStart,
+  ToGeneration,
+} from "../../daemon/generation-messages.ts";
+
+const tell = (message: FromGeneration) => process.send?.(message);
+let serving = true;
+let open = 0;
+
+process.on("SIGINT", () => undefined);
+process.on("message", (message: ToGeneration) => {
+  if (message.type === "start") begin(message.start);
+  else if (message.type === "drain") setTimeout(() => drain(), message.lingerMs);
+});
+process.on("disconnect", () => process.exit(0));
+
+const servers: ReturnType<typeof createServer>[] = [];
+
+function begin(start: GenerationStart): void {
+  if (env["FAIL_AT_START"] !== undefined) {
+    tell({ type: "failed", reason: "told to fail" });
+    process.exit(3);
+  }
+  for (const { fd } of start.listeners) {
+    const server = createServer((socket) => {
+      open++;
+      socket.on("error", () => socket.destroy());
+      socket.on("close", () => {
+        open--;
+      });
+      socket.on("data", (chunk) => {
+        const [word = "", ...rest] = chunk.toString().split(" ");
+        if (word === "who") socket.write(String(process.pid));
+        if (word === "die") process.exit(7);
+        if (word === "mute") serving = false;
+        if (word === "speak") serving = true;
+        if (word === "workloads") tell({ type: "workloads", addresses: rest });
+        if (word === "stop") tell({ type: "stop-requested" });
+        if (word === "bye") socket.end("bye");
+      });
+    });
+    servers.push(server.listen({ fd }));
+  }
+  setInterval(() => tell({ type: "beat", serving }), 50);
+  tell({ type: "workloads", addresses: ["10.1.0.1"] });
+  tell({ type: "ready", ports: { admin: 1, metrics: 2, ready: 3 } });
+}
+
+function drain(): void {
+  for (const server of servers) server.close();
+  const timer = setInterval(() => {
+    if (open > 0) return;
+    clearInterval(timer);
+    process.exit(0);
+  }, 5);
+}

@@ -1,0 +1,121 @@
+import { layout, openMemory, openSeries } from "../../daemon/memory.ts";
+import { type Config, type ConfigInput, configSchema } from "../../src/config/schema.ts";
+import { processClock } from "../../src/core/clock.ts";
+import type { RequestFacts } from "../../src/core/facts.ts";
+import type { AppProtocol, BalancerConfig, HashOn } from "../../src/core/model.ts";
+import { seeded } from "../../src/core/random.ts";
+import type { DataEndpoint, DataService, DataWorkload } from "../../src/core/snapshot.ts";
+import { DataPlane } from "../../src/proxy/data-plane.ts";
+import type { DestinationSource } from "../../src/proxy/downstream/destination.ts";
+import type { EndpointState } from "../../src/proxy/upstream/balance/endpoint-state.ts";
+import type { Series } from "../../src/telemetry/series.ts";
+import { WorkerRecorder } from "../../src/telemetry/worker-recorder.ts";
+
+/** A data plane in this thread, with its explicit proxy port, and everything it reported. */
+export interface PlaneLab {
+  readonly plane: DataPlane;
+  readonly port: number;
+  readonly facts: RequestFacts[];
+  readonly endpoints: EndpointState;
+  readonly series: Series;
+  readonly config: Config;
+  /** Replaces all services. */
+  services(...services: DataService[]): void;
+  close(): Promise<void>;
+}
+
+export interface LabOptions {
+  readonly config?: ConfigInput;
+  readonly workloads?: readonly DataWorkload[];
+  /** With it the port is a captured one, and this says where connections were going. */
+  readonly destination?: DestinationSource;
+  readonly ownAddresses?: readonly string[];
+  /** False: nothing is kept in `facts`, for measurements. */
+  readonly keepFacts?: boolean;
+}
+
+/** Small memory: labs are made by the dozen. */
+const SMALL = { endpoints: 256, workloads: 64, metricSeries: 64 };
+
+export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
+  const input = options.config ?? {};
+  const config = configSchema.parse({ ...input, limits: { ...SMALL, ...input.limits } });
+  const memory = layout(config, 1);
+  const { endpoints, quotas } = openMemory(memory, 0, config);
+  const series = openSeries(memory, 0);
+  const facts: RequestFacts[] = [];
+  const recorder = new WorkerRecorder({
+    series,
+    onSeries: () => undefined,
+    log: options.keepFacts === false ? null : { write: (one) => facts.push({ ...one }) > 0 },
+  });
+  const ownPorts: number[] = [];
+  const plane = new DataPlane({
+    config,
+    endpoints,
+    quotas,
+    recorder,
+    clock: processClock,
+    random: seeded(1),
+    destination: options.destination ?? null,
+    ownAddresses: options.ownAddresses ?? ["127.0.0.1", "::1"],
+    ownPorts,
+    log: () => undefined,
+  });
+  const { port } = await plane.listen({ entry: "explicit", host: "127.0.0.1", port: 0, reusePort: false });
+  ownPorts.push(port);
+  let revision = 0;
+  const services = (...list: DataService[]): void => {
+    const workloads = [...(options.workloads ?? [])];
+    const removed = { removedServices: [], removedWorkloads: [] };
+    plane.apply({ revision: ++revision, full: true, services: list, workloads, ...removed });
+  };
+  services();
+  return { plane, port, facts, endpoints, series, config, services, close: () => plane.drain(0) };
+}
+
+let nextSlot = 0;
+
+/** An endpoint on loopback. */
+export function endpoint(port: number, more: Partial<DataEndpoint> = {}): DataEndpoint {
+  const slot = nextSlot++ % SMALL.endpoints;
+  return {
+    slot,
+    id: `test/${slot}`,
+    address: "127.0.0.1",
+    port,
+    portName: "",
+    weight: 1,
+    zone: "",
+    host: "test",
+    meta: {},
+    health: "passing",
+    local: true,
+    ...more,
+  };
+}
+
+export interface ServiceOptions {
+  readonly addresses?: readonly string[];
+  readonly protocol?: AppProtocol;
+  readonly policy?: BalancerConfig["policy"];
+  readonly hashOn?: HashOn;
+}
+
+/** A service of namespace `default` that takes every port. */
+export function service(
+  name: string,
+  endpoints: readonly DataEndpoint[],
+  { addresses = [], protocol, policy = "round-robin", hashOn }: ServiceOptions = {},
+): DataService {
+  return {
+    key: `default/${name}`,
+    name,
+    namespace: "default",
+    addresses,
+    ports: [],
+    ...(protocol === undefined ? {} : { protocol }),
+    balancer: { policy, slowStartMs: 0, ...(hashOn === undefined ? {} : { hashOn }) },
+    endpoints,
+  };
+}

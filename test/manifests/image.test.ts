@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  copyFileSync,
+  globSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { parse, stringify } from "yaml";
+import * as z from "zod";
+import { until } from "../helpers/until.ts";
+import { ROOT } from "./render.ts";
+
+/** A folder as the image has it: `package.json`, the compiled program and its packages. */
+let image = "";
+const running: ChildProcess[] = [];
+
+before(() => {
+  image = mkdtempSync(join(tmpdir(), "hostmesh-image-"));
+  const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+  const args = [tsc, "-p", join(ROOT, "tsconfig.build.json"), "--outDir", join(image, "dist")];
+  const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
+  assert.equal(status, 0, stdout);
+  copyFileSync(join(ROOT, "package.json"), join(image, "package.json"));
+  symlinkSync(join(ROOT, "node_modules"), join(image, "node_modules"));
+});
+
+after(() => {
+  for (const child of running) child.kill("SIGKILL");
+  rmSync(image, { recursive: true, force: true });
+});
+
+const program = () => join(image, "dist/src/cli/main.js");
+
+/** Ports that were free a moment ago. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return server;
+    }),
+  );
+  return servers.map((server) => {
+    const address = server.address();
+    server.close();
+    assert.ok(typeof address === "object" && address !== null);
+    return address.port;
+  });
+}
+
+test("the compiled program starts no file by its source's name", () => {
+  const left = globSync("dist/**/*.js", { cwd: image }).flatMap((file) =>
+    readFileSync(join(image, file), "utf8")
+      .split("\n")
+      .filter(
+        (line) =>
+          !/^\s*(\/\/|\*|\/\*)/.test(line) && /["'`][^"'`\s]*\/[^"'`\s]*\.ts["'`]/.test(line),
+      )
+      .map((line) => `${file}: ${line.trim()}`),
+  );
+  assert.deepEqual(left, []);
+});
+
+test("the compiled program tells what it can do", () => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program(), "--help"], {
+    encoding: "utf8",
+  });
+  assert.equal(status, 0, stderr);
+  for (const command of ["up", "daemon", "registry", "service", "iptables", "check", "stat"]) {
+    assert.match(stdout, new RegExp(`^\\s+${command}\\b`, "m"));
+  }
+});
+
+test("the compiled registry and daemon become ready, with an overlay's settings, and end on SIGTERM", async () => {
+  const [explicit, outbound, admin, metrics, ready, port] = await freePorts(6);
+  const overlay = join(ROOT, "manifests/overlays/explicit-proxy/daemon.yaml");
+  const settings = z
+    .looseObject({ ports: z.looseObject({}) })
+    .parse(parse(readFileSync(overlay, "utf8")));
+  const file = join(image, "hostmesh.yaml");
+  writeFileSync(
+    file,
+    stringify({
+      ...settings,
+      dataDir: join(image, "data"),
+      workers: 1,
+      ports: { ...settings.ports, bind: "127.0.0.1", explicit, outbound, admin, metrics, ready },
+      registry: { urls: [`http://127.0.0.1:${port}`], port },
+    }),
+  );
+  const answers = (url: string) =>
+    fetch(url).then(
+      async (response) => {
+        await response.arrayBuffer();
+        return response.ok;
+      },
+      () => false,
+    );
+  const start = (command: string) => {
+    const child = spawn(process.execPath, [program(), command, "--config", file], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    running.push(child);
+    return child;
+  };
+  const registry = start("registry");
+  await until(() => answers(`http://127.0.0.1:${port}/v1/mesh/status`), {
+    timeoutMs: 20_000,
+    what: "the registry",
+  });
+  const daemon = start("daemon");
+  await until(() => answers(`http://127.0.0.1:${ready}/healthz/ready`), {
+    timeoutMs: 20_000,
+    what: "readiness",
+  });
+  assert.ok(await answers(`http://127.0.0.1:${admin}/healthz`));
+  assert.ok(await answers(`http://127.0.0.1:${metrics}/metrics`));
+  for (const child of [daemon, registry]) {
+    const exit = once(child, "exit");
+    child.kill("SIGTERM");
+    const [code] = await exit;
+    // Kubernetes and systemd take either for a clean end; see docs/operations.md.
+    assert.ok(code === 0 || code === 143, `exit code ${code}`);
+  }
+});

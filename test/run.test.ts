@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, test } from "node:test";
+
+const RUNNER = join(import.meta.dirname, "run.ts");
+const folders: string[] = [];
+after(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true });
+});
+
+/** Runs the runner in a folder of its own that holds these files below `test/`. */
+function runIn(files: Record<string, string>, args: string[] = [], requireAll = false) {
+  const folder = mkdtempSync(join(tmpdir(), "hostmesh-run-"));
+  folders.push(folder);
+  for (const [name, body] of Object.entries(files)) {
+    const path = join(folder, "test", name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, `import { test } from "node:test";\n${body}\n`);
+  }
+  // The mark of a running test is taken away: with it the inner run would report to the outer one.
+  const { NODE_TEST_CONTEXT: _, HOSTMESH_REQUIRE_PRIVILEGED: __, ...env } = process.env;
+  const result = spawnSync(process.execPath, [RUNNER, ...args], {
+    cwd: folder,
+    encoding: "utf8",
+    env: requireAll ? { ...env, HOSTMESH_REQUIRE_PRIVILEGED: "1" } : env,
+  });
+  return { status: result.status, output: result.stdout + result.stderr };
+}
+
+const PASS = 'test("is well", () => {});';
+const SKIP = 'test("captures", { skip: "needs root" }, () => {});';
+
+test("counts passed tests over ordinary and serial files in one closing line", () => {
+  const { status, output } = runIn({ "a/one.test.ts": PASS, "netns/two.test.ts": PASS });
+  assert.match(output, /\n2 passed, 0 failed, 0 skipped\n$/);
+  assert.equal(status, 0);
+});
+
+test("names a skipped test with its file and reason, and passes", () => {
+  const { status, output } = runIn({ "netns/two.test.ts": `${PASS}\n${SKIP}` });
+  assert.match(output, /^SKIPPED test\/netns\/two\.test\.ts: captures \(needs root\)$/m);
+  assert.match(output, /\n1 passed, 0 failed, 1 skipped\n$/);
+  assert.equal(status, 0);
+});
+
+test("fails on a skipped test where privileged tests are required", () => {
+  const { status, output } = runIn({ "netns/two.test.ts": `${PASS}\n${SKIP}` }, [], true);
+  assert.match(output, /HOSTMESH_REQUIRE_PRIVILEGED/);
+  assert.equal(status, 1);
+});
+
+test("fails on a failed test, and on a file that cannot be read", () => {
+  const failing = runIn({ "a.test.ts": 'test("breaks", () => { throw new Error("no"); });' });
+  assert.match(failing.output, /\n0 passed, 1 failed, 0 skipped\n$/);
+  assert.equal(failing.status, 1);
+  const broken = runIn({ "a.test.ts": "this is no program" });
+  assert.equal(broken.status, 1);
+});
+
+test("runs only what the filters choose, and refuses a filter that chooses nothing", () => {
+  const files = { "http/one.test.ts": PASS, "core/two.test.ts": PASS, "core/three.test.ts": PASS };
+  assert.match(runIn(files, ["test/http"]).output, /\n1 passed, .*\n$/);
+  assert.match(runIn(files, ["test/core/two.test.ts", "test/http"]).output, /\n2 passed, .*\n$/);
+  const none = runIn(files, ["test/http", "test/nothing"]);
+  assert.equal(none.status, 2);
+  assert.match(none.output, /no test file matches test\/nothing/);
+});

@@ -1,0 +1,90 @@
+import { glob, stat } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { relative, sep } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+
+/**
+ * What `npm test` runs: every `*.test.ts` below `test/`, one process a file. Ordinary tests run on all
+ * CPUs; those under `test/netns` change addresses and rules of the machine's network namespaces and
+ * run one after the other. `npm test -- test/http test/core/address.test.ts` runs a part.
+ *
+ * A skipped test is named in the closing lines, and fails the run where HOSTMESH_REQUIRE_PRIVILEGED is
+ * 1: a privileged test that did not run has proven nothing.
+ *
+ * Exit code: 0 all passed, 1 a test failed or was skipped against that rule, 2 a filter matches no test file.
+ */
+
+/** A test file that hangs is ended after this time; the privileged ones start real servers. */
+const FILE_TIMEOUT_MS = { ordinary: 120_000, serial: 300_000 };
+
+interface Tally {
+  passed: number;
+  failed: number;
+  readonly skipped: string[];
+}
+
+const isSerial = (file: string) => file.startsWith("test/netns/");
+
+/** The test files that the filters (files, folders or globs; none: all) choose, sorted. */
+async function findFiles(filters: readonly string[]): Promise<string[]> {
+  const found = new Set<string>();
+  for (const filter of filters.length === 0 ? ["test"] : filters) {
+    let matches = 0;
+    const isFolder = await stat(filter).then(
+      (entry) => entry.isDirectory(),
+      () => false,
+    );
+    for await (const path of glob(isFolder ? `${filter}/**/*.test.ts` : filter)) {
+      found.add(relative(".", path).split(sep).join("/"));
+      matches++;
+    }
+    if (matches === 0) {
+      console.error(`no test file matches ${filter}`);
+      process.exit(2);
+    }
+  }
+  return [...found].sort();
+}
+
+async function runFiles(files: string[], concurrency: number, timeout: number, tally: Tally) {
+  if (files.length === 0) return;
+  const stream = run({
+    files,
+    concurrency,
+    timeout,
+    execArgv: ["--disable-warning=ExperimentalWarning"],
+  });
+  stream.on("test:pass", (event) => {
+    const { skip } = event;
+    if (skip === undefined || skip === false) return;
+    const where = event.file === undefined ? "" : `${relative(".", event.file)}: `;
+    const reason = typeof skip === "string" && skip !== "" ? skip : "no reason given";
+    tally.skipped.push(`${where}${event.name} (${reason})`);
+  });
+  stream.on("test:summary", (event) => {
+    // One summary comes for each file and one without a file for the whole run.
+    if (event.file !== undefined) return;
+    tally.passed += event.counts.passed;
+    // Also false where a file exceeded its time or could not be read, which no test may count.
+    const failed = event.counts.tests - event.counts.passed - event.counts.skipped;
+    tally.failed += event.success ? 0 : Math.max(1, failed - event.counts.todo);
+  });
+  await pipeline(stream, new spec(), process.stdout, { end: false });
+}
+
+const files = await findFiles(process.argv.slice(2));
+const tally: Tally = { passed: 0, failed: 0, skipped: [] };
+const ordinary = files.filter((file) => !isSerial(file));
+await runFiles(ordinary, availableParallelism(), FILE_TIMEOUT_MS.ordinary, tally);
+await runFiles(files.filter(isSerial), 1, FILE_TIMEOUT_MS.serial, tally);
+
+for (const test of tally.skipped) console.log(`SKIPPED ${test}`);
+const { HOSTMESH_REQUIRE_PRIVILEGED } = process.env;
+const mustRunAll = HOSTMESH_REQUIRE_PRIVILEGED === "1";
+if (mustRunAll && tally.skipped.length > 0) {
+  console.log("a skipped test fails this run, because HOSTMESH_REQUIRE_PRIVILEGED is 1");
+}
+console.log(`${tally.passed} passed, ${tally.failed} failed, ${tally.skipped.length} skipped`);
+process.exitCode = tally.failed > 0 || (mustRunAll && tally.skipped.length > 0) ? 1 : 0;
