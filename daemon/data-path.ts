@@ -57,7 +57,8 @@ export class DataPath {
   readonly #memory: MemoryLayout;
   readonly #own: Memory;
   readonly #compiler: Compiler;
-  readonly #supervisor: WorkerSupervisor;
+  /** The worker threads; tests end some of them. */
+  readonly workers: WorkerSupervisor;
   readonly #client: RegistryClient;
   readonly #checks: CheckRunner;
   readonly #series: SeriesReader;
@@ -82,7 +83,7 @@ export class DataPath {
     this.#series = new SeriesReader(regions);
     this.#sampler = new RateSampler({ series: this.#series, clock: processClock });
     this.#compiler = this.#makeCompiler();
-    this.#supervisor = this.#makeSupervisor();
+    this.workers = this.#makeSupervisor();
     this.#checks = new CheckRunner({
       timers: processTimers,
       random: Math.random,
@@ -94,7 +95,7 @@ export class DataPath {
     this.#readiness = readinessCheck({
       hasSnapshot: () => this.#hasSnapshot,
       draining: () => this.#draining,
-      ping: (timeoutMs) => this.#supervisor.ping(timeoutMs),
+      ping: (timeoutMs) => this.workers.ping(timeoutMs),
       probe: (timeoutMs) => probeDataPath(bind, start.explicitPort, timeoutMs),
       clock: processClock,
     });
@@ -105,7 +106,7 @@ export class DataPath {
     this.#makeDataDir();
     const ports = await this.#listen();
     await this.#client.start();
-    await this.#supervisor.start();
+    await this.workers.start();
     this.#tellAddresses();
     this.#every(SWEEP_MS, () => {
       const update = this.#compiler.sweep();
@@ -133,7 +134,7 @@ export class DataPath {
     if (lingerMs > 0) await delay(lingerMs);
     // With the last copy of a listening socket its port refuses connections.
     for (const { fd } of this.#start.listeners) closeFd(fd);
-    await this.#supervisor.drain(deadlineMs);
+    await this.workers.drain(deadlineMs);
     await this.stop();
   }
 
@@ -143,7 +144,7 @@ export class DataPath {
     for (const timer of this.#timers) clearInterval(timer);
     this.closeControl();
     this.#checks.stop();
-    await this.#supervisor.stop();
+    await this.workers.stop();
     await this.#client.stop();
   }
 
@@ -222,7 +223,7 @@ export class DataPath {
 
   /** Workers first: an address is captured when they know whose it is. */
   #post(update: DataUpdate): void {
-    this.#supervisor.post(update);
+    this.workers.post(update);
     if (update.workloads.length + update.removedWorkloads.length > 0) this.#tellAddresses();
   }
 
@@ -237,7 +238,7 @@ export class DataPath {
   /** Four times a second the guardian hears that this thread lives, and whether every worker answers. */
   async #beat(): Promise<void> {
     for (;;) {
-      const answers = await this.#supervisor.ping(BEAT_PATIENCE_MS);
+      const answers = await this.workers.ping(BEAT_PATIENCE_MS);
       const serving = answers.every((answer) => answer !== null);
       this.#deps.tell({ type: "beat", serving });
       await delay(BEAT_MS, undefined, { ref: false });
@@ -267,7 +268,7 @@ export class DataPath {
       version: this.#version,
       startedMs: this.#startedMs,
       compiler: this.#compiler,
-      supervisor: this.#supervisor,
+      supervisor: this.workers,
       client: this.#client,
       series: this.#series,
       sampler: this.#sampler,

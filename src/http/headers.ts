@@ -82,6 +82,23 @@ export function findField(fields: readonly string[], lowerCaseName: string): str
   return undefined;
 }
 
+/**
+ * `text.slice(from, to)` without the optional whitespace of HTTP (RFC 9110 section 5.6.3) around it. Not
+ * `trim`, which takes a no-break space for white and would hide it, and no pattern, which could take
+ * quadratic time.
+ */
+export function trimmed(text: string, from: number, to: number): string {
+  let start = from;
+  let end = to;
+  while (start < end && isSpace(text.charCodeAt(start))) start++;
+  while (end > start && isSpace(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
@@ -154,7 +171,7 @@ export function connectionOptions(
   const options = lower.split(",", MAX_OPTIONS + 1);
   if (options.length + head.connectionTokens.length > MAX_OPTIONS) return CONNECTION_BAD;
   let bits = 0;
-  for (const part of options) bits |= takeOption(part.trim(), head);
+  for (const part of options) bits |= takeOption(trimmed(part, 0, part.length), head);
   return bits;
 }
 

@@ -166,7 +166,7 @@ function requireAddress({ address, host }: RegistrationPlace): string {
 
 /** Nested objects with keys of Consul's; `Meta`, `Header` and the names of tagged addresses are the user's. */
 function renameNested(service: unknown): unknown {
-  if (typeof service !== "object" || service === null) return service;
+  if (typeof service !== "object" || service === null || Array.isArray(service)) return service;
   const body: Record<string, unknown> = { ...service };
   body["Weights"] = canonicalKeys(body["Weights"], ["Passing", "Warning"], "Weights");
   body["Locality"] = canonicalKeys(body["Locality"], ["Region", "Zone"], "Locality");

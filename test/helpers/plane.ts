@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { layout, openMemory, openSeries } from "../../daemon/memory.ts";
 import { type Config, type ConfigInput, configSchema } from "../../src/config/schema.ts";
 import { processClock } from "../../src/core/clock.ts";
@@ -49,7 +51,7 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
     onSeries: () => undefined,
     log: options.keepFacts === false ? null : { write: (one) => facts.push({ ...one }) > 0 },
   });
-  const ownPorts: number[] = [];
+  const port = await freePort();
   const plane = new DataPlane({
     config,
     endpoints,
@@ -59,11 +61,12 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
     random: seeded(1),
     destination: options.destination ?? null,
     ownAddresses: options.ownAddresses ?? ["127.0.0.1", "::1"],
-    ownPorts,
+    ownPorts: [port],
     log: () => undefined,
   });
-  const { port } = await plane.listen({ entry: "explicit", host: "127.0.0.1", port: 0, reusePort: false });
-  ownPorts.push(port);
+  const entry = options.destination === undefined ? "explicit" : "captured";
+  const spec = { entry: "explicit", host: "127.0.0.1", port, reusePort: false } as const;
+  await plane.listen({ ...spec, entry });
   let revision = 0;
   const services = (...list: DataService[]): void => {
     const workloads = [...(options.workloads ?? [])];
@@ -72,6 +75,15 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
   };
   services();
   return { plane, port, facts, endpoints, series, config, services, close: () => plane.drain(0) };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
 }
 
 let nextSlot = 0;

@@ -7,7 +7,8 @@ export async function until(
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`${what} did not come true in ${timeoutMs} ms`);
+    if (performance.now() > deadline)
+      throw new Error(`${what} did not come true in ${timeoutMs} ms`);
     await delay(5);
   }
 }

@@ -46,7 +46,15 @@ test("the daemon captures with no more power than the manifests give it", {
     assert.equal(run("ip", "link", "set", "lo", "up").status, 0);
     const routingBefore = routing();
     const config = join(folder, "hostmesh.yaml");
-    writeFileSync(config, stringify({ dataDir: folder, workers: 1, capture: { mode: "tproxy" } }));
+    writeFileSync(
+      config,
+      stringify({
+        dataDir: folder,
+        workers: 1,
+        capture: { mode: "tproxy" },
+        telemetry: { logLevel: "warn" },
+      }),
+    );
     const bounds = ["-all", ...granted().map((name) => `+${name}`)].join(",");
     const less = ["setpriv", `--bounding-set=${bounds}`, "--inh-caps=-all", "--no-new-privs"];
     const main = [process.execPath, join(ROOT, "src/cli/main.ts"), "daemon", "--config", config];

@@ -188,6 +188,21 @@ for (const mode of ["tproxy", "redirect"] as const) {
       await runner.run("nft", ["delete", "table", "ip", "filter"]);
     });
 
+    test("sees the service address although another rule would rewrite it (kube-proxy)", async () => {
+      const { client, runner } = stage;
+      const match = ["-t", "nat", "-A", "PREROUTING", "-p", "tcp", "-d", "10.96.0.1"];
+      await runner.run("iptables", [...match, "-j", "DNAT", "--to-destination", "10.1.0.3"]);
+      assert.equal((await dial(client.namespace, "10.96.0.1", 80)).by, "app");
+      const sets = await capture(stage, spec({ mode, onDeath: "closed" }));
+      const seen = await dial(client.namespace, "10.96.0.1", 80);
+      assert.deepEqual(seen.destination, { host: "10.96.0.1", port: 80 });
+      await sets.expireAlive();
+      assert.equal((await dial(client.namespace, "10.96.0.1", 80)).code, "ECONNREFUSED");
+      await uninstall(runner);
+      assert.equal((await dial(client.namespace, "10.96.0.1", 80)).by, "app");
+      await runner.run("nft", ["delete", "table", "ip", "nat"]);
+    });
+
     test("check proves capture by a connection and names what was deleted by hand", async () => {
       const { runner } = stage;
       const wanted = spec({ mode });

@@ -1,10 +1,19 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fdWriter } from "../../src/telemetry/fd-writer.ts";
+import { until } from "../helpers/until.ts";
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), "hostmesh-fd-"));
@@ -62,4 +71,32 @@ test("a reader that is gone is an error of the batch, not of the process", async
   closeSync(fd);
   const error = await new Promise<Error | null>((resolve) => writer(Buffer.from("x\n"), resolve));
   assert.match(String(error), /EBADF/);
+});
+
+test("a full pipe that does not block is written to as soon as there is room", async (t) => {
+  const pipe = join(folder(t), "pipe");
+  execFileSync("mkfifo", [pipe]);
+  const fd = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
+  t.after(() => closeSync(fd));
+  const text = `${"x".repeat(99)}\n`.repeat(2_000);
+  let isDone = false;
+  const written = write(fd, text).then((error) => {
+    isDone = true;
+    return error;
+  });
+  const buffer = Buffer.alloc(65_536);
+  let got = 0;
+  // 200 kB do not fit into a pipe of 64 KiB: the writer must come back several times.
+  await until(
+    () => {
+      try {
+        got += readSync(fd, buffer);
+      } catch (reason) {
+        if (!String(reason).includes("EAGAIN")) throw reason;
+      }
+      return isDone && got === text.length;
+    },
+    { what: "the whole text" },
+  );
+  assert.equal(await written, null);
 });

@@ -1,5 +1,5 @@
 import { MeshError } from "../../core/errors.ts";
-import { type KnownField, knownField } from "../headers.ts";
+import { type KnownField, knownField, trimmed } from "../headers.ts";
 import { malformed, quoted, type Side } from "./malformed.ts";
 
 /** RFC 9110 section 5.6.2. */
@@ -72,18 +72,6 @@ export function withoutFields(lines: string, names: readonly string[]): string {
     at = next;
   }
   return kept;
-}
-
-function trimmed(text: string, from: number, to: number): string {
-  let start = from;
-  let end = to;
-  while (start < end && isSpace(text.charCodeAt(start))) start++;
-  while (end > start && isSpace(text.charCodeAt(end - 1))) end--;
-  return text.slice(start, end);
-}
-
-function isSpace(code: number): boolean {
-  return code === 0x20 || code === 0x09;
 }
 
 function tooMany(headerCount: number, side: Side): MeshError {

@@ -1,4 +1,5 @@
 import { MeshError } from "../../core/errors.ts";
+import { trimmed } from "../headers.ts";
 import type { RequestHead, ResponseHead } from "../message.ts";
 import { TOKEN } from "./field-lines.ts";
 import { malformed, quoted, type Side } from "./malformed.ts";
@@ -42,7 +43,7 @@ export function applyTransferEncoding(
 }
 
 function badCoding(value: string, side: Side): MeshError {
-  const codings = value.split(/[ \t]*,[ \t]*/);
+  const codings = value.split(",").map((coding) => trimmed(coding, 0, coding.length));
   const clear = CODINGS.test(value) && codings.indexOf("chunked") === codings.length - 1;
   return side === "request" && clear
     ? new MeshError("NOT_IMPLEMENTED", quoted(value))

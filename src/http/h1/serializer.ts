@@ -109,7 +109,8 @@ export interface LocalResponseOptions {
 
 /**
  * A whole response of the proxy itself, as latin1; `body` goes out in UTF-8. `fields` is flat like those of
- * a head; a value that cannot be sent is an `INTERNAL` error. 1xx, 204 and 304 get neither body nor length.
+ * a head; a value that cannot be sent is an `INTERNAL` error. 1xx, 204, 304
+ * and a 2xx to CONNECT (RFC 9110 section 9.3.6) get neither body nor length.
  */
 export function localResponse(
   status: number,
@@ -119,7 +120,8 @@ export function localResponse(
 ): string {
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`;
   for (let at = 0; at < fields.length; at += 2) text += fieldLine(fields[at]!, fields[at + 1]!);
-  if (status < 200) return `${text}\r\n`;
+  const opensTunnel = options.method === "CONNECT" && status < 300;
+  if (status < 200 || opensTunnel) return `${text}\r\n`;
   const bytes = Buffer.from(body).toString("latin1");
   const hasContent = status !== 204 && status !== 304;
   if (hasContent) text += `Content-Length: ${bytes.length}\r\n`;

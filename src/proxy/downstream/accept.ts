@@ -7,7 +7,7 @@ import { createServer, type Server, type Socket } from "node:net";
 export type ListenerSpec =
   | { readonly entry: "captured" | "explicit"; readonly fd: number }
   | {
-      readonly entry: "explicit";
+      readonly entry: "captured" | "explicit";
       readonly host: string;
       readonly port: number;
       readonly reusePort: boolean;

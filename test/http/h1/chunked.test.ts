@@ -35,8 +35,16 @@ function decode(chunks: readonly Buffer[], side: "request" | "response" = "reque
 const GOOD: (readonly [what: string, coded: string, payload: string])[] = [
   ["an empty body", "0\r\n\r\n", ""],
   ["one chunk", "5\r\nhello\r\n0\r\n\r\n", "hello"],
-  ["two chunks and hexadecimal sizes", "A\r\n0123456789\r\nb\r\nhello world\r\n0\r\n\r\n", "0123456789hello world"],
-  ["line ends and sizes inside the data", "9\r\n\r\n0\r\n\r\n\r\n\r\n0\r\n\r\n", "\r\n0\r\n\r\n\r\n"],
+  [
+    "two chunks and hexadecimal sizes",
+    "A\r\n0123456789\r\nb\r\nhello world\r\n0\r\n\r\n",
+    "0123456789hello world",
+  ],
+  [
+    "line ends and sizes inside the data",
+    "9\r\n\r\n0\r\n\r\n\r\n\r\n0\r\n\r\n",
+    "\r\n0\r\n\r\n\r\n",
+  ],
   ["leading zeros", "0005\r\nhello\r\n000\r\n\r\n", "hello"],
   ["extensions", '5;a;b=c;d="e \\" ;f"\r\nhello\r\n0;g\r\n\r\n', "hello"],
   ["bad whitespace around extensions", "5 ; a = b\r\nhello\r\n0\r\n\r\n", "hello"],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { MeshErrorCode } from "../../../src/core/errors.ts";
+import { MeshError, type MeshErrorCode } from "../../../src/core/errors.ts";
 import { byteByByte } from "../../helpers/chunks.ts";
 import { LIMITS, latin1, meshErrorOf, parseRequest } from "../../helpers/heads.ts";
 
@@ -68,7 +68,11 @@ const FRAMING: Row[] = [
 const FIELDS: Row[] = [
   ["space before the colon", post("Content-Length : 5"), /before the colon of "Content-Length "/],
   ["tab before the colon", post("Transfer-Encoding\t: chunked"), /before the colon of "Transfer/],
-  ["space before the first name", "GET / HTTP/1.1\r\n Host: a\r\n\r\n", /line folding behind the st/],
+  [
+    "space before the first name",
+    "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+    /line folding behind the st/,
+  ],
   ["tab folding", post("X: a", "\tb"), /line folding behind "X"/],
   ["line of blanks", post("X: a", "  "), /line folding behind "X"/],
   ["no colon", post("Content-Length 5"), /no colon in the field line "Content-Length 5"/],
@@ -93,6 +97,7 @@ const FIELDS: Row[] = [
   ["the head ends with LF", "GET / HTTP/1.1\r\nHost: a\r\n\n", /bare LF/],
   ["the head ends with CR", "GET / HTTP/1.1\r\nHost: a\r\n\rX", /bare CR/],
   ["bad option in Connection", post("Connection: close, a b"), /the Connection "close, a b"/],
+  ["no-break space in Connection", post("Connection: \xa0close"), /the Connection "\\xa0close"/],
   ["flood of options", post(`Connection: ${"a,".repeat(100)}a`), /the Connection/],
   ["other expectation", post("Expect: 200-maybe"), /200-maybe/, "EXPECTATION_FAILED"],
   ["empty expectation", post("Expect:"), /""/, "EXPECTATION_FAILED"],
@@ -108,7 +113,11 @@ const FIELDS: Row[] = [
 const REQUEST_LINES: Row[] = [
   ["HTTP/0.9", "GET /\r\n\r\n", /request line/],
   ["no target", "GET HTTP/1.1\r\nHost: a\r\n\r\n", /request line/],
-  ["empty target", "GET  HTTP/1.1\r\nHost: a\r\n\r\n", /invalid characters in the request target ""/],
+  [
+    "empty target",
+    "GET  HTTP/1.1\r\nHost: a\r\n\r\n",
+    /invalid characters in the request target ""/,
+  ],
   ["two spaces before the target", get(" /"), /request target/],
   ["two spaces behind the target", get("/ "), /request target/],
   ["space in the target", get("/a b"), /request target "\/a b"/],
@@ -170,7 +179,11 @@ const HOSTS: Row[] = [
   ["two Hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", /more than one Host/],
   ["two equal Hosts", "GET / HTTP/1.1\r\nHost: a\r\nhOST: a\r\n\r\n", /more than one Host/],
   ["two Hosts in HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", /more than one Host/],
-  ["two Hosts with absolute-form", "GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", /one Host/],
+  [
+    "two Hosts with absolute-form",
+    "GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    /one Host/,
+  ],
   ["empty Host", host(""), /the Host ""/],
   ["blank Host", host("   "), /the Host ""/],
   ["user in Host", host(" u@a"), /the Host "u@a"/],
@@ -225,6 +238,38 @@ test("accepts what stays just within the limits", () => {
   for (const chunks of [[bytes], byteByByte(bytes)]) {
     assert.equal(parseRequest(chunks).bytes, LIMITS.headBytes);
   }
+});
+
+test("refuses and accepts in linear time what makes careless patterns backtrack", () => {
+  const fill = (part: string, bytes = 60_000) => part.repeat(bytes / part.length);
+  const heads = [
+    post(`Transfer-Encoding: a${fill(" ")}b`),
+    post(`Transfer-Encoding: a${fill(" ,")}b`),
+    post(`Connection: a${fill(" ")}b`),
+    post(`TE: ${fill(", ")}trailer`),
+    post(`TE: trailers${fill(" ")}x`),
+    post(`Upgrade: ${fill("h2")}`, "Connection: upgrade"),
+    post(`X: a${fill(" ")}\0`),
+    post(`X${fill(" ")}: a`),
+    `GET / HTTP/1.1\r\n${fill("a:\r\n")}\0\r\n\r\n`,
+    `GET / HTTP/1.1\r\n${fill("a: b\r\n ", 59_000)}\r\n\r\n`,
+    get(`/${fill("%41", 8_100)}%`),
+    get(`http://${fill("a:", 8_100)}`),
+    host(` ${fill("a.")}:`),
+    host(` [${fill("::")}`),
+    `HTTP${fill(" ", 8_000)}\r\n\r\n`,
+  ];
+  const start = process.cpuUsage();
+  for (const bytes of heads) {
+    try {
+      parseRequest([latin1(bytes)]);
+    } catch (error) {
+      assert.ok(error instanceof MeshError);
+    }
+  }
+  const { user } = process.cpuUsage(start);
+  // One head with a quadratic pattern alone takes a second or more.
+  assert.ok(user < 500_000, `${user} us of CPU`);
 });
 
 for (const [limit, code] of [

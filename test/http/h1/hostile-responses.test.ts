@@ -51,7 +51,11 @@ const ROWS: Row[] = [
   ["chunked, gzip", ok("Transfer-Encoding: chunked, gzip"), /the Transfer-Encoding/],
   ["identity", ok("Transfer-Encoding: identity"), /the Transfer-Encoding "identity"/],
   ["xchunked", ok("Transfer-Encoding: xchunked"), /the Transfer-Encoding/],
-  ["chunked in HTTP/1.0", `HTTP/1.0 200 OK\r\n${CHUNKED}\r\n\r\n`, /Transfer-Encoding in HTTP\/1.0/],
+  [
+    "chunked in HTTP/1.0",
+    `HTTP/1.0 200 OK\r\n${CHUNKED}\r\n\r\n`,
+    /Transfer-Encoding in HTTP\/1.0/,
+  ],
   ["204 with chunked", `HTTP/1.1 204 No\r\n${CHUNKED}\r\n\r\n`, /content in a 204 response/],
   ["204 with a length", "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", /content in a 204 resp/],
   ["103 with a length", "HTTP/1.1 103 E\r\nContent-Length: 5\r\n\r\n", /content in a 103 response/],

@@ -131,7 +131,11 @@ test("a mutated request is refused, or keeps its one meaning when it is forwarde
     const pieces = accepted(() => readHead(chunks, "request"));
     // Pieces may be refused sooner, by what the parser finds later; otherwise they must agree.
     if (head !== null) assert.equal(pieces, whole);
-    else assert.equal(accepted(() => parseRequestHead(pieces ?? "", LIMITS)), null);
+    else
+      assert.equal(
+        accepted(() => parseRequestHead(pieces ?? "", LIMITS)),
+        null,
+      );
     if (head === null) continue;
     taken++;
     checkRequest(head);

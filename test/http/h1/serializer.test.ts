@@ -22,7 +22,10 @@ const RESPONSE: ResponseHeadOptions = {
 function sent(lines: readonly string[], extra = "", options: Partial<RequestHeadOptions> = {}) {
   const bytes = latin1(`${lines.join("\r\n")}\r\n\r\n`);
   const text = requestHeadText(parseRequest([bytes]), extra, { ...REQUEST, ...options });
-  const pieces = requestHeadText(parseRequest(byteByByte(bytes)), extra, { ...REQUEST, ...options });
+  const pieces = requestHeadText(parseRequest(byteByByte(bytes)), extra, {
+    ...REQUEST,
+    ...options,
+  });
   assert.equal(pieces, text);
   return text.split("\r\n");
 }
@@ -140,7 +143,11 @@ const OK = ["HTTP/1.1 200 OK", "Server: a"];
 
 test("writes a response with its fields and without those of the hop", () => {
   const hop = ["Connection: keep-alive, X-Mine", "Keep-Alive: a", "X-Mine: b", "Via: 1.0 c"];
-  const lines = answered([...OK, ...hop, "Content-Length: 03", "X-Request-Id: d"], {}, "via: e\r\n");
+  const lines = answered(
+    [...OK, ...hop, "Content-Length: 03", "X-Request-Id: d"],
+    {},
+    "via: e\r\n",
+  );
   assert.deepEqual(lines, [...OK, "X-Request-Id: d", "Content-Length: 3", "via: e", "", ""]);
 });
 
@@ -168,7 +175,12 @@ test("says how long the content would have been in responses to HEAD and in 304"
 
 test("tells the client what becomes of its connection", () => {
   const length = [...OK, "Content-Length: 5"];
-  assert.deepEqual(answered(length, { keepAlive: false }), [...length, "Connection: close", "", ""]);
+  assert.deepEqual(answered(length, { keepAlive: false }), [
+    ...length,
+    "Connection: close",
+    "",
+    "",
+  ]);
   const kept = [...length, "Connection: keep-alive", "", ""];
   assert.deepEqual(answered(length, { minor: 0 }), kept);
 });
@@ -188,7 +200,10 @@ test("makes whole responses of the proxy itself", () => {
   const text = localResponse(503, ["x-a", "b"], "no endpoint\n", LOCAL);
   const head = "HTTP/1.1 503 Service Unavailable\r\nx-a: b\r\nContent-Length: 12\r\n\r\n";
   assert.equal(text, `${head}no endpoint\n`);
-  assert.equal(localResponse(503, ["x-a", "b"], "no endpoint\n", { ...LOCAL, method: "HEAD" }), head);
+  assert.equal(
+    localResponse(503, ["x-a", "b"], "no endpoint\n", { ...LOCAL, method: "HEAD" }),
+    head,
+  );
   const parsed = parseResponse([latin1(text)]);
   assert.equal(parsed.contentLength, 12);
 });
@@ -205,7 +220,10 @@ test("says in its own responses what becomes of the connection", () => {
 test("counts the bytes of its own bodies, not their characters", () => {
   const text = localResponse(400, [], "caf\u00e9 \u20ac", LOCAL);
   assert.match(text, /Content-Length: 9\r\n/);
-  assert.equal(latin1(text.slice(text.indexOf("\r\n\r\n") + 4)).toString("utf8"), "caf\u00e9 \u20ac");
+  assert.equal(
+    latin1(text.slice(text.indexOf("\r\n\r\n") + 4)).toString("utf8"),
+    "caf\u00e9 \u20ac",
+  );
 });
 
 test("gives no content to responses that cannot have any", () => {

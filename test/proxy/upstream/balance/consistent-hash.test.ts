@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { DataEndpoint } from "../../../../src/core/snapshot.ts";
 import type { Balancer } from "../../../../src/proxy/upstream/balance/balancer.ts";
+import type { Candidates } from "../../../../src/proxy/upstream/balance/candidates.ts";
+import { ConsistentHash } from "../../../../src/proxy/upstream/balance/consistent-hash.ts";
 import { hashOf } from "../../../../src/proxy/upstream/balance/hash.ts";
+import { Maglev } from "../../../../src/proxy/upstream/balance/maglev.ts";
 import { endpoint, equal, newWorld, weighted } from "./fixture.ts";
 
 const KEYS = Array.from({ length: 20_000 }, (_, at) => hashOf(`user-${at}`));
@@ -88,10 +91,10 @@ for (const { policy, moved, uneven } of [
         assert.ok(Math.abs(counts[slot]! / expected - 1) < 0.2, `${counts}`);
       });
       const world = newWorld();
-      const balancer = world.balancer(policy, weighted(65_535, 1));
+      const balancer = world.balancer(policy, weighted(65_535, 65_535, 65_535, 1));
       const spread = Array.from({ length: 200_000 }, (_, at) => hashOf(`key-${at}`));
       const picked = new Set(spread.map((hash) => balancer.pick({ hash, tried: [] })!.slot));
-      assert.equal(picked.size, 2);
+      assert.equal(picked.size, 4);
     });
 
     test("serves a thousand endpoints, each with its share within a half", () => {
@@ -104,15 +107,6 @@ for (const { policy, moved, uneven } of [
       assert.ok(fair > 990, `${fair} of 1,000 within a half of a fair share`);
     });
 
-    test("keeps its table when an update changes neither endpoints nor weights", () => {
-      const world = newWorld();
-      const balancer = world.balancer(policy, equal(10));
-      const before = owners(balancer);
-      balancer.update(equal(10).map((one) => endpoint(one.slot, { meta: { version: "2" } })));
-      assert.deepEqual(owners(balancer), before);
-      assert.equal(balancer.pick({ hash: 1, tried: [] })?.meta["version"], "2");
-    });
-
     test("takes the extreme hashes", () => {
       const balancer = newWorld().balancer(policy, equal(3));
       for (const hash of [0, 1, 0x7fffffff, 0x80000000, 0xffffffff]) {
@@ -121,3 +115,26 @@ for (const { policy, moved, uneven } of [
     });
   });
 }
+
+test("a table is built at a pick, and only after a change of endpoints or weights", () => {
+  const world = newWorld();
+  let built = 0;
+  const build = (candidates: Candidates) => {
+    built++;
+    return new Maglev(candidates);
+  };
+  const balancer = new ConsistentHash(build, equal(10), world);
+  const before = owners(balancer);
+  assert.equal(built, 1);
+  balancer.update(equal(10).map((one) => endpoint(one.slot, { meta: { version: "2" } })));
+  assert.deepEqual(owners(balancer), before);
+  assert.equal(balancer.pick({ hash: 1, tried: [] })?.meta["version"], "2");
+  assert.equal(built, 1);
+  for (const size of [9, 8, 7]) balancer.update(equal(size));
+  assert.equal(built, 1);
+  owners(balancer);
+  assert.equal(built, 2);
+  balancer.update(equal(7).map((one) => endpoint(one.slot, { weight: 1 + (one.slot % 2) })));
+  owners(balancer);
+  assert.equal(built, 3);
+});

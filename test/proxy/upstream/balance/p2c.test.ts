@@ -39,6 +39,14 @@ describe("the power of two choices", () => {
     for (let at = 0; at < 500; at++) assert.notEqual(balancer.pick(NO_HASH)?.slot, 3);
   });
 
+  test("draws distinct endpoints also while all of a service are in slow start together", () => {
+    const world = newWorld();
+    for (let slot = 0; slot < 5; slot++) world.state.reset(slot, world.clock.now() - 9_000 - slot);
+    const balancer = world.balancer("least-request", equal(5), 10_000);
+    world.state.begin(3);
+    for (let at = 0; at < 500; at++) assert.notEqual(balancer.pick(NO_HASH)?.slot, 3);
+  });
+
   test("gives up the only heavy endpoint for a clearly idler one", () => {
     const world = newWorld();
     const balancer = world.balancer("least-request", weighted(1, 9));

@@ -27,8 +27,11 @@ describe("round robin", () => {
   });
 
   test("starts at different endpoints, so that workers do not march in step", () => {
-    const starts = new Set([1, 2, 3, 4, 5, 6, 7, 8].map((seed) => sequence(equal(5), 1, seed)[0]));
-    assert.ok(starts.size > 2, `${[...starts]}`);
+    for (const endpoints of [equal(5), weighted(2, 2, 2, 2, 3)]) {
+      const seeds = [1, 2, 3, 4, 5, 6, 7, 8];
+      const starts = new Set(seeds.map((seed) => sequence(endpoints, 1, seed)[0]));
+      assert.ok(starts.size > 2, `${[...starts]}`);
+    }
   });
 
   test("gives exact shares by weight in every round", () => {

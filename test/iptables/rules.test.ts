@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { dryRunText } from "../../iptables/apply.ts";
+import { buildPlan, type CaptureSpec, type Family, type Plan } from "../../iptables/rules.ts";
+
+function spec(overrides: Partial<CaptureSpec> = {}): CaptureSpec {
+  return {
+    mode: "tproxy",
+    outboundPort: 15_001,
+    onDeath: "open",
+    ipv6: true,
+    excludePorts: [],
+    excludeSubnets: [],
+    mark: 0x4d4d,
+    table: 15_001,
+    deadManMs: 5_000,
+    proxyPorts: [4_140],
+    ...overrides,
+  };
+}
+
+/** Ids of the rules of one chain, in order. */
+function ids(plan: Plan, family: Family, table: string, chain: string): string[] {
+  const chains = plan.families.find((candidate) => candidate.family === family)!.chains;
+  const found = chains.find((candidate) => candidate.table === table && candidate.name === chain);
+  return (found?.rules ?? []).map((rule) => rule.id);
+}
+
+const ALL_RULES = (plan: Plan): string[] =>
+  plan.families.flatMap((family) =>
+    family.chains.flatMap((chain) => chain.rules.map((rule) => rule.text)),
+  );
+
+test("proxied flows are first, the decision to capture is last", () => {
+  const plan = buildPlan(spec({ excludePorts: [25], excludeSubnets: ["10.8.0.0/16"] }));
+  assert.deepEqual(ids(plan, 4, "raw", "HOSTMESH_PREROUTING"), [
+    "proxied",
+    "established",
+    "foreign",
+    "proxy-ports-4140",
+    "host",
+    "to-169.254.0.0/16",
+    "from-169.254.0.0/16",
+    "to-10.8.0.0/16",
+    "from-10.8.0.0/16",
+    "ports-25",
+    "alive",
+  ]);
+});
+
+test("closed refuses after the decision, in tproxy and in redirect", () => {
+  const tproxy = buildPlan(spec({ onDeath: "closed" }));
+  assert.equal(ids(tproxy, 6, "raw", "HOSTMESH_PREROUTING").at(-1), "dead");
+  assert.deepEqual(ids(tproxy, 6, "filter", "HOSTMESH_FORWARD"), ["refuse"]);
+  const redirect = buildPlan(spec({ onDeath: "closed", mode: "redirect" }));
+  const last = ids(redirect, 4, "nat", "HOSTMESH_PREROUTING").slice(-3);
+  assert.deepEqual(last, ["alive", "dead-mark", "dead-stop"]);
+  assert.deepEqual(ids(buildPlan(spec()), 4, "filter", "HOSTMESH_FORWARD"), []);
+});
+
+test("each family gets only its own subnets and sets", () => {
+  const plan = buildPlan(spec({ excludeSubnets: ["10.8.0.0/16", "fd00:8::/32"] }));
+  const four = JSON.stringify(plan.families[0]);
+  const six = JSON.stringify(plan.families[1]);
+  assert.match(four, /10\.8\.0\.0/);
+  assert.doesNotMatch(four, /fd00:8::|hostmesh-?\w*6 /);
+  assert.match(six, /fd00:8::/);
+  assert.doesNotMatch(six, /10\.8\.0\.0|hostmesh-?\w*4 /);
+  assert.equal(buildPlan(spec({ ipv6: false })).families.length, 1);
+});
+
+test("more than fifteen ports are spread over rules, sorted and once each", () => {
+  const excludePorts = [...Array.from({ length: 20 }, (_, n) => 120 - n), 110];
+  const plan = buildPlan(spec({ excludePorts, ipv6: false }));
+  const rules = ALL_RULES(plan).filter((text) => text.includes("excluded ports"));
+  assert.deepEqual(
+    rules.map((text) => /--dports (\S+)/.exec(text)?.[1]?.split(",").length),
+    [15, 5],
+  );
+});
+
+test("every rule names its plan, itself and its reason, and ids are unique in their chain", () => {
+  const plan = buildPlan(spec({ onDeath: "closed", excludePorts: [1] }));
+  for (const text of ALL_RULES(plan)) {
+    assert.match(text, new RegExp(`--comment "hostmesh:${plan.hash}:[^ "]+ [^"']+"`));
+  }
+  for (const family of plan.families) {
+    for (const chain of family.chains) {
+      const names = chain.rules.map((rule) => rule.id);
+      assert.equal(new Set(names).size, names.length);
+      assert.match(chain.name, /^HOSTMESH_[A-Z]+$/);
+    }
+  }
+});
+
+test("the hash follows the rules and not what the kernel never sees", () => {
+  const base = buildPlan(spec()).hash;
+  assert.equal(buildPlan(spec({ deadManMs: 9_000 })).hash, base);
+  assert.notEqual(buildPlan(spec({ outboundPort: 15_002 })).hash, base);
+  assert.notEqual(buildPlan(spec({ onDeath: "closed" })).hash, base);
+  assert.notEqual(buildPlan(spec({ mark: 0x99 })).hash, base);
+});
+
+test("what starts the capture is written last", () => {
+  const text = dryRunText(spec());
+  const order = ["ipset restore", "route add", "rule add", "*filter", "*mangle", "*raw"];
+  const places = order.map((part) => text.indexOf(part));
+  assert.ok(places.every((place) => place >= 0));
+  assert.deepEqual(
+    [...places].sort((a, b) => a - b),
+    places,
+  );
+});
+
+test("REDIRECT needs neither mark routing nor the raw table", () => {
+  const text = dryRunText(spec({ mode: "redirect" }));
+  assert.doesNotMatch(text, /rule add|\*raw|\*mangle|TPROXY/);
+  assert.match(text, /REDIRECT --to-ports 15001/);
+});
+
+test("a spec that cannot be rules is refused with the value", () => {
+  const cases: [Partial<CaptureSpec>, RegExp][] = [
+    [{ outboundPort: 0 }, /0 is no port/],
+    [{ excludePorts: [70_000] }, /70000 is no port/],
+    [{ excludeSubnets: ["10.0.0.0/33"] }, /"10\.0\.0\.0\/33" is no subnet/],
+    [{ excludeSubnets: ["fd00::/129"] }, /is no subnet/],
+    [{ excludeSubnets: ["10.0.0.0/8 -j ACCEPT"] }, /is no subnet/],
+    [{ excludeSubnets: ["10.0.0.0/"] }, /is no subnet/],
+    [{ excludeSubnets: ["300.0.0.1"] }, /is no subnet/],
+    [{ excludeSubnets: ["10.0.0.0/8/9"] }, /is no subnet/],
+    [{ mark: 0 }, /mark 0/],
+    [{ table: 254 }, /table 254/],
+  ];
+  for (const [overrides, message] of cases) {
+    assert.throws(() => buildPlan(spec(overrides)), message, JSON.stringify(overrides));
+  }
+});
