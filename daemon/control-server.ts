@@ -57,9 +57,7 @@ export function controlServer(routes: Routes, options: ControlServerOptions): Se
 export function listen(server: Server, what: string, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", (cause) => {
-      reject(
-        new Error(`${what} cannot listen on ${host} port ${port}: ${cause.message}`, { cause }),
-      );
+      reject(new Error(`${what} cannot listen on ${host} port ${port}`, { cause }));
     });
     server.listen({ host, port }, () => {
       const address = server.address();

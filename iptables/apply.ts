@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { differences } from "./differences.ts";
-import { unnumberedInterfaces } from "./interfaces.ts";
+import { incapableInterfaces } from "./interfaces.ts";
 import { BARE_HOST, type Live, type LiveFamily, parseJson, readLive } from "./live.ts";
 import {
   buildPlan,
@@ -17,7 +17,7 @@ import { NOTHING, type Step, transition, wantedFromLive, wantedOf } from "./tran
 export interface InstallOptions {
   /** Runs the commands; default: on this machine. */
   readonly runner?: Runner;
-  /** Addresses of the workloads that are known now; REDIRECT looks at their interfaces. */
+  /** Addresses of the workloads that are known now; their interfaces have to suit the mode. */
   readonly workloads?: readonly string[];
 }
 
@@ -37,8 +37,8 @@ export async function install(
 ): Promise<readonly Step[]> {
   const plan = buildPlan(spec);
   const before = await readLive(runner, spec.ipv6 ? "required" : "if-any");
-  if (spec.mode === "redirect") await refuseUnnumbered(workloads, runner);
-  else await refuseTakenRouting(spec, before, runner);
+  await refuseIncapable(spec, workloads, runner);
+  if (spec.mode === "tproxy") await refuseTakenRouting(spec, runner);
   const steps = installSteps(plan, before);
   try {
     for (const step of steps) await runStep(step, runner);
@@ -143,17 +143,21 @@ async function undo(before: Live, runner: Runner, cause: unknown): Promise<never
   throw new Error(`capture was not installed, everything was undone: ${reason}`, { cause });
 }
 
-async function refuseUnnumbered(workloads: readonly string[], runner: Runner): Promise<void> {
-  const [first, ...others] = await unnumberedInterfaces(workloads, runner);
+async function refuseIncapable(
+  spec: CaptureSpec,
+  workloads: readonly string[],
+  runner: Runner,
+): Promise<void> {
+  const [first, ...others] = await incapableInterfaces(spec.mode, workloads, runner);
   if (first === undefined) return;
   const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
   throw new Error(
-    `capture by REDIRECT is not possible: workload ${first.address} is behind interface ${first.interface}, which has no address of its family${more}; the kernel rewrites redirected packets to the first address of the incoming interface and drops them where there is none. Use mode tproxy.`,
+    `capture in mode ${spec.mode} is not possible: workload ${first.address}${more} is behind interface ${first.interface}: ${first.reason}`,
   );
 }
 
 /** Mark and routing table must not be in somebody else's use: their packets would be delivered locally. */
-async function refuseTakenRouting(spec: CaptureSpec, live: Live, runner: Runner): Promise<void> {
+async function refuseTakenRouting(spec: CaptureSpec, runner: Runner): Promise<void> {
   const families: Family[] = spec.ipv6 ? [4, 6] : [4];
   for (const family of families) {
     const rules = parseJson(await runner.run("ip", [`-${family}`, "-j", "rule", "show"]));
@@ -173,7 +177,6 @@ async function refuseTakenRouting(spec: CaptureSpec, live: Live, runner: Runner)
       );
     }
   }
-  if (live.families.length < families.length) throw new Error("capture: IPv6 is not available");
 }
 
 function isOurs(entry: Readonly<Record<string, unknown>>): boolean {

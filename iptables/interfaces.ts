@@ -1,12 +1,14 @@
 import { BlockList, isIPv6 } from "node:net";
 import { canonicalAddress } from "../src/core/address.ts";
 import { parseJson } from "./live.ts";
-import type { Runner } from "./runner.ts";
+import { CommandError, type Runner } from "./runner.ts";
 
-/** A workload behind an interface without an address of the workload's family. */
-export interface Unnumbered {
+/** A workload that cannot be captured in this mode, and why. */
+export interface Incapable {
   readonly address: string;
+  /** The host's interface behind which it is. */
   readonly interface: string;
+  readonly reason: string;
 }
 
 /** The device on which IPVS keeps the addresses of its services (kube-proxy's ipvs mode). */
@@ -14,29 +16,73 @@ const IPVS_DEVICE = "kube-ipvs0";
 
 const ANYWHERE: Readonly<Record<4 | 6, string>> = { 4: "0.0.0.0/0", 6: "::/0" };
 
+const UNNUMBERED =
+  "it has no address of this family, and the kernel rewrites redirected packets to the first address of the incoming interface and drops them where there is none; use mode tproxy";
+const BRIDGED =
+  "it is a bridge whose packets pass iptables before they are routed (net.bridge.bridge-nf-call-iptables or -ip6tables is 1), and the kernel forgets TPROXY's choice of a socket on the way up; use mode redirect";
+
+/** Bridged packets pass the rules of IPv4, IPv6, in this order. */
+const BRIDGE_SWITCHES = [
+  "/proc/sys/net/bridge/bridge-nf-call-iptables",
+  "/proc/sys/net/bridge/bridge-nf-call-ip6tables",
+];
+
 /**
- * Which of these workloads REDIRECT cannot serve: the interface that the host's routes name for them has no
- * address of their family. Addresses without a route are left out: there is no interface to judge yet.
+ * Which of these workloads cannot be captured: with REDIRECT, those behind an interface without an address of
+ * their family; with TPROXY, those behind a bridge that br_netfilter looks into. Addresses without a route
+ * are left out: there is no interface to judge yet.
  */
-export async function unnumberedInterfaces(
+export async function incapableInterfaces(
+  mode: "tproxy" | "redirect",
   addresses: readonly string[],
   runner: Runner,
-): Promise<Unnumbered[]> {
+): Promise<Incapable[]> {
   if (addresses.length === 0) return [];
-  const numbered = await numberedInterfaces(runner);
-  const found: Unnumbered[] = [];
+  const bad = mode === "redirect" ? await unnumbered(runner) : await filteredBridges(runner);
+  const found: Incapable[] = [];
   for (const family of [4, 6] as const) {
     const members = addresses.filter((address) => isIPv6(address) === (family === 6));
-    if (members.length === 0) continue;
+    const reasonOf = bad[family];
+    if (members.length === 0 || reasonOf === null) continue;
     const show = [`-${family}`, "-j", "route", "show", "table", "main"];
     const interfaceOf = routeLookup(parseJson(await runner.run("ip", show)), family);
     for (const address of members) {
       const device = interfaceOf(address);
-      if (device === null || numbered.has(`${family} ${device}`)) continue;
-      found.push({ address, interface: device });
+      const reason = device === null ? null : reasonOf(device);
+      if (device !== null && reason !== null) found.push({ address, interface: device, reason });
     }
   }
   return found;
+}
+
+/** Why an interface is not capable; null for a family in which all are. */
+type Judges = Readonly<Record<4 | 6, ((device: string) => string | null) | null>>;
+
+async function unnumbered(runner: Runner): Promise<Judges> {
+  const numbered = await numberedInterfaces(runner);
+  const judge = (family: 4 | 6) => (device: string) =>
+    numbered.has(`${family} ${device}`) ? null : UNNUMBERED;
+  return { 4: judge(4), 6: judge(6) };
+}
+
+async function filteredBridges(runner: Runner): Promise<Judges> {
+  const [four, six] = await bridgeSwitches(runner);
+  if (!four && !six) return { 4: null, 6: null };
+  const links = parseJson(await runner.run("ip", ["-j", "link", "show", "type", "bridge"]));
+  const bridges = new Set(links.map((link) => String(link["ifname"])));
+  const judge = (device: string): string | null => (bridges.has(device) ? BRIDGED : null);
+  return { 4: four ? judge : null, 6: six ? judge : null };
+}
+
+async function bridgeSwitches(runner: Runner): Promise<[boolean, boolean]> {
+  try {
+    const [four, six] = (await runner.run("cat", BRIDGE_SWITCHES)).split("\n");
+    return [four === "1", six === "1"];
+  } catch (error) {
+    // The files do not exist where br_netfilter is not loaded.
+    if (error instanceof CommandError) return [false, false];
+    throw error;
+  }
 }
 
 /** Addresses of services that IPVS has put on this host; empty where kube-proxy does not run in that mode. */

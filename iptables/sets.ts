@@ -1,6 +1,6 @@
 import { isIP, isIPv6 } from "node:net";
 import { canonicalAddress } from "../src/core/address.ts";
-import { type Unnumbered, unnumberedInterfaces } from "./interfaces.ts";
+import { type Incapable, incapableInterfaces } from "./interfaces.ts";
 import { type Family, setNames } from "./rules.ts";
 import type { Runner } from "./runner.ts";
 
@@ -18,8 +18,8 @@ const HALVES: Readonly<Record<Family, readonly string[]>> = {
 };
 
 /**
- * The sets that the installed rules look at. Each call is one `ipset` process, and calls run one after the
- * other. `install` must have made the sets.
+ * The sets that the installed rules look at. Each call is one `ipset` process (and, for workloads, a few that
+ * read), and calls run one after the other. `install` must have made the sets.
  */
 export class CaptureSets {
   readonly #runner: Runner;
@@ -34,16 +34,15 @@ export class CaptureSets {
   }
 
   /**
-   * Makes these the captured addresses, in one exchange: a packet sees the old set or the new one. With
-   * REDIRECT, addresses behind an unnumbered interface stay out, because the kernel would drop their
-   * connections; they are the result.
+   * Makes these the captured addresses, in one exchange: a packet sees the old set or the new one. Addresses
+   * behind an interface where this mode would lose their connections stay out, and so are direct; they are
+   * the result.
    * @throws RangeError where a text is no address; nothing is changed then.
    */
-  syncWorkloads(addresses: readonly string[]): Promise<readonly Unnumbered[]> {
+  syncWorkloads(addresses: readonly string[]): Promise<readonly Incapable[]> {
     return this.#inTurn(async () => {
       const wanted = canonical(addresses);
-      const refused =
-        this.#options.mode === "redirect" ? await unnumberedInterfaces(wanted, this.#runner) : [];
+      const refused = await incapableInterfaces(this.#options.mode, wanted, this.#runner);
       const left = new Set(refused.map((entry) => entry.address));
       const kept = wanted.filter((address) => !left.has(address));
       await this.#exchange((family) => setNames(family).workloads, kept);

@@ -44,11 +44,16 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
  * Clears up what a demo left that was killed: for a start without a new demo. Quiet where there is nothing.
  * Throws where a demo runs.
  */
-export async function clearFormerDemo(options: DemoOptions): Promise<void> {
-  const { config, privileged, log, registryUrl } = options;
+export async function clearFormerDemo(options: Omit<DemoOptions, "privileged">): Promise<void> {
+  const { config, log, registryUrl } = options;
   const registration = new DemoRegistration(registryUrl, config.host);
-  const stateFile = demoStateFile(privileged, config.dataDir);
-  await sweepDemo({ stateFile, privileged, log, deregister: () => registration.removeAll() });
+  const deregister = () => registration.removeAll();
+  // The former demo may have had containers although this one does not, and the other way round.
+  const isRoot = process.platform === "linux" && process.getuid?.() === 0;
+  for (const privileged of isRoot ? [true, false] : [false]) {
+    const stateFile = demoStateFile(privileged, config.dataDir);
+    await sweepDemo({ stateFile, privileged, log, deregister });
+  }
 }
 
 class DemoRun {

@@ -1,4 +1,3 @@
-import { request } from "undici";
 import * as z from "zod";
 
 const figure = z.number();
@@ -61,6 +60,8 @@ export type EndpointView = ServiceView["endpoints"][number];
 
 /** Asks the admin API at this base address for its statistics. */
 export async function fetchStats(adminUrl: string, timeoutMs = 2_000): Promise<StatView> {
+  // The shapes above are also used where nothing is asked; loading the client is dear.
+  const { request } = await import("undici");
   const { statusCode, body } = await request(`${adminUrl}/stats`, {
     signal: AbortSignal.timeout(timeoutMs),
   });

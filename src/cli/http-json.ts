@@ -1,4 +1,3 @@
-import { request } from "undici";
 import { CliError } from "./cli-error.ts";
 
 export interface HttpJsonOptions {
@@ -47,6 +46,8 @@ export async function httpJson(options: HttpJsonOptions): Promise<unknown> {
   let status: number;
   let text: string;
   try {
+    // Loading it takes longer than many a command that needs no network at all.
+    const { request } = await import("undici");
     const answer = await request(url, {
       method,
       headersTimeout: timeoutMs,

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { wantsColor } from "../core/terminal.ts";
+import { packageVersion } from "../../daemon/package-version.ts";
 import { checkCommand } from "./commands/check.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
@@ -11,7 +11,6 @@ import { statCommand } from "./commands/stat.ts";
 import { upCommand } from "./commands/up.ts";
 import { versionCommand } from "./commands/version.ts";
 import { workloadCommand } from "./commands/workload.ts";
-import { packageVersion } from "./package-version.ts";
 import type { TerminalOutput } from "./terminal-output.ts";
 
 const AFTER = `
@@ -28,7 +27,11 @@ Exit codes:
   3  hostmesh check, hostmesh iptables check: a problem was found`;
 
 /** The whole command line. `onExit` takes the exit code of commands that end with one of their own. */
-export function buildProgram(output: TerminalOutput, onExit: (code: number) => void): Command {
+export function buildProgram(
+  output: TerminalOutput,
+  errors: TerminalOutput,
+  onExit: (code: number) => void,
+): Command {
   const program = new Command("hostmesh")
     .description("A service mesh with one proxy per host.")
     .version(packageVersion(), "-V, --version", "print the version")
@@ -49,20 +52,29 @@ export function buildProgram(output: TerminalOutput, onExit: (code: number) => v
   ]) {
     program.addCommand(command);
   }
-  configure(program);
+  configure(program, output, errors);
   return program;
 }
 
 /** Errors of usage are thrown instead of ending the process, with a pointer to the help of their command. */
-function configure(command: Command): void {
+function configure(command: Command, output: TerminalOutput, errors: TerminalOutput): void {
   command
     .exitOverride()
     .showHelpAfterError(`(run \`${pathOf(command)} --help\` for usage and examples)`)
     .configureOutput({
-      getOutHasColors: () => wantsColor(process.stdout.isTTY === true, process.env),
-      getErrHasColors: () => wantsColor(process.stderr.isTTY === true, process.env),
+      writeOut: output.write,
+      writeErr: errors.write,
+      getOutHelpWidth: () => helpWidth(output),
+      getErrHelpWidth: () => helpWidth(errors),
+      getOutHasColors: () => output.color,
+      getErrHasColors: () => errors.color,
     });
-  for (const child of command.commands) configure(child);
+  for (const child of command.commands) configure(child, output, errors);
+}
+
+/** Help is prose: it is wrapped in a pipe too, and not wider than it reads well. */
+function helpWidth(output: TerminalOutput): number {
+  return Math.min(output.isTerminal ? output.width() : 80, 100);
 }
 
 function pathOf(command: Command): string {

@@ -23,7 +23,8 @@ export class Attempt {
   #waiting: PoolWaiter | null = null;
   #tried: DataEndpoint[] = [];
   #queuedMs = 0;
-  #sentMs = 0;
+  /** When the request was handed to the connection. */
+  sentMs = 0;
 
   constructor(plane: Plane, origin: Origin, facts: RequestFacts) {
     this.#plane = plane;
@@ -49,17 +50,22 @@ export class Attempt {
     this.#queuedMs = this.#plane.clock.now();
     this.#pool = this.#plane.pools.get(sourceKey(this.#origin), target);
     this.#waiting = waiter;
+    this.sentMs = this.#queuedMs;
     const connection = this.#pool.acquire(waiter, fresh);
-    if (connection !== null) waiter.onConnection(connection);
+    if (connection !== null) {
+      this.#waiting = null;
+      waiter.onConnection(connection);
+    }
   }
 
   /** The connection is there; the request is about to be written. */
   onConnection(connection: ClientConnection): void {
-    const nowMs = this.#plane.clock.now();
+    const waited = this.#waiting !== null;
+    const nowMs = waited ? this.#plane.clock.now() : this.#queuedMs;
     const facts = this.#facts;
     this.#waiting = null;
     this.upstream = connection;
-    this.#sentMs = nowMs;
+    this.sentMs = nowMs;
     facts.queueMs += nowMs - this.#queuedMs;
     facts.proxyMs = nowMs - facts.startMs - facts.queueMs;
   }
@@ -68,7 +74,7 @@ export class Attempt {
   observe(failed: boolean, nowMs: number): void {
     const endpoint = this.endpoint;
     const destination = this.#destination;
-    const latencyMs = nowMs - (this.upstream === null ? this.#queuedMs : this.#sentMs);
+    const latencyMs = nowMs - (this.upstream === null ? this.#queuedMs : this.sentMs);
     this.#facts.upstreamMs = latencyMs;
     if (endpoint === null || destination?.kind !== "cluster") return;
     const { endpoints, outlier, recorder } = this.#plane;
@@ -84,7 +90,7 @@ export class Attempt {
    */
   observeAbandoned(nowMs: number): void {
     if (this.endpoint === null || this.upstream === null) return;
-    const waitedMs = nowMs - this.#sentMs;
+    const waitedMs = nowMs - this.sentMs;
     const { endpoints } = this.#plane;
     if (waitedMs > endpoints.latencyAt(this.endpoint.slot, nowMs)) {
       endpoints.observe(this.endpoint.slot, waitedMs, false, nowMs);
@@ -98,14 +104,14 @@ export class Attempt {
   }
 
   /** Ends the try. The connection goes back to its pool if `reuse`, and if it may be used again. */
-  end(reuse: boolean): void {
+  end(reuse: boolean, nowMs = 0): void {
     const { endpoint, upstream } = this;
     const pool = this.#pool;
     this.endpoint = null;
     this.upstream = null;
     this.#pool = null;
     if (endpoint !== null) this.#plane.endpoints.end(endpoint.slot);
-    if (upstream !== null && reuse) pool?.release(upstream);
+    if (upstream !== null && reuse) pool?.release(upstream, nowMs);
     else if (upstream !== null) pool?.discard(upstream);
     else if (this.#waiting !== null) pool?.cancel(this.#waiting);
     this.#waiting = null;

@@ -104,7 +104,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     if (dialled === null && head.host === INTERNAL_HOST) {
       this.#server.conn.writeText(internalResponse(head));
       this.#head = null;
-      this.#server.finish(head.keepAlive);
+      this.#server.finish(head.keepAlive, plane.clock.now());
       return;
     }
     this.#ids = identifiers(head, plane.trace);
@@ -161,7 +161,8 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
       this.#body.forget(this.#complete && this.#facts.requestBytes === 0);
     }
     const { responseHeadMs, streamIdleMs } = this.#plane.config.timeouts;
-    this.#arm(this.#complete ? responseHeadMs : streamIdleMs);
+    const limitMs = this.#complete ? responseHeadMs : streamIdleMs;
+    this.#server.deadlineMs = deadlineAfter(this.#attempt.sentMs, limitMs);
     if (!this.#complete) this.#server.conn.resumeReading();
   }
 
@@ -206,8 +207,9 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     }
     facts.responseBytes = end - start;
     this.#relay.first(conn, chunk, start, end, this.#server.conn);
-    facts.proxyMs += this.#plane.clock.now() - nowMs;
-    if (last) this.#finish();
+    const relayedMs = this.#plane.clock.now();
+    facts.proxyMs += relayedMs - nowMs;
+    if (last) this.#finish(relayedMs);
     else this.#arm(this.#plane.config.timeouts.streamIdleMs);
   }
 
@@ -215,19 +217,19 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     this.#facts.responseBytes += end - start;
     const { conn } = this.#attempt.upstream as ClientConnection;
     this.#relay.more(conn, chunk, start, end, this.#server.conn);
-    if (last) this.#finish();
+    if (last) this.#finish(this.#plane.clock.now());
     else this.#arm(this.#plane.config.timeouts.streamIdleMs);
   }
 
-  #finish(): void {
+  #finish(nowMs: number): void {
     const keepAlive = this.#keepAlive;
-    this.#attempt.end(true);
-    this.#record(null);
-    this.#server.finish(keepAlive);
+    this.#attempt.end(true, nowMs);
+    this.#record(null, nowMs);
+    this.#server.finish(keepAlive, nowMs);
   }
 
   /** Gives back what the request held and records it: exactly once per request. */
-  #record(error: MeshError | null): void {
+  #record(error: MeshError | null, nowMs = this.#plane.clock.now()): void {
     const facts = this.#facts;
     if (!this.#counted) this.#count();
     this.#counted = false;
@@ -237,7 +239,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     this.#head = null;
     this.#body.text = "";
     facts.error = error?.code ?? null;
-    facts.durationMs = this.#plane.clock.now() - facts.startMs;
+    facts.durationMs = nowMs - facts.startMs;
     this.#plane.recorder.exchange(facts);
   }
 
@@ -288,7 +290,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
       this.#server.conn,
     );
     this.#record(error);
-    this.#server.finish(keepAlive);
+    this.#server.finish(keepAlive, this.#plane.clock.now());
   }
 
   onRequestError(error: MeshError): void {

@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { formatHostPort } from "../core/address.ts";
 import { MeshError } from "../core/errors.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
@@ -6,7 +7,7 @@ import type { RequestHead } from "../http/message.ts";
 import type { Cluster } from "./clusters.ts";
 import { type Origin, sourceNamespace } from "./context.ts";
 import type { Plane } from "./plane.ts";
-import { parseAuthority } from "./routing/match/authority.ts";
+import { type Authority, parseAuthority } from "./routing/match/authority.ts";
 import type { Lookup } from "./routing/match/table.ts";
 import { hashOf } from "./upstream/balance/hash.ts";
 
@@ -28,13 +29,14 @@ export function resolveAddress(plane: Plane, address: string, port: number): Des
  * proxy (absolute-form, CONNECT) is taken outside the mesh; an unknown Host in origin-form is an error.
  */
 export function resolveAuthority(plane: Plane, origin: Origin, head: RequestHead): Destination {
-  const authority = parseAuthority(head.host, sourceNamespace(origin));
-  if (authority === null) throw new MeshError("BAD_REQUEST", "no usable authority");
+  const authority = readAuthority(head.host, sourceNamespace(origin));
   const proxied = head.form === "absolute" || head.form === "authority";
   const defaultPort = head.scheme === "https" ? 443 : 80;
   const port = authority.port === 0 ? defaultPort : authority.port;
   const host = authority.kind === "address" ? authority.address : authority.host;
-  if (plane.own.has(host === "localhost" ? "127.0.0.1" : host, port)) throw loop(plane, host, port);
+  const address = host === "localhost" ? "127.0.0.1" : host;
+  const maybeOwn = authority.kind === "address" || host === "localhost";
+  if (maybeOwn && plane.own.has(address, port)) throw loop(plane, host, port);
   const found =
     authority.kind === "address"
       ? plane.services.byAddress(authority.address, port)
@@ -45,6 +47,19 @@ export function resolveAuthority(plane: Plane, origin: Origin, head: RequestHead
     throw new MeshError("BAD_REQUEST", "https targets are reached with CONNECT");
   }
   return { kind: "outside", host, port };
+}
+
+/** The authorities read last: clients name few, over and over, and reading one costs a microsecond. */
+const authorities = new LRUCache<string, Authority>({ max: 1_000 });
+
+function readAuthority(text: string, namespace: string): Authority {
+  const key = `${namespace}/${text}`;
+  const known = authorities.get(key);
+  if (known !== undefined) return known;
+  const authority = parseAuthority(text, namespace);
+  if (authority === null) throw new MeshError("BAD_REQUEST", "no usable authority");
+  authorities.set(key, authority);
+  return authority;
 }
 
 function inMesh(plane: Plane, found: Exclude<Lookup, "none">, name: string): Destination {

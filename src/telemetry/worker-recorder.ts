@@ -105,7 +105,7 @@ export class WorkerRecorder implements Recorder {
     add(this.#series.tables.outcomes.words, outcome + OUTCOME.count, 1);
     this.#countDestination(destination.handle, facts);
     if (facts.endpoint !== null) this.#countEndpoint(facts.endpoint, facts, fine);
-    this.#series.countProxyTime(facts.protocol, facts.proxyMs, fineBucket(facts.proxyMs));
+    this.#series.countProxyTime(facts);
     if (this.#log !== null) this.#series.countAccessLog(this.#log.write(facts));
   }
 

@@ -10,7 +10,10 @@ const folder = mkdtempSync(join(tmpdir(), "hostmesh-completion-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** What a shell says, or null where it is not installed. */
-function shell(name: string, args: readonly string[]): { status: number | null; text: string } | null {
+function shell(
+  name: string,
+  args: readonly string[],
+): { status: number | null; text: string } | null {
   const { error, status, stdout, stderr } = spawnSync(name, [...args], { encoding: "utf8" });
   return error === undefined ? { status, text: stdout + stderr } : null;
 }
@@ -44,7 +47,11 @@ describe("completion", () => {
       COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}
       _hostmesh; printf '%s\\n' "\${COMPREPLY[@]}"`;
     const env = { PATH: `${folder}:${process.env["PATH"]}` };
-    const answer = execFileSync("bash", ["--norc", "-c", script], { encoding: "utf8", env, cwd: folder });
+    const answer = execFileSync("bash", ["--norc", "-c", script], {
+      encoding: "utf8",
+      env,
+      cwd: folder,
+    });
     return answer.split("\n").filter((word) => word !== "");
   }
 
@@ -65,7 +72,7 @@ describe("completion", () => {
     const { commandTree } = await import("../../src/cli/completion/command-tree.ts");
     const { buildProgram } = await import("../../src/cli/program.ts");
     const silent = { color: false, isTerminal: false, width: () => 80, line() {}, write() {} };
-    const names = commandTree(buildProgram(silent, () => {})).flatMap(({ path }) => path);
+    const names = commandTree(buildProgram(silent, silent, () => {})).flatMap(({ path }) => path);
     for (const name of ["bash", "zsh", "fish"]) {
       const { stdout } = await runCli(["completion", name]);
       for (const command of names) assert.ok(stdout.includes(command), `${name}: ${command}`);

@@ -12,7 +12,7 @@ const output = {
   line: () => {},
   write: () => {},
 };
-const program = buildProgram(output, () => {});
+const program = buildProgram(output, output, () => {});
 
 /** The command at a path, with its complete help. */
 function helpOf(path: readonly string[]): string {
@@ -23,7 +23,11 @@ function helpOf(path: readonly string[]): string {
     command = child;
   }
   let text = "";
-  command.configureOutput({ writeOut: (part) => void (text += part) });
+  command.configureOutput({
+    writeOut(part) {
+      text += part;
+    },
+  });
   command.outputHelp();
   return text;
 }
@@ -68,7 +72,9 @@ describe("help", () => {
 
   it("examples use only options that exist", () => {
     for (const node of commandTree(program)) {
-      const lines = helpOf(node.path).split("\n").filter((line) => line.startsWith("  $ "));
+      const lines = helpOf(node.path)
+        .split("\n")
+        .filter((line) => line.startsWith("  $ "));
       for (const line of lines) {
         const words = /hostmesh (.*)/.exec(line)?.[1]?.split(/[|>)]/)[0]?.split(/\s+/) ?? [];
         const at = commandTree(program)

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type RunningRegistry, startRegistry } from "../../src/registry/registry.ts";
-import { type CliResult, runCli } from "./run.ts";
+import { type CliResult, runCli, runCliHere } from "./run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hostmesh-cli-registry-"));
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
@@ -30,7 +30,7 @@ after(async () => {
 });
 
 async function hostmesh(...args: string[]): Promise<CliResult> {
-  return runCli([...args, "--registry", registry.url]);
+  return runCliHere([...args, "--registry", registry.url]);
 }
 
 async function endpoints(service: string): Promise<Record<string, unknown>[]> {
@@ -40,8 +40,12 @@ async function endpoints(service: string): Promise<Record<string, unknown>[]> {
 describe("service and workload commands against a registry", () => {
   it("registers a service with everything that the options say, and lists it", async () => {
     const registered = await hostmesh(
-      ..."service register catalog --id catalog-1 --address 10.0.0.7 --port 8080 --host node-2".split(" "),
-      ..."--tag a b --meta team=shop --protocol http --balancer least-request --weight 7".split(" "),
+      ..."service register catalog --id catalog-1 --address 10.0.0.7 --port 8080 --host node-2".split(
+        " ",
+      ),
+      ..."--tag a b --meta team=shop --protocol http --balancer least-request --weight 7".split(
+        " ",
+      ),
       ..."--check-http http://10.0.0.7:8080/health --interval 5s".split(" "),
     );
     assert.deepEqual([registered.code, registered.stderr], [0, ""]);
@@ -75,7 +79,17 @@ describe("service and workload commands against a registry", () => {
   });
 
   it("keeps services of another namespace apart", async () => {
-    await hostmesh("service", "register", "plain", "--id", "p2", "--port", "1", "--namespace", "shop");
+    await hostmesh(
+      "service",
+      "register",
+      "plain",
+      "--id",
+      "p2",
+      "--port",
+      "1",
+      "--namespace",
+      "shop",
+    );
     assert.equal((await endpoints("plain.shop")).length, 1);
     const { stdout } = await hostmesh("completion", "services");
     assert.deepEqual(stdout.trim().split("\n").sort(), ["catalog", "plain", "plain.shop"]);
@@ -93,14 +107,27 @@ describe("service and workload commands against a registry", () => {
 
   it("asks for the host where an id is on several", async () => {
     for (const host of ["node-1", "node-2"]) {
-      await hostmesh("service", "register", "twin", "--port", "80", "--address", "10.0.0.1", "--host", host);
+      await hostmesh(
+        "service",
+        "register",
+        "twin",
+        "--port",
+        "80",
+        "--address",
+        "10.0.0.1",
+        "--host",
+        host,
+      );
     }
     const unclear = await hostmesh("service", "deregister", "twin");
     assert.equal(unclear.code, 1);
     assert.match(unclear.stderr, /node-1, node-2/);
     const clear = await hostmesh("service", "deregister", "twin", "--host", "node-1");
     assert.equal(clear.code, 0);
-    assert.deepEqual((await endpoints("twin")).map(({ host }) => host), ["node-2"]);
+    assert.deepEqual(
+      (await endpoints("twin")).map(({ host }) => host),
+      ["node-2"],
+    );
   });
 
   it("passes the registry's words on when it refuses something", async () => {
@@ -131,8 +158,12 @@ describe("service and workload commands against a registry", () => {
     assert.deepEqual([code, stderr], [0, ""]);
     const { stdout } = await hostmesh("service", "list", "-o", "json");
     const names = JSON.parse(stdout).map(({ name }: { name: string }) => name);
-    for (const name of ["one", "two", "three", "four", "five"]) assert.ok(names.includes(name), name);
-    assert.match((await hostmesh("workload", "list")).stdout, /^web +default +here +default +10\.0\.0\.9$/m);
+    for (const name of ["one", "two", "three", "four", "five"])
+      assert.ok(names.includes(name), name);
+    assert.match(
+      (await hostmesh("workload", "list")).stdout,
+      /^web +default +here +default +10\.0\.0\.9$/m,
+    );
   });
 
   it("says what is wrong with a file, and registers standard input", async () => {
@@ -153,7 +184,9 @@ describe("service and workload commands against a registry", () => {
 
   it("registers, lists and deregisters workloads", async () => {
     const done = await hostmesh(
-      ..."workload register api --address 10.0.1.1 fd00::1 --host node-3 --service-account robot".split(" "),
+      ..."workload register api --address 10.0.1.1 fd00::1 --host node-3 --service-account robot".split(
+        " ",
+      ),
     );
     assert.deepEqual([done.code, done.stderr], [0, ""]);
     const { stdout } = await hostmesh("workload", "list", "--host", "node-3", "-o", "json");
@@ -174,8 +207,19 @@ describe("service and workload commands against a registry", () => {
 
   it("tries the next registry when one cannot be reached", async () => {
     const urls = `http://127.0.0.1:1,${registry.url}`;
-    const { code, stdout } = await runCli(["service", "list", "--registry", urls]);
+    const { code, stdout } = await runCliHere(["service", "list", "--registry", urls]);
     assert.equal(code, 0);
     assert.match(stdout, /^catalog /m);
+  });
+});
+
+describe("tables", () => {
+  it("are never wider than the terminal", async () => {
+    for (const width of [40, 60, 100]) {
+      const { stdout } = await runCliHere(["service", "list", "--registry", registry.url], width);
+      const lines = stdout.trimEnd().split("\n");
+      assert.ok(lines.length > 3);
+      for (const line of lines) assert.ok([...line].length <= width, `${width}: ${line}`);
+    }
   });
 });

@@ -52,10 +52,7 @@ describe("usage", () => {
     const { stdout } = await runCli([...args, "--set", "host=from-set", "--capture", "explicit"]);
     const { settings } = parse(stdout);
     assert.equal(settings.host, "from-set");
-    assert.deepEqual(
-      [settings.capture.mode, settings.capture.onDeath],
-      ["explicit", "closed"],
-    );
+    assert.deepEqual([settings.capture.mode, settings.capture.onDeath], ["explicit", "closed"]);
     const direct = await runCli([...args, "--set", "host=from-set", "--host", "from-flag"]);
     assert.equal(parse(direct.stdout).settings.host, "from-flag");
   });
@@ -69,7 +66,10 @@ describe("usage", () => {
     );
     const list = await runCli(["service", "list", "--registry", NOBODY]);
     assert.equal(list.code, 1);
-    assert.match(list.stderr, /^error: cannot reach the registry .*\nhint: .*`hostmesh registry`.*\n$/);
+    assert.match(
+      list.stderr,
+      /^error: cannot reach the registry .*\nhint: .*`hostmesh registry`.*\n$/,
+    );
   });
 
   it("shows stack and causes with --debug, before or after the command", async () => {

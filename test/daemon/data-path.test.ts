@@ -233,7 +233,7 @@ test("tells which containers are local, and again when that changes", { skip }, 
   await until(() => told.some((message) => message.type === "beat" && message.serving));
 });
 
-test("a drain lets a request in flight end and refuses what comes after", { skip }, async (t) => {
+test("a drain lets a request in flight end, and then every worker is gone", { skip }, async (t) => {
   const central = await registry(t, await temporary(t));
   const { path, explicit } = await start(t, central.url);
   await register(central.url, "slow", await upstream(t, 300));

@@ -27,9 +27,12 @@ test("workloads are exchanged as a whole, in one process, each family in its own
   const { calls, runner } = recorder();
   const sets = new CaptureSets(runner, { mode: "tproxy", ipv6: true, deadManMs: 5_000 });
   await sets.syncWorkloads(["10.0.0.1", "::ffff:10.0.0.2", "FD00::0:1", "10.0.0.1"]);
-  assert.equal(calls.length, 1);
-  const { line, stdin } = calls[0]!;
-  assert.equal(line, "ipset restore");
+  const writes = calls.filter((call) => !/^(cat|ip -)/.test(call.line));
+  assert.deepEqual(
+    writes.map((call) => call.line),
+    ["ipset restore"],
+  );
+  const { stdin } = writes[0]!;
   const next4 = `hostmesh4-${process.pid}`;
   const next6 = `hostmesh6-${process.pid}`;
   assert.deepEqual(stdin.trimEnd().split("\n"), [
@@ -54,7 +57,7 @@ test("a text that is no address changes nothing and does not hold up the next ca
   const good = sets.syncWorkloads(["10.0.0.1"]);
   await assert.rejects(bad, /"10\.0\.0\.2\\nflush foreign" is no address/);
   await good;
-  assert.equal(calls.length, 1);
+  assert.equal(calls.filter((call) => call.line === "ipset restore").length, 1);
 });
 
 test("the refresh is two entries per family, in whole seconds, whatever the number of workloads", async () => {
@@ -90,10 +93,11 @@ test("REDIRECT leaves out what is behind an unnumbered interface, by the longest
     "ip -6 -j route show table main": JSON.stringify([{ dst: "fd00::7", dev: "v-6" }]),
   });
   const sets = new CaptureSets(runner, { mode: "redirect", ipv6: true, deadManMs: 5_000 });
-  assert.deepEqual(await sets.syncWorkloads(["10.0.0.5", "10.0.0.7", "fd00::7", "fd00::8"]), [
-    { address: "10.0.0.7", interface: "v-2" },
-    { address: "fd00::7", interface: "v-6" },
-  ]);
+  const refused = await sets.syncWorkloads(["10.0.0.5", "10.0.0.7", "fd00::7", "fd00::8"]);
+  assert.deepEqual(
+    refused.map((entry) => `${entry.address} ${entry.interface}`),
+    ["10.0.0.7 v-2", "fd00::7 v-6"],
+  );
   const script = calls.at(-1)!.stdin;
   assert.match(script, /add \S+ 10\.0\.0\.5 /);
   assert.match(script, /add \S+ fd00::8 /);

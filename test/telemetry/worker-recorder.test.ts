@@ -163,7 +163,12 @@ test("an endpoint that takes another's slot in the shared state is counted apart
 
 test("the access log gets each exchange once, and what it drops is counted", () => {
   let taken = 0;
-  const { series, recorders } = setUpSeries(1, 8, { write: () => (taken += 1) <= 2 });
+  const { series, recorders } = setUpSeries(1, 8, {
+    write: () => {
+      taken += 1;
+      return taken <= 2;
+    },
+  });
   for (let round = 0; round < 5; round += 1) recorders[0]?.exchange(makeFacts());
   assert.equal(taken, 5);
   assert.equal(
@@ -190,9 +195,13 @@ test("recording costs no allocation once the label sets are known", () => {
       recorder?.exchange(facts);
     }
   };
-  run(50_000);
-  const before = process.memoryUsage().heapUsed;
-  run(200_000);
-  const perExchange = (process.memoryUsage().heapUsed - before) / 200_000;
-  assert.ok(perExchange < 4, `${perExchange} bytes per exchange`);
+  run(300_000);
+  // An object per exchange would be 320 kB a round. A collection in between makes a round look cheaper,
+  // some work of the compiler dearer: the median is neither.
+  const grown = Array.from({ length: 9 }, () => {
+    const before = process.memoryUsage().heapUsed;
+    run(20_000);
+    return process.memoryUsage().heapUsed - before;
+  }).sort((a, b) => a - b);
+  assert.ok((grown[4] ?? 0) < 80_000, `${grown.join(" ")} bytes in 20,000 exchanges`);
 });

@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { release } from "node:os";
-import { request } from "undici";
 import { execRunner } from "../../../iptables/runner.ts";
 import type { Config } from "../../config/schema.ts";
 import { type CheckGroup, type Finding, failure, ok, skipped, warning } from "./finding.ts";
@@ -95,6 +94,7 @@ async function clockFinding(config: Config): Promise<Finding> {
   const [url = ""] = config.registry.urls;
   try {
     const before = Date.now();
+    const { request } = await import("undici");
     const { headers, body } = await request(`${url}/v1/mesh/status`, {
       signal: AbortSignal.timeout(2_000),
     });

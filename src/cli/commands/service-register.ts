@@ -93,7 +93,7 @@ async function register(
   const config = readSettings(withoutHost(flags));
   if (flags.file !== undefined) {
     if (name !== undefined) throw usage("give a name or --file, not both");
-    const calls = await registrationFile(flags.file);
+    const calls = await registrationFile(flags.file, config.host);
     for (const call of calls) await callRegistry(config, call);
     output.line(`registered what ${flags.file} holds`);
     return;

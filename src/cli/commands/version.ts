@@ -1,7 +1,7 @@
 import { Command } from "commander";
+import { packageVersion } from "../../../daemon/package-version.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
-import { packageVersion } from "../package-version.ts";
 import { printData, type TerminalOutput } from "../terminal-output.ts";
 
 /** `hostmesh version`. */

@@ -117,9 +117,12 @@ export class ServerConnection implements ConnHandler, Expirable {
   #readHead(chunk: Buffer, start: number, end: number): number {
     const reader = this.#reader;
     const { clock, limits } = this.#deps;
-    if (!reader.started) this.deadlineMs = deadlineAfter(clock.now(), limits.headMs);
+    const begun = reader.started;
     const bodyStart = reader.read(chunk, start, end);
-    if (bodyStart === -1) return end;
+    if (bodyStart === -1) {
+      if (!begun) this.deadlineMs = deadlineAfter(clock.now(), limits.headMs);
+      return end;
+    }
     const head = parseRequestHead(reader.text, limits);
     reader.reset();
     this.deadlineMs = Number.POSITIVE_INFINITY;
@@ -190,14 +193,14 @@ export class ServerConnection implements ConnHandler, Expirable {
   }
 
   /** The answer is written: goes on to the next request, or closes when `keepAlive` is false. */
-  finish(keepAlive: boolean): void {
+  finish(keepAlive: boolean, nowMs: number): void {
     if (this.#state === "closed" || this.#state === "lingering") return;
     if (!keepAlive || this.#state === "body" || (this.#finSeen && this.#kept === null)) {
       this.closeGently();
       return;
     }
     this.#state = "head";
-    this.deadlineMs = deadlineAfter(this.#deps.clock.now(), this.#deps.limits.idleMs);
+    this.deadlineMs = deadlineAfter(nowMs, this.#deps.limits.idleMs);
     if (this.#kept !== null && !this.#inBytes) this.#resumeKept();
   }
 

@@ -182,7 +182,12 @@ test("does not touch the bytes of chunk data", () => {
     },
   });
   const decoder = new ChunkedDecoder(LIMITS, "request");
-  assert.equal(decoder.feed(bytes, 0, 50_013), 50_013);
+  const ranges: number[] = [];
+  assert.equal(
+    decoder.feed(bytes, 0, 50_013, (_, start, to) => ranges.push(start, to)),
+    50_013,
+  );
   assert.equal(decoder.done, true);
+  assert.deepEqual(ranges, [6, 50_006]);
   assert.ok(touched > 0 && touched < 20, `${touched} accesses`);
 });

@@ -72,6 +72,14 @@ test("skips a few empty lines before a request, and does not count them as its s
   assert.equal(reader.started, false);
 });
 
+test("counts empty lines for each request alone", () => {
+  const reader = new HeadReader(LIMITS, "request");
+  for (let round = 0; round < 10; round++) {
+    assert.equal(reader.read(latin1("\r\n"), 0, 2), -1);
+    assert.equal(reader.read(latin1(HEAD), 0, HEAD.length), HEAD.length);
+  }
+});
+
 test("forgets a part of a head on reset", () => {
   const reader = new HeadReader(LIMITS, "request");
   reader.read(latin1("POST "), 0, 5);

@@ -132,9 +132,9 @@ export class Pool implements Expirable {
         this.#idle.pop();
         continue;
       }
-      const age = this.#deps.clock.now() - connection.idleSinceMs;
-      // The rest of the stack is older still.
-      if (fresh && age > this.#deps.settings.freshMs) return null;
+      const { clock, settings } = this.#deps;
+      // Where the youngest is too old, the rest of the stack is older still.
+      if (fresh && clock.now() - connection.idleSinceMs > settings.freshMs) return null;
       this.#idle.pop();
       return connection;
     }
@@ -173,7 +173,7 @@ export class Pool implements Expirable {
     const connection = new ClientConnection(conn, peer, this, this.#deps.limits);
     this.#deps.recorder.event("upstream_connection_opened");
     this.#busy += 1;
-    this.#serve(connection);
+    this.#serve(connection, this.#deps.clock.now());
   }
 
   #onDialFailed(error: MeshError): void {
@@ -186,7 +186,7 @@ export class Pool implements Expirable {
   }
 
   /** Gives the connection to the one that waits longest, or keeps it. */
-  #serve(connection: ClientConnection): void {
+  #serve(connection: ClientConnection, nowMs: number): void {
     const next = this.#queue.shift();
     if (next !== undefined) {
       this.#arm();
@@ -194,22 +194,22 @@ export class Pool implements Expirable {
       return;
     }
     this.#busy -= 1;
-    const { settings, clock } = this.#deps;
+    const { settings } = this.#deps;
     if (this.#retired || this.#idle.length >= settings.maxIdle) {
       connection.close();
       return;
     }
-    connection.idleSinceMs = clock.now();
+    connection.idleSinceMs = nowMs;
     this.#idle.push(connection);
     this.#arm();
   }
 
   /** The request is over. A connection that may not be used again is closed. */
-  release(connection: ClientConnection): void {
+  release(connection: ClientConnection, nowMs: number): void {
     const { maxRequestsPerConnection } = this.#deps.settings;
     const worn = maxRequestsPerConnection > 0 && connection.requests >= maxRequestsPerConnection;
     if (connection.reusable && !worn && !this.#retired) {
-      this.#serve(connection);
+      this.#serve(connection, nowMs);
       return;
     }
     this.discard(connection);

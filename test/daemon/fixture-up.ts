@@ -1,0 +1,13 @@
+/** Runs `hostmesh up` with the settings of argument 1 (JSON) and the files that follow. */
+import { runUp } from "../../daemon/up.ts";
+import { configSchema } from "../../src/config/schema.ts";
+
+const [settings = "{}", ...files] = process.argv.slice(2);
+const config = configSchema.parse(JSON.parse(settings));
+process.exitCode = await runUp({
+  config,
+  files,
+  demo: false,
+  dataDir: config.dataDir,
+  log: (line) => process.stdout.write(`${line}\n`),
+});
