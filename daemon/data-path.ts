@@ -68,7 +68,8 @@ export class DataPath {
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #version = packageVersion();
   readonly #startedMs = processClock.now();
-  #addresses = "";
+  /** What the guardian was told last; null: nothing yet. */
+  #addresses: string | null = null;
   #hasSnapshot = false;
   #draining = false;
   #capturing = false;
@@ -107,8 +108,11 @@ export class DataPath {
     const ports = await this.#listen();
     await this.#client.start();
     await this.workers.start();
-    this.#tellAddresses();
+    // "None" is worth saying only when the registry has said so: until then the guardian goes on
+    // capturing what the generation before this one named.
+    if (this.#compiler.localAddresses().length > 0) this.#tellAddresses();
     this.#every(SWEEP_MS, () => {
+      if (this.#hasSnapshot && this.#client.state().connected) this.#tellAddresses();
       const update = this.#compiler.sweep();
       if (update !== null) this.#post(update);
     });

@@ -60,8 +60,8 @@ function ownRemovals(content: Record<string, unknown>, host: string): RegistryCa
   };
   const named = (kind: string, one: unknown): RegistryCall => {
     const namespace = textOf(one, "namespace") ?? DEFAULT_NAMESPACE;
-    const key = `${namespace}/${textOf(one, "name") ?? ""}`;
-    return { method: "DELETE", path: `/v1/mesh/${kind}/${encodePath(key)}` };
+    const key = [namespace, textOf(one, "name") ?? ""].map(encodeURIComponent).join("/");
+    return { method: "DELETE", path: `/v1/mesh/${kind}/${key}` };
   };
   const endpoint = (one: unknown): RegistryCall => {
     const id = `${textOf(one, "host") ?? host}/${textOf(one, "id") ?? ""}`;

@@ -92,6 +92,19 @@ export async function ipvsAddresses(runner: Runner): Promise<string[]> {
   return ipvs.map((entry) => canonicalAddress(entry.address));
 }
 
+/** Can IPv6 be captured here (`capture.ipv6: auto`)? The loopback interface has its address and ip6tables answers. */
+export async function ipv6Works(runner: Runner): Promise<boolean> {
+  const loopback = (await addressList(runner)).some((entry) => entry.address === "::1");
+  if (!loopback) return false;
+  try {
+    await runner.run("ip6tables-save", []);
+    return true;
+  } catch (error) {
+    if (error instanceof CommandError) return false;
+    throw error;
+  }
+}
+
 /** Longest prefix first. Host routes, of which there is one per workload, are found by their text. */
 function routeLookup(
   routes: readonly Record<string, unknown>[],

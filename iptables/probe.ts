@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { PROBE_DESTINATION, PROBE_PORT, PROBE_REPLY } from "../src/core/capture-probe.ts";
 import { type CaptureSpec, type Family, setNames } from "./rules.ts";
@@ -41,6 +42,7 @@ export class Probe {
   /** @throws CommandError where namespaces cannot be made here; `tearDown` must be called all the same. */
   async setUp(): Promise<void> {
     const device = this.#device;
+    await this.#sweep();
     await this.#machine.run("ip", ["netns", "add", this.#namespace]);
     const peer = ["peer", "name", "eth0", "address", PROBE_MAC, "netns", this.#namespace];
     const pair = ["link", "add", device, "address", HOST_MAC, "type", "veth", ...peer];
@@ -84,6 +86,15 @@ export class Probe {
   async #isInSet(family: Family): Promise<boolean> {
     const saved = await this.#runner.run("ipset", ["save", setNames(family).workloads]);
     return saved.split("\n").includes(`add ${setNames(family).workloads} ${SOURCE[family]}`);
+  }
+
+  /** Namespaces of checks that were killed; their veth pairs go with them. */
+  async #sweep(): Promise<void> {
+    const listed = await this.#machine.run("ip", ["netns", "list"]);
+    for (const [name, pid] of listed.matchAll(/^hostmesh-probe-(\d+)/gm)) {
+      if (existsSync(`/proc/${pid}`)) continue;
+      await this.#machine.run("ip", ["netns", "del", name]);
+    }
   }
 
   async #dial(family: Family): Promise<string> {

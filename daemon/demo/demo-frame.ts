@@ -1,5 +1,5 @@
 import { formatMs, formatRate, formatShare } from "../../src/core/format-figures.ts";
-import { paint, type Style } from "../../src/core/terminal.ts";
+import { paint, type Style, truncate } from "../../src/core/terminal.ts";
 import { type Cell, type Column, type TableOptions, textTable } from "../../src/core/text-table.ts";
 import { DEMO_INSTANCES, DEMO_PREFIX } from "./application.ts";
 import type { EndpointView, ServiceView, StatView } from "./stat-view.ts";
@@ -29,12 +29,10 @@ export function demoFrame(stats: StatView, options: TableOptions): string[] {
   ]);
   const alive = stats.workers.filter((worker) => worker.alive).length;
   const total = stats.services.reduce((sum, service) => sum + service.rps, 0);
+  const seconds = Math.round(stats.windowMs / 1_000);
+  const headline = `${formatRate(total)} requests/s through one daemon with ${alive} workers, last ${seconds} s`;
   return [
-    paint(
-      `${formatRate(total)} requests/s through one daemon with ${alive} workers, last ${Math.round(stats.windowMs / 1_000)} s`,
-      "strong",
-      options.color,
-    ),
+    paint(truncate(headline, options.width), "strong", options.color),
     "",
     ...textTable(COLUMNS, rows, options),
   ];
@@ -68,7 +66,7 @@ function serviceRow(service: ServiceView): Cell[] {
     formatMs(service.p99Ms),
     String(service.inFlight),
     "",
-    service.retries === 0 ? "" : { text: `${service.retries} retries`, style: "dim" },
+    service.retries === 0 ? "" : { text: `retries ${service.retries}`, style: "dim" },
   ];
 }
 

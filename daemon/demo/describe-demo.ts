@@ -1,5 +1,5 @@
 import type { Config } from "../../src/config/schema.ts";
-import { DEMO_INSTANCES, DEMO_PREFIX } from "./application.ts";
+import { DEMO_INSTANCES, DEMO_PREFIX, TICKER_PORT } from "./application.ts";
 
 /** What runs, what is slow or flaky, and what to try by hand. */
 export function describeDemo(config: Config, privileged: boolean): string {
@@ -9,10 +9,12 @@ export function describeDemo(config: Config, privileged: boolean): string {
   if (privileged) {
     tries.push(
       `ip netns exec ${DEMO_PREFIX}client curl -s http://front/`,
-      `ip netns exec ${DEMO_PREFIX}client curl -s telnet://ticker:7000`,
+      `ip netns exec ${DEMO_PREFIX}client bash -c 'exec 3<>/dev/tcp/ticker/${TICKER_PORT}; echo tick >&3; head -2 <&3'`,
     );
   }
-  tries.push("hostmesh stat catalog");
+  // Nobody has the command on the PATH in a checkout.
+  const command = import.meta.url.endsWith(".ts") ? "npm run -s hostmesh --" : "hostmesh";
+  tries.push(`${command} stat catalog`, `${command} check`);
   return [
     privileged
       ? "Each program runs in a container of its own (a network namespace) and knows nothing of a proxy."

@@ -20,7 +20,7 @@ import type { PoolWaiter } from "./upstream/pool/pool.ts";
 
 /** A response of this status counts against its endpoint. */
 const FIRST_FAILURE_STATUS = 500;
-const NO_IDS: RequestIds = { requestId: "", traceparent: "", continued: false };
+const NO_IDS: RequestIds = { requestId: "", traceparent: "" };
 
 /**
  * The requests of one client connection, one after the other. This is the spine of the HTTP path:

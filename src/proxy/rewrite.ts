@@ -19,26 +19,19 @@ export function goesRound(head: RequestHead): boolean {
 export interface RequestIds {
   readonly requestId: string;
   readonly traceparent: string;
-  /** Was the client's trace continued? */
-  readonly continued: boolean;
 }
 
-/** Keeps the client's request id; continues its trace, or begins one. */
+/**
+ * Keeps the client's request id; continues its trace, or begins one. A tracestate without a valid
+ * traceparent must not be sent on (W3C Trace Context section 3.3), so it is taken out of the head.
+ */
 export function identifiers(head: RequestHead, trace: TraceContext): RequestIds {
   const continued = head.traceparent === "" ? null : trace.continueTrace(head.traceparent);
+  if (continued === null) head.tracestate = "";
   return {
-    continued: continued !== null,
     requestId: head.requestId === "" ? trace.newRequestId() : head.requestId,
     traceparent: continued ?? trace.newTrace(false),
   };
-}
-
-/** A tracestate without a valid traceparent must not be sent on (W3C Trace Context section 3.3). */
-function withoutTracestate(head: RequestHead): RequestHead {
-  const fields = head.fields.filter(
-    (_, at) => head.fields[at - (at % 2)]?.toLowerCase() !== "tracestate",
-  );
-  return { ...head, fields };
 }
 
 /** The head for the endpoint, with Via, X-Forwarded-For and -Proto, x-request-id and traceparent. */
@@ -50,8 +43,7 @@ export function upstreamHead(head: RequestHead, origin: Origin, ids: RequestIds)
   const extra = `X-Forwarded-For: ${forwardedFor}\r\nX-Forwarded-Proto: ${proto}\r\nVia: ${via}\r\nX-Request-Id: ${ids.requestId}\r\nTraceparent: ${ids.traceparent}\r\n`;
   const { destination } = origin;
   const host = destination === null ? "" : formatHostPort(destination.host, destination.port);
-  const sent = head.tracestate !== "" && !ids.continued ? withoutTracestate(head) : head;
-  return requestHeadText(sent, extra, { host, upgrade: head.upgrade !== "", close: false });
+  return requestHeadText(head, extra, { host, upgrade: head.upgrade !== "", close: false });
 }
 
 /** The head for the client. `keepAlive`: may its connection go on after this response? */

@@ -79,11 +79,12 @@ function statusOf(code: number): Health {
   return code === 429 ? "warning" : "critical";
 }
 
-function headersOf(spec: HttpSpec): Record<string, string[]> {
-  const entries = Object.entries(spec.headers).map(([name, values]) => [name, [...values]]);
-  const named = new Set(entries.map(([name]) => String(name).toLowerCase()));
-  const defaults = named.has("user-agent") ? {} : { "user-agent": ["hostmesh health check"] };
-  return { ...defaults, ...Object.fromEntries(entries) };
+/** Names and values in turn, the form in which undici takes a repeated field. */
+function headersOf(spec: HttpSpec): string[] {
+  const given = Object.entries(spec.headers);
+  const named = given.some(([name]) => name.toLowerCase() === "user-agent");
+  const flat = given.flatMap(([name, values]) => values.flatMap((value) => [name, value]));
+  return named ? flat : ["user-agent", "hostmesh health check", ...flat];
 }
 
 /** The first bytes of a body; the rest is never read, however long it is. */

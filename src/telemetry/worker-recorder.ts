@@ -99,7 +99,7 @@ export class WorkerRecorder implements Recorder {
     add(words, base + FLOW.count, 1);
     add(words, base + FLOW.requestBytes, facts.requestBytes);
     add(words, base + FLOW.responseBytes, facts.responseBytes);
-    add(words, base + FLOW.sumMs, facts.durationMs);
+    words[base + FLOW.sumMs] = (words[base + FLOW.sumMs] ?? 0) + facts.durationMs;
     add(words, base + FLOW.fine + fine, 1);
     const outcome = this.#outcomes.base(this.#outcome(flow, facts));
     add(this.#series.tables.outcomes.words, outcome + OUTCOME.count, 1);
@@ -149,7 +149,8 @@ export class WorkerRecorder implements Recorder {
     add(words, base + DESTINATION.responseSizes + sizeBucket(facts.responseBytes), 1);
     if (facts.endpoint === null) return;
     const queue = QUEUE_SECONDS.ofFine[fineBucket(facts.queueMs)] ?? 0;
-    add(words, base + DESTINATION.queueSumMs, facts.queueMs);
+    words[base + DESTINATION.queueSumMs] =
+      (words[base + DESTINATION.queueSumMs] ?? 0) + facts.queueMs;
     add(words, base + DESTINATION.queue + queue, 1);
   }
 
@@ -159,7 +160,7 @@ export class WorkerRecorder implements Recorder {
     add(words, base + ENDPOINT.count, 1);
     if (isEndpointFailure(facts.status, facts.error)) add(words, base + ENDPOINT.failures, 1);
     if (facts.protocol !== "http") return;
-    add(words, base + ENDPOINT.sumMs, facts.durationMs);
+    words[base + ENDPOINT.sumMs] = (words[base + ENDPOINT.sumMs] ?? 0) + facts.durationMs;
     add(words, base + ENDPOINT.fine + fine, 1);
   }
 
@@ -232,6 +233,7 @@ export class WorkerRecorder implements Recorder {
   }
 }
 
+/** For whole numbers: a fraction would be boxed wherever the compiler does not inline the call. */
 function add(words: SlotTable["words"], index: number, value: number): void {
   words[index] = (words[index] ?? 0) + value;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { dryRunText, install, stepText, uninstall } from "../../iptables/apply.ts";
-import { ipvsAddresses } from "../../iptables/interfaces.ts";
+import { ipv6Works, ipvsAddresses } from "../../iptables/interfaces.ts";
 import { readLive } from "../../iptables/live.ts";
 import type { Runner } from "../../iptables/runner.ts";
 import { CaptureSets } from "../../iptables/sets.ts";
@@ -234,6 +234,16 @@ describe("containers on a bridge", { skip: skipReason() }, () => {
     assert.equal((await dial(host.containers[0]!.namespace, "203.0.113.1", 80)).by, "proxy");
     assert.equal((await dial(host.containers[0]!.namespace, y, 80)).by, "app");
     await uninstall(runner);
+  });
+
+  test("a host without IPv6 is captured on IPv4 alone, and says so when IPv6 is asked for", async () => {
+    const { runner } = host.namespace;
+    assert.equal(await ipv6Works(runner), false);
+    const other = await lab.host("six", { veth: "unnumbered" });
+    assert.equal(await ipv6Works(other.namespace.runner), true);
+    const before = await footprint(host.namespace);
+    await assert.rejects(install(spec(), { runner }), /everything was undone: ip -6 /);
+    assert.equal(await footprint(host.namespace), before);
   });
 
   test("REDIRECT captures both, closed refuses both where br_netfilter is on", async () => {

@@ -245,6 +245,20 @@ test("a slow reader costs one part of one update, is cut off, and gets a snapsho
   assert.equal(dig(first, "full"), true);
 });
 
+test("a daemon that is current is sent the digest now and then", async (t) => {
+  const registry = await testRegistry(t, { digestMs: 5 });
+  await put(registry, "a");
+  const watch = await RawWatch.open(t, registry.url);
+  watch.hello();
+  await watch.next("update");
+  assert.equal(watch.ofType("digest").length, 0, "not before it has answered");
+  watch.send({ type: "ack", revision: 2 });
+  const digest = await watch.next("digest");
+  const status = await call(registry, "GET", "/v1/mesh/status");
+  assert.equal(dig(digest, "digest"), dig(status.body, "digest"));
+  assert.match(String(dig(digest, "digest")), /^[0-9a-f]{16}$/);
+});
+
 test("watches beyond the limit get 503", async (t) => {
   const registry = await testRegistry(t, { maxWatchers: 1 });
   await RawWatch.open(t, registry.url);

@@ -47,7 +47,7 @@ test("requests are exposed first, and every name begins with hostmesh_", async (
   for (const line of lines) {
     assert.match(
       line,
-      /^hostmesh_[a-zA-Z0-9_]+(\{([a-z_]+="(?:[^"\\]|\\.)*",?)*\})? [-+0-9.e]+( \d+)?$/i,
+      /^hostmesh_[a-zA-Z0-9_]+(\{([a-z_]+="(?:[^"\\]|\\.)*",?)*\})? ([-+0-9.e]+|nan)( \d+)?$/i,
     );
   }
   assert.ok(lines.some((line) => line.startsWith("hostmesh_process_cpu_seconds_total ")));

@@ -86,8 +86,8 @@ test("a service's line says how much, how well, how fast, and who got it", () =>
     responseBytes: 100_000,
     success: 0.98,
     p50Ms: 1.95,
-    p95Ms: 295,
-    p99Ms: 295,
+    p95Ms: 290,
+    p99Ms: 290,
     inFlight: 1,
     retries: 1,
     ejections: 1,
@@ -106,8 +106,8 @@ test("a service's line says how much, how well, how fast, and who got it", () =>
     latencyEwmaMs: null,
     requests: 10,
     failures: 2,
-    p50Ms: 295,
-    p99Ms: 295,
+    p50Ms: 290,
+    p99Ms: 290,
     share: 0.1,
   });
   assert.equal(endpoints[0]?.share, 0.9);

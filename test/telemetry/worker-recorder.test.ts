@@ -186,7 +186,7 @@ test("recording costs no allocation once the label sets are known", () => {
   const [recorder] = recorders;
   const services = Array.from({ length: 10 }, (_, i) => makeService(`s${i}`));
   const sources = Array.from({ length: 10 }, (_, i) => makeWorkload(`w${i}`));
-  const facts = makeFacts({ endpoint });
+  const facts = makeFacts({ endpoint, durationMs: 2.3456, queueMs: 0.0123, proxyMs: 0.0456 });
   const run = (rounds: number): void => {
     for (let round = 0; round < rounds; round += 1) {
       facts.source = sources[round % 10] ?? null;

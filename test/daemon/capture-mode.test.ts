@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import type { Machine } from "../../daemon/capture-mode.ts";
+import { captureSpec, chooseCapture } from "../../daemon/capture-mode.ts";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { configSchema } from "../../src/config/schema.ts";
+
+const settings = (capture: ConfigInput["capture"]) => configSchema.parse({ capture });
+
+function machine(more: Partial<Machine> = {}, missing: readonly string[] = []): Machine {
+  return {
+    platform: "linux",
+    uid: 0,
+    hasIpv6: true,
+    runner: {
+      run: async (command) => {
+        if (missing.includes(command)) throw new Error(`${command} is not installed`);
+        return "";
+      },
+    },
+    ...more,
+  };
+}
+
+test("auto takes TPROXY where the machine can do it, and does not insist", async () => {
+  assert.deepEqual(await chooseCapture(settings({}), machine()), {
+    mode: "tproxy",
+    required: false,
+    ipv6: true,
+    reason: "",
+  });
+});
+
+for (const [what, where, reason] of [
+  ["without root", machine({ uid: 1_000 }), /needs root/],
+  ["on another system", machine({ platform: "darwin" }), /needs Linux/],
+  ["without ipset", machine({}, ["ipset"]), /ipset is not installed/],
+] as const) {
+  test(`auto takes the explicit proxy ${what} and says why`, async () => {
+    const choice = await chooseCapture(settings({}), where);
+    assert.equal(choice.mode, "explicit");
+    assert.match(choice.reason, reason);
+  });
+}
+
+test("a mode that was asked for is required", async () => {
+  const choice = await chooseCapture(settings({ mode: "redirect" }), machine({}, ["iptables"]));
+  assert.deepEqual([choice.mode, choice.required], ["redirect", true]);
+  assert.equal((await chooseCapture(settings({ mode: "explicit" }), machine())).reason, "");
+});
+
+test("IPv6 follows the setting, and the machine where that is auto", async () => {
+  const ipv6 = async (capture: ConfigInput["capture"], where: Machine) =>
+    (await chooseCapture(settings(capture), where)).ipv6;
+  assert.equal(await ipv6({ mode: "tproxy" }, machine({}, ["ip6tables-save"])), false);
+  assert.equal(await ipv6({ mode: "tproxy" }, machine({ hasIpv6: false })), false);
+  assert.equal(await ipv6({ mode: "tproxy", ipv6: "off" }, machine()), false);
+  assert.equal(await ipv6({ mode: "tproxy", ipv6: "on" }, machine({ hasIpv6: false })), true);
+});
+
+test("the rules leave the proxy's own ports alone, those that were really opened", () => {
+  const config = configSchema.parse({ ports: { admin: 0 }, capture: { onDeath: "closed" } });
+  const choice = { mode: "tproxy", ipv6: false } as const;
+  const spec = captureSpec(config, choice, { outbound: 31_001, explicit: 34_140 });
+  assert.equal(spec.outboundPort, 31_001);
+  assert.deepEqual(spec.proxyPorts, [31_001, 34_140, 15_020, 15_021, 15_010]);
+  assert.deepEqual([spec.mode, spec.onDeath, spec.ipv6], ["tproxy", "closed", false]);
+});
