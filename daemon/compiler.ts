@@ -167,9 +167,10 @@ export class Compiler {
     for (const change of changes) {
       if (change.value === null) continue;
       named[change.kind].add(change.key);
-      // Equal texts mean equal records, and cost a fifth of a deep comparison; a record whose fields come
+      // Equal texts mean equal records, and cost much less than a deep comparison; a record whose fields come
       // in another order is only told again.
-      if (JSON.stringify(this.#current(change)) !== JSON.stringify(change.value)) delta.push(change);
+      if (JSON.stringify(this.#current(change)) !== JSON.stringify(change.value))
+        delta.push(change);
     }
     const removed: Change[] = [];
     for (const [key, entry] of this.#services) {

@@ -20,6 +20,8 @@ export interface GuardianDeps {
   /** Leave the rules in place at an orderly stop; `capture.onDeath` then says what they do. */
   readonly keepRules: boolean;
   readonly command: GenerationCommand;
+  /** How often the rules are compared with what they should be. Default 30 s. */
+  readonly assertMs?: number;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -107,7 +109,7 @@ export class Guardian {
     }
     const { deadManMs } = this.#deps.config.capture;
     this.#timers.push(setInterval(() => this.#watch(), Math.max(50, deadManMs / 4)));
-    this.#timers.push(setInterval(() => this.#assertRules(), ASSERT_MS));
+    this.#timers.push(setInterval(() => this.#assertRules(), this.#deps.assertMs ?? ASSERT_MS));
   }
 
   /** An orderly stop: no new captures, open work is drained, the rules are removed. */

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { Config } from "../config/schema.ts";
 import { canonicalAddress, formatHostPort } from "../core/address.ts";
+import { isProbe, PROBE_REPLY } from "../core/capture-probe.ts";
 import type { Clock } from "../core/clock.ts";
 import { Deadlines } from "../core/deadlines.ts";
 import { MeshError } from "../core/errors.ts";
@@ -99,6 +100,10 @@ export class DataPlane {
     }
     const address = canonicalAddress(socket.remoteAddress ?? "");
     const destination = entry === "captured" ? (this.#deps.destination?.of(socket) ?? null) : null;
+    if (destination !== null && isProbe(destination.host, destination.port)) {
+      socket.end(PROBE_REPLY, () => socket.destroy());
+      return;
+    }
     const workload = workloads.at(address);
     if (
       workload !== null &&

@@ -32,11 +32,10 @@ describe("completion", () => {
     chmodSync(join(folder, "hostmesh"), 0o755);
   });
 
-  for (const name of ["bash", "zsh", "fish"]) {
-    it(`for ${name} is parsed by ${name} itself`, (test) => {
-      const checked = shell(name, ["-n", scripts.get(name) ?? ""]);
-      if (checked === null) return test.skip(`${name} is not installed`);
-      assert.deepEqual(checked, { status: 0, text: "" });
+  // Of the others, those that this machine has: a shell that is missing here proves nothing either way.
+  for (const name of ["bash", ...["zsh", "fish"].filter((each) => shell(each, ["-c", "true"]))]) {
+    it(`for ${name} is parsed by ${name} itself`, () => {
+      assert.deepEqual(shell(name, ["-n", scripts.get(name) ?? ""]), { status: 0, text: "" });
     });
   }
 

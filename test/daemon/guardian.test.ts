@@ -20,6 +20,7 @@ class FakeCapture implements Capture {
   readonly calls: string[] = [];
   sets: readonly string[] = [];
   refreshes = 0;
+  asserted = 0;
   missing = false;
   failInstall = false;
   async install() {
@@ -34,6 +35,7 @@ class FakeCapture implements Capture {
     this.refreshes++;
   }
   async assert() {
+    this.asserted++;
     return this.missing;
   }
   async uninstall() {
@@ -160,6 +162,18 @@ test("refreshes the dead-man while the data path answers and lets it lapse when 
   await until(() => lines.some(({ message }) => message.includes("answers again")));
   assert(capture.refreshes <= lapsed + 1);
   await until(() => capture.refreshes > lapsed + 2);
+});
+
+test("puts rules back that somebody has flushed, with their addresses", async (t) => {
+  const { guardian, capture, lines } = await setup(t, { assertMs: 50 });
+  await guardian.start();
+  const synced = capture.calls.length;
+  await until(() => capture.asserted > 1);
+  assert.equal(capture.calls.length, synced, "rules that are in place are left alone");
+  capture.missing = true;
+  await until(() => lines.some(({ message }) => message.includes("put back")));
+  await until(() => capture.calls.length > synced && capture.calls.at(-1) === "sync");
+  assert.deepEqual(capture.sets, ["10.1.0.1"]);
 });
 
 test("an orderly stop empties the sets, drains, and then removes the rules", async (t) => {
