@@ -93,6 +93,7 @@ export class Guardian {
    * was ready or the rules cannot be installed; nothing is left behind then.
    */
   async start(): Promise<void> {
+    if (this.#stopping !== null) throw new Error("stopped before the data path was started");
     const ready = new Promise<void>((resolve, reject) => {
       this.#first = { resolve, reject };
     });

@@ -42,6 +42,8 @@ interface Slot {
   ready: boolean;
   /** It refused an update: deltas mean nothing to it until it has taken a full state. */
   stale: boolean;
+  /** Revision of the last full state that it was offered while stale: the same one would be refused again. */
+  offered: number;
   heardMs: number;
   failure: unknown;
   restarts: number;
@@ -90,6 +92,7 @@ export class WorkerSupervisor {
       worker: null,
       ready: false,
       stale: false,
+      offered: -1,
       heardMs: 0,
       failure: null,
       restarts: 0,
@@ -168,7 +171,14 @@ export class WorkerSupervisor {
 
   #begin(slot: Slot): void {
     const { script, startData, resourceLimits, clock, log } = this.#deps;
-    const fresh = { ready: false, stale: false, timer: null, failure: null, heardMs: clock.now() };
+    const fresh = {
+      ready: false,
+      stale: false,
+      offered: -1,
+      timer: null,
+      failure: null,
+      heardMs: clock.now(),
+    };
     Object.assign(slot, fresh);
     const worker = new Worker(script, {
       name: `worker-${slot.index}`,
@@ -248,11 +258,18 @@ export class WorkerSupervisor {
       if (now - slot.heardMs > patienceMs) {
         this.#deps.log.error("worker hangs and is ended", { worker: slot.index });
         void slot.worker.terminate();
-      } else if (slot.stale) {
-        slot.stale = false;
-        send(slot, { type: "update", update: this.#deps.fullState() });
-      } else if (slot.ready) void this.#ping(slot, hangMs);
+      } else if (slot.ready) {
+        if (slot.stale) this.#offerFullState(slot);
+        void this.#ping(slot, hangMs);
+      }
     }
+  }
+
+  #offerFullState(slot: Slot): void {
+    const update = this.#deps.fullState();
+    if (update.revision === slot.offered) return;
+    Object.assign(slot, { stale: false, offered: update.revision });
+    send(slot, { type: "update", update });
   }
 
   #ping(slot: Slot, timeoutMs: number): Promise<DataPlaneStats | null> {

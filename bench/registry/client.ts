@@ -1,10 +1,9 @@
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { processClock } from "../../src/core/clock.ts";
 import { RegistryClient } from "../../src/registry/client.ts";
 
 /** A child process with one real registry client: time of a full sync, and memory before and after. */
-const [, , url = ""] = process.argv;
+const [, , url = "", folder = ""] = process.argv;
 const quiet = () => {};
 globalThis.gc?.();
 const before = process.memoryUsage.rss();
@@ -20,7 +19,7 @@ const client = new RegistryClient({
   host: "bench",
   zone: "",
   version: "bench",
-  snapshotPath: join(tmpdir(), `hostmesh-bench-${process.pid}.json`),
+  snapshotPath: join(folder, "snapshot.json"),
   reconnectMinMs: 100,
   reconnectMaxMs: 1_000,
   clock: processClock,
@@ -35,7 +34,15 @@ const client = new RegistryClient({
       globalThis.gc?.();
       const rss = process.memoryUsage.rss();
       const { heapUsed } = process.memoryUsage();
-      process.send?.({ revision, records: changes.length, syncMs, before, rss, heapUsed, longestMs });
+      process.send?.({
+        revision,
+        records: changes.length,
+        syncMs,
+        before,
+        rss,
+        heapUsed,
+        longestMs,
+      });
     }, 2_000);
   },
 });

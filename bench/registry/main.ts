@@ -10,7 +10,9 @@ import { RegistryHttpClient } from "../../src/registry/http-client.ts";
  * Size of the registry: 10,000 services with 100,000 endpoints, one real client, 1,000 simulated watchers.
  * `node bench/registry/main.ts [SERVICES] [ENDPOINTS] [WATCHERS]`; see docs/scale.md.
  */
-const [services = 10_000, endpoints = 100_000, watchers = 1_000] = process.argv.slice(2).map(Number);
+const [services = 10_000, endpoints = 100_000, watchers = 1_000] = process.argv
+  .slice(2)
+  .map(Number);
 const WATCHER_PROCESSES = 4;
 const CHANGES = 20;
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -23,7 +25,7 @@ function start(name: string, args: readonly string[]): ChildProcess {
   return child;
 }
 
-/** The next message of a child, or the named fields of it as numbers. */
+/** The fields of the next message of a child; throws what the child reports as an error. */
 async function message(child: ChildProcess): Promise<Map<string, unknown>> {
   const [received] = await once(child, "message");
   const found = new Map<string, unknown>(Object.entries(received));
@@ -89,11 +91,17 @@ async function run(): Promise<void> {
   const full = await memory(registry);
   const status = await client.status();
   console.log(`services ${status.services}, endpoints ${status.endpoints}`);
-  console.log(`registry rss ${megabytes(empty.get("rss"))} empty, ${megabytes(full.get("rss"))} full`);
-  console.log(`registry heap ${megabytes(empty.get("heapUsed"))} empty, ${megabytes(full.get("heapUsed"))} full`);
-  const synced = await message(start("client.ts", [url]));
+  console.log(
+    `registry rss ${megabytes(empty.get("rss"))} empty, ${megabytes(full.get("rss"))} full`,
+  );
+  console.log(
+    `registry heap ${megabytes(empty.get("heapUsed"))} empty, ${megabytes(full.get("heapUsed"))} full`,
+  );
+  const synced = await message(start("client.ts", [url, dataDir]));
   console.log(`full sync of ${synced.get("records")} records in ${seconds(synced.get("syncMs"))}`);
-  console.log(`client rss ${megabytes(synced.get("before"))} before, ${megabytes(synced.get("rss"))} after`);
+  console.log(
+    `client rss ${megabytes(synced.get("before"))} before, ${megabytes(synced.get("rss"))} after`,
+  );
   console.log(`client heap ${megabytes(synced.get("heapUsed"))}`);
   console.log(`client longest stall ${Number(synced.get("longestMs")).toFixed(0)} ms`);
   const groups = Array.from({ length: WATCHER_PROCESSES }, () =>
@@ -103,8 +111,11 @@ async function run(): Promise<void> {
   for (const group of groups) group.send({ epoch: status.epoch, revision: status.revision });
   await ready;
   const times = await changesToAll(client, groups);
-  const at = (share: number) => `${(times[Math.floor((times.length - 1) * share)] ?? 0).toFixed(1)} ms`;
-  console.log(`one change to ${watchers} watchers, from request to the last: median ${at(0.5)}, worst ${at(1)}`);
+  const at = (share: number) =>
+    `${(times[Math.floor((times.length - 1) * share)] ?? 0).toFixed(1)} ms`;
+  console.log(
+    `one change to ${watchers} watchers, from request to the last: median ${at(0.5)}, worst ${at(1)}`,
+  );
   const after = await memory(registry);
   console.log(`registry rss with ${watchers} watchers ${megabytes(after.get("rss"))}`);
   await client.close();
@@ -113,6 +124,8 @@ async function run(): Promise<void> {
 try {
   await run();
 } finally {
+  const ended = children.map((child) => once(child, "exit"));
   for (const child of children) child.kill();
+  await Promise.all(ended);
   await rm(dataDir, { recursive: true, force: true });
 }

@@ -16,7 +16,9 @@ function begin(revision: number, epoch: string): void {
     });
     sockets.push(socket);
     const facts = { type: "hello", protocol: 1, host: `sim-${process.pid}-${index}`, zone: "" };
-    socket.on("open", () => socket.send(JSON.stringify({ ...facts, version: "", epoch, revision })));
+    socket.on("open", () =>
+      socket.send(JSON.stringify({ ...facts, version: "", epoch, revision })),
+    );
     socket.on("error", (error) => process.send?.({ error: error.message }));
     socket.on("message", (data: Buffer) => receive(socket, index, data.toString("utf8")));
   }

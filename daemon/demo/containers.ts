@@ -64,7 +64,9 @@ async function demoNamespaces(): Promise<string[]> {
 }
 
 async function demoLinks(): Promise<string[]> {
-  return (await readdir("/sys/class/net")).filter((name) => LINK_PATTERN.test(name));
+  const listed = await ipCommand(["-o", "link", "show"]);
+  const names = listed.split("\n").map((line) => /^\d+: ([^:@]+)/.exec(line)?.[1] ?? "");
+  return names.filter((name) => LINK_PATTERN.test(name));
 }
 
 async function removeFiles(): Promise<string[]> {

@@ -18,7 +18,7 @@ export function describeDemo(config: Config, privileged: boolean): string {
   return [
     privileged
       ? "Each program runs in a container of its own (a network namespace) and knows nothing of a proxy."
-      : "Not root on Linux, so there are no containers and no capture: the same programs run on loopback\nports and use the explicit proxy, which they take from http_proxy.",
+      : "Nothing is captured here (that needs root on Linux), so there are no containers: the same programs\nrun on loopback ports and use the explicit proxy, which they take from http_proxy.",
     "",
     ...names,
     "",

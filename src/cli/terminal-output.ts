@@ -15,15 +15,25 @@ export interface TerminalOutput {
   write(text: string): void;
 }
 
+/** The part of a standard stream that is used. */
+export interface StandardStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+  on(event: "error", listener: (error: NodeJS.ErrnoException) => void): unknown;
+}
+
 /** Output on a stream of the process. A reader that goes away (`| head`) ends the command quietly. */
 export function terminalOutput(
-  stream: NodeJS.WriteStream,
+  stream: StandardStream,
   env: Readonly<Record<string, string | undefined>>,
 ): TerminalOutput {
   const isTerminal = stream.isTTY === true;
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
+    if (error.code !== "EPIPE") throw error;
+    // A command that has something to undo listens for SIGTERM, and then ends in order.
+    if (process.listenerCount("SIGTERM") > 0) process.kill(process.pid, "SIGTERM");
+    else process.exit(0);
   });
   return {
     color: wantsColor(isTerminal, env),

@@ -36,3 +36,8 @@ export function parseHostPort(text: string, defaultPort: number): HostPort | nul
   if (match[1] !== undefined && isIP(host) !== 6) return null;
   return { host, port };
 }
+
+/** Is this (canonical) address one of the host's own loopback: 127.0.0.0/8 or ::1? */
+export function isLoopback(address: string): boolean {
+  return address === "::1" || address.startsWith("127.");
+}

@@ -102,6 +102,13 @@ export const CODES = {
     flag: "LOOP",
     text: "the destination is the proxy itself",
   },
+  FORBIDDEN_DESTINATION: {
+    side: "proxy",
+    http: 403,
+    retry: "never",
+    flag: "NR",
+    text: "the destination is the loopback of this host, and the client is not on it",
+  },
   FORBIDDEN_PORT: {
     side: "proxy",
     http: 404,
@@ -143,13 +150,6 @@ export const CODES = {
     retry: "never",
     flag: "RL",
     text: "the workload has reached its quota of requests in flight",
-  },
-  DRAINING: {
-    side: "proxy",
-    http: 503,
-    retry: "never",
-    flag: "DRAIN",
-    text: "the proxy is shutting down",
   },
   INTERNAL: {
     side: "proxy",

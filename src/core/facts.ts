@@ -12,6 +12,7 @@ export interface RequestFacts {
   sourceAddress: string;
   service: DataService | null;
   endpoint: DataEndpoint | null;
+  /** The texts (this one and those below) are filled in only while an access log is written. */
   method: string;
   target: string;
   authority: string;

@@ -5,7 +5,7 @@ import type { RequestHead } from "../http/message.ts";
 import { type Origin, sourceKey } from "./context.ts";
 import type { Plane } from "./plane.ts";
 import { type Destination, hashFor, pickEndpoint } from "./resolve.ts";
-import type { Pool, PoolWaiter } from "./upstream/pool/pool.ts";
+import type { Pool, PoolTarget, PoolWaiter } from "./upstream/pool/pool.ts";
 
 /**
  * One try of a request at one endpoint: balance, pool, and what is reported back to both. The object is used
@@ -36,7 +36,7 @@ export class Attempt {
   start(destination: Destination, head: RequestHead, waiter: PoolWaiter, fresh: boolean): void {
     this.#facts.attempts += 1;
     this.#destination = destination;
-    let target: { host: string; port: number; slot: number };
+    let target: PoolTarget;
     if (destination.kind === "cluster") {
       const hash = hashFor(destination.cluster, this.#origin, head);
       const endpoint = pickEndpoint(destination, hash, this.#tried);
@@ -45,7 +45,8 @@ export class Attempt {
       this.#plane.endpoints.begin(endpoint.slot);
       target = { host: endpoint.address, port: endpoint.port, slot: endpoint.slot };
     } else {
-      target = { host: destination.host, port: destination.port, slot: -1 };
+      const { host, port } = destination;
+      target = { host, port, slot: -1, client: this.#origin.address };
     }
     this.#queuedMs = this.#plane.clock.now();
     this.#pool = this.#plane.pools.get(sourceKey(this.#origin), target);

@@ -23,11 +23,17 @@ interface Live extends Cluster {
 /** Places where this proxy itself listens. A request that led there would go round and round. */
 export class OwnPlaces {
   readonly #places = new Set<string>();
+  readonly #ports: ReadonlySet<number>;
 
   constructor(addresses: readonly string[], ports: readonly number[]) {
+    this.#ports = new Set(ports);
     for (const address of addresses) {
       for (const port of ports) this.#places.add(formatHostPort(canonicalAddress(address), port));
     }
+  }
+
+  hasPort(port: number): boolean {
+    return this.#ports.has(port);
   }
 
   has(address: string, port: number): boolean {

@@ -1,4 +1,4 @@
-import type { HostPort } from "../core/address.ts";
+import { type HostPort, isLoopback } from "../core/address.ts";
 import type { Entry } from "../core/facts.ts";
 import type { DataWorkload } from "../core/snapshot.ts";
 
@@ -13,11 +13,9 @@ export interface Origin {
   readonly destination: HostPort | null;
 }
 
-/** Name under which requests of unknown sources share pools and appear in metrics. */
-export const UNKNOWN_SOURCE = "unknown";
-
+/** Under this name requests share connection pools: the workload's, the host's own, or strangers'. */
 export function sourceKey(origin: Origin): string {
-  return origin.workload?.key ?? UNKNOWN_SOURCE;
+  return origin.workload?.key ?? (isLoopback(origin.address) ? "host" : "strangers");
 }
 
 /** Namespace in which a client's short names are looked up. */

@@ -1,10 +1,9 @@
 import type { Socket } from "node:net";
 import type { Config } from "../config/schema.ts";
-import { canonicalAddress, formatHostPort } from "../core/address.ts";
+import { canonicalAddress } from "../core/address.ts";
 import { isProbe, PROBE_REPLY } from "../core/capture-probe.ts";
 import type { Clock } from "../core/clock.ts";
 import { Deadlines } from "../core/deadlines.ts";
-import { MeshError } from "../core/errors.ts";
 import type { Recorder } from "../core/facts.ts";
 import type { Random } from "../core/random.ts";
 import type { DataUpdate } from "../core/snapshot.ts";
@@ -18,11 +17,13 @@ import type { DestinationSource } from "./downstream/destination.ts";
 import { WorkloadTable } from "./downstream/identify.ts";
 import { ProtocolMemory } from "./downstream/protocol.ts";
 import { Exchange } from "./exchange.ts";
+import { judgeOutside } from "./outside.ts";
 import type { Plane } from "./plane.ts";
 import { ServiceTable, type TableChange } from "./routing/match/table.ts";
 import type { WorkloadQuotas } from "./routing/policy/workload-quotas.ts";
 import type { EndpointState } from "./upstream/balance/endpoint-state.ts";
 import { Outlier } from "./upstream/balance/outlier.ts";
+import type { PoolTarget } from "./upstream/pool/pool.ts";
 import { Pools } from "./upstream/pool/pools.ts";
 import { type DialHandler, dial } from "./upstream/transport/dial.ts";
 
@@ -194,18 +195,22 @@ function goneSlots(change: TableChange): readonly number[] {
   return gone;
 }
 
-/** A name outside the mesh may turn out to be one of our own addresses only once it is resolved. */
-function guardLoop(handler: DialHandler, own: OwnPlaces, recorder: Recorder): DialHandler {
+/** Places outside the mesh are judged once it is known where their names have led. */
+function judged(
+  target: PoolTarget,
+  handler: DialHandler,
+  own: OwnPlaces,
+  recorder: Recorder,
+): DialHandler {
   return {
     onConnected(conn) {
-      const { remoteAddress = "", remotePort = 0 } = conn.socket;
-      if (!own.has(remoteAddress, remotePort)) {
+      const error = judgeOutside(conn, target.client ?? "", own, recorder);
+      if (error === null) {
         handler.onConnected(conn);
         return;
       }
       conn.destroy();
-      recorder.event("loop_refused");
-      handler.onDialFailed(new MeshError("LOOP", formatHostPort(remoteAddress, remotePort)));
+      handler.onDialFailed(error);
     },
     onDialFailed: (error) => handler.onDialFailed(error),
   };
@@ -234,7 +239,7 @@ function makePlane(deps: DataPlaneDeps): Plane {
       },
     },
     dial: (target, handler) => {
-      const guarded = target.slot < 0 ? guardLoop(handler, own, recorder) : handler;
+      const guarded = target.slot < 0 ? judged(target, handler, own, recorder) : handler;
       dial(target, guarded, { clock, deadlines, connectMs: timeouts.connectMs });
     },
     recorder,

@@ -1,5 +1,6 @@
 import type { RequestFacts } from "../core/facts.ts";
 import type { RequestHead } from "../http/message.ts";
+import { requestIdIn, traceparentIn } from "../telemetry/trace-context.ts";
 import type { Origin } from "./context.ts";
 
 /** The facts of a connection's exchanges: one object per connection, begun anew for each request. */
@@ -29,19 +30,11 @@ export function newFacts(origin: Origin): RequestFacts {
   };
 }
 
-/** Forgets the last request. `head` is null where no request could be read. */
-export function beginFacts(
-  facts: RequestFacts,
-  origin: Origin,
-  head: RequestHead | null,
-  nowMs: number,
-): void {
+/** Forgets the last request. */
+export function beginFacts(facts: RequestFacts, origin: Origin, nowMs: number): void {
   facts.entry = origin.entry;
   facts.service = null;
   facts.endpoint = null;
-  facts.method = head?.method ?? "";
-  facts.target = head?.target ?? "";
-  facts.authority = head?.authority ?? "";
   facts.status = 0;
   facts.error = null;
   facts.requestBytes = 0;
@@ -52,6 +45,13 @@ export function beginFacts(
   facts.upstreamMs = 0;
   facts.proxyMs = 0;
   facts.attempts = 0;
-  facts.requestId = "";
-  facts.traceparent = "";
+}
+
+/** Fills in the texts, which only the access log reads. `head` is null where no request could be read. */
+export function describe(facts: RequestFacts, head: RequestHead | null, ids: string): void {
+  facts.method = head?.method ?? "";
+  facts.target = head?.target ?? "";
+  facts.authority = head?.authority ?? "";
+  facts.requestId = ids === "" ? "" : requestIdIn(ids);
+  facts.traceparent = ids === "" ? "" : traceparentIn(ids);
 }

@@ -5,22 +5,22 @@ import type { Conn } from "../http/conn.ts";
 import type { ClientConnection, ClientHandler } from "../http/h1/client.ts";
 import { ServerConnection, type ServerHandler } from "../http/h1/server.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
+import { requestIdIn } from "../telemetry/trace-context.ts";
 import { Attempt } from "./attempt.ts";
 import type { Origin } from "./context.ts";
-import { beginFacts, newFacts } from "./exchange-facts.ts";
+import { beginFacts, describe, newFacts } from "./exchange-facts.ts";
 import { failureResponse, INTERNAL_HOST, internalResponse, toMeshError } from "./failure.ts";
 import { HeldBody } from "./held-body.ts";
 import type { Plane } from "./plane.ts";
-import { type Destination, resolveAddress, resolveAuthority, serviceOf } from "./resolve.ts";
+import { type Destination, Router, serviceOf } from "./resolve.ts";
 import { ResponseRelay } from "./response-relay.ts";
-import { goesRound, identifiers, type RequestIds, upstreamHead } from "./rewrite.ts";
+import { firstHopLines, goesRound, identify, upstreamHead } from "./rewrite.ts";
 import { isIdempotent, mayRetry } from "./routing/policy/retry.ts";
 import { Switchover } from "./switchover.ts";
 import type { PoolWaiter } from "./upstream/pool/pool.ts";
 
 /** A response of this status counts against its endpoint. */
 const FIRST_FAILURE_STATUS = 500;
-const NO_IDS: RequestIds = { requestId: "", traceparent: "" };
 
 /**
  * The requests of one client connection, one after the other. This is the spine of the HTTP path:
@@ -36,13 +36,16 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   readonly #origin: Origin;
   readonly #server: ServerConnection;
   readonly #facts: RequestFacts;
+  readonly #router: Router;
   readonly #attempt: Attempt;
   readonly #body: HeldBody;
   readonly #relay: ResponseRelay;
   readonly #onEnd: () => void;
+  readonly #firstHop: string;
   /** Null between requests. */
   #head: RequestHead | null = null;
-  #ids: RequestIds = NO_IDS;
+  /** Lines with request id and traceparent, as they go to the endpoint. */
+  #ids = "";
   #destination: Destination | null = null;
   /** Has the client sent its whole request? */
   #complete = false;
@@ -57,7 +60,9 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     this.#plane = plane;
     this.#origin = origin;
     this.#onEnd = onEnd;
+    this.#firstHop = firstHopLines(origin);
     this.#facts = newFacts(origin);
+    this.#router = new Router(plane, origin);
     this.#attempt = new Attempt(plane, origin, this.#facts);
     this.#body = new HeldBody(plane.config.limits.replayBytes);
     this.#relay = new ResponseRelay(plane.server.limits);
@@ -82,7 +87,8 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
 
   onRequest(head: RequestHead, chunk: Buffer, start: number, end: number, last: boolean): void {
     const plane = this.#plane;
-    beginFacts(this.#facts, this.#origin, head, plane.clock.now());
+    beginFacts(this.#facts, this.#origin, plane.clock.now());
+    this.#ids = "";
     this.#facts.requestBytes = end - start;
     this.#head = head;
     this.#complete = last;
@@ -107,13 +113,8 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
       this.#server.finish(head.keepAlive, plane.clock.now());
       return;
     }
-    this.#ids = identifiers(head, plane.trace);
-    facts.requestId = this.#ids.requestId;
-    facts.traceparent = this.#ids.traceparent;
-    const destination =
-      dialled === null
-        ? resolveAuthority(plane, this.#origin, head)
-        : resolveAddress(plane, dialled.host, dialled.port);
+    this.#ids = identify(head, plane.trace);
+    const destination = this.#router.route(head);
     this.#destination = destination;
     facts.service = serviceOf(destination);
     if (destination.kind === "outside") facts.entry = "passthrough";
@@ -155,7 +156,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   onConnection(connection: ClientConnection): void {
     const head = this.#head as RequestHead;
     this.#attempt.onConnection(connection);
-    const text = upstreamHead(head, this.#origin, this.#ids) + this.#body.text;
+    const text = upstreamHead(head, this.#origin, this.#ids, this.#firstHop) + this.#body.text;
     connection.send(this, head.method, text, this.#complete);
     if (!isIdempotent(head.method) || !this.#body.fits(head.contentLength)) {
       this.#body.forget(this.#complete && this.#facts.requestBytes === 0);
@@ -236,6 +237,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     if (this.#admitted) this.#plane.quotas.end(this.#origin.workload?.slot ?? 0);
     this.#admitted = false;
     this.#attempt.reset();
+    if (this.#plane.config.telemetry.accessLog !== "off") describe(facts, this.#head, this.#ids);
     this.#head = null;
     this.#body.text = "";
     facts.error = error?.code ?? null;
@@ -282,7 +284,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
       this.#complete &&
       !this.#plane.draining &&
       error.code !== "LOOP";
-    const { requestId } = this.#facts;
+    const requestId = this.#ids === "" ? "" : requestIdIn(this.#ids);
     const options = { keepAlive, minor: head?.minor ?? 1, method: head?.method ?? "" };
     this.#facts.status = this.#relay.failure(
       failureResponse(error, requestId, options),
@@ -294,7 +296,10 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   }
 
   onRequestError(error: MeshError): void {
-    if (this.#head === null) beginFacts(this.#facts, this.#origin, null, this.#plane.clock.now());
+    if (this.#head === null) {
+      beginFacts(this.#facts, this.#origin, this.#plane.clock.now());
+      this.#ids = "";
+    }
     this.#keepAlive = false;
     this.#fail(error);
     this.#server.closeGently();

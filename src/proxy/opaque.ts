@@ -5,6 +5,7 @@ import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Conn } from "../http/conn.ts";
 import type { Origin } from "./context.ts";
 import { toMeshError } from "./failure.ts";
+import { judgeOutside } from "./outside.ts";
 import type { Plane } from "./plane.ts";
 import { type Destination, hashFor, pickEndpoint, serviceOf } from "./resolve.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
@@ -83,12 +84,14 @@ export class OpaqueSession {
 
   #onConnected(conn: Conn): void {
     this.#dial = null;
-    const { socket } = conn;
-    if (this.#plane.own.has(socket.remoteAddress ?? "", socket.remotePort ?? 0)) {
-      conn.destroy();
-      this.#plane.recorder.event("loop_refused");
-      this.#fail(new MeshError("LOOP", "the name leads to this proxy"));
-      return;
+    if (this.#destination.kind === "outside") {
+      const { own, recorder } = this.#plane;
+      const error = judgeOutside(conn, this.#origin.address, own, recorder);
+      if (error !== null) {
+        conn.destroy();
+        this.#fail(error);
+        return;
+      }
     }
     this.#conn = conn;
     this.#observe(false);

@@ -1,4 +1,3 @@
-import { LRUCache } from "lru-cache";
 import { formatHostPort } from "../core/address.ts";
 import { MeshError } from "../core/errors.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
@@ -7,7 +6,7 @@ import type { RequestHead } from "../http/message.ts";
 import type { Cluster } from "./clusters.ts";
 import { type Origin, sourceNamespace } from "./context.ts";
 import type { Plane } from "./plane.ts";
-import { type Authority, parseAuthority } from "./routing/match/authority.ts";
+import { parseAuthority } from "./routing/match/authority.ts";
 import type { Lookup } from "./routing/match/table.ts";
 import { hashOf } from "./upstream/balance/hash.ts";
 
@@ -15,6 +14,46 @@ import { hashOf } from "./upstream/balance/hash.ts";
 export type Destination =
   | { readonly kind: "cluster"; readonly cluster: Cluster; readonly fixed: DataEndpoint | null }
   | { readonly kind: "outside"; readonly host: string; readonly port: number };
+
+/**
+ * Where the requests of one connection go. Clients name the same place over and over, so the last answer is
+ * kept until the services change; finding it anew costs more than all the rest of routing.
+ */
+export class Router {
+  readonly #plane: Plane;
+  readonly #origin: Origin;
+  #destination: Destination | null = null;
+  #version = -1;
+  #host = "";
+  #form: RequestHead["form"] = "origin";
+  #scheme: RequestHead["scheme"] = "";
+
+  constructor(plane: Plane, origin: Origin) {
+    this.#plane = plane;
+    this.#origin = origin;
+  }
+
+  /** Throws where the request leads nowhere. */
+  route(head: RequestHead): Destination {
+    const { version } = this.#plane.services;
+    const { host, form, scheme } = head;
+    const known = this.#destination;
+    const same = this.#host === host && this.#form === form && this.#scheme === scheme;
+    if (known !== null && same && this.#version === version) return known;
+    this.#destination = null;
+    const dialled = this.#origin.destination;
+    const found =
+      dialled === null
+        ? resolveAuthority(this.#plane, this.#origin, head)
+        : resolveAddress(this.#plane, dialled.host, dialled.port);
+    this.#version = version;
+    this.#host = host;
+    this.#form = form;
+    this.#scheme = scheme;
+    this.#destination = found;
+    return found;
+  }
+}
 
 /** The destination of a captured connection: a virtual address, an endpoint, or somewhere outside. */
 export function resolveAddress(plane: Plane, address: string, port: number): Destination {
@@ -28,8 +67,9 @@ export function resolveAddress(plane: Plane, address: string, port: number): Des
  * The destination of a request on the explicit proxy port. Only a client that knows that it speaks to a
  * proxy (absolute-form, CONNECT) is taken outside the mesh; an unknown Host in origin-form is an error.
  */
-export function resolveAuthority(plane: Plane, origin: Origin, head: RequestHead): Destination {
-  const authority = readAuthority(head.host, sourceNamespace(origin));
+function resolveAuthority(plane: Plane, origin: Origin, head: RequestHead): Destination {
+  const authority = parseAuthority(head.host, sourceNamespace(origin));
+  if (authority === null) throw new MeshError("BAD_REQUEST", "no usable authority");
   const proxied = head.form === "absolute" || head.form === "authority";
   const defaultPort = head.scheme === "https" ? 443 : 80;
   const port = authority.port === 0 ? defaultPort : authority.port;
@@ -47,19 +87,6 @@ export function resolveAuthority(plane: Plane, origin: Origin, head: RequestHead
     throw new MeshError("BAD_REQUEST", "https targets are reached with CONNECT");
   }
   return { kind: "outside", host, port };
-}
-
-/** The authorities read last: clients name few, over and over, and reading one costs a microsecond. */
-const authorities = new LRUCache<string, Authority>({ max: 1_000 });
-
-function readAuthority(text: string, namespace: string): Authority {
-  const key = `${namespace}/${text}`;
-  const known = authorities.get(key);
-  if (known !== undefined) return known;
-  const authority = parseAuthority(text, namespace);
-  if (authority === null) throw new MeshError("BAD_REQUEST", "no usable authority");
-  authorities.set(key, authority);
-  return authority;
 }
 
 function inMesh(plane: Plane, found: Exclude<Lookup, "none">, name: string): Destination {

@@ -1,7 +1,7 @@
 import { formatHostPort } from "../core/address.ts";
 import { requestHeadText, responseHeadText } from "../http/h1/serializer.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
-import type { TraceContext } from "../telemetry/trace-context.ts";
+import { identityLines, type TraceContext } from "../telemetry/trace-context.ts";
 import type { Origin } from "./context.ts";
 
 /** Our name in Via (RFC 9110 section 7.6.3). */
@@ -15,35 +15,48 @@ export function goesRound(head: RequestHead): boolean {
   return head.via !== "" && head.via.split("hostmesh").length > MAX_HOPS;
 }
 
-/** Identifiers of the request that both sides of the proxy see. */
-export interface RequestIds {
-  readonly requestId: string;
-  readonly traceparent: string;
-}
-
 /**
- * Keeps the client's request id; continues its trace, or begins one. A tracestate without a valid
- * traceparent must not be sent on (W3C Trace Context section 3.3), so it is taken out of the head.
+ * The lines that identify a request: keeps the client's request id, continues its trace, or begins them. A
+ * tracestate without a valid traceparent must not be sent on (W3C Trace Context section 3.3), so it is taken
+ * out of the head.
  */
-export function identifiers(head: RequestHead, trace: TraceContext): RequestIds {
+export function identify(head: RequestHead, trace: TraceContext): string {
+  if (head.requestId === "" && head.traceparent === "") {
+    head.tracestate = "";
+    return trace.newLines(false);
+  }
   const continued = head.traceparent === "" ? null : trace.continueTrace(head.traceparent);
   if (continued === null) head.tracestate = "";
-  return {
-    requestId: head.requestId === "" ? trace.newRequestId() : head.requestId,
-    traceparent: continued ?? trace.newTrace(false),
-  };
+  const requestId = head.requestId === "" ? trace.newRequestId() : head.requestId;
+  return identityLines(requestId, continued ?? trace.newTrace(false));
 }
 
-/** The head for the endpoint, with Via, X-Forwarded-For and -Proto, x-request-id and traceparent. */
-export function upstreamHead(head: RequestHead, origin: Origin, ids: RequestIds): string {
+/** Via and X-Forwarded-* of a request that no proxy has seen before: the same for a whole connection. */
+export function firstHopLines(origin: Origin): string {
+  return `X-Forwarded-For: ${origin.address}\r\nX-Forwarded-Proto: http\r\nVia: ${VIA}\r\n`;
+}
+
+/** The head for the endpoint. `ids` and `firstHop` are made by the functions above. */
+export function upstreamHead(
+  head: RequestHead,
+  origin: Origin,
+  ids: string,
+  firstHop: string,
+): string {
+  const { via, forwardedFor, forwardedProto } = head;
+  const isFirst = via === "" && forwardedFor === "" && forwardedProto === "";
+  const hop = isFirst ? firstHop : laterHopLines(head, origin);
+  const { destination } = origin;
+  const host = destination === null ? "" : formatHostPort(destination.host, destination.port);
+  return requestHeadText(head, hop + ids, { host, upgrade: head.upgrade !== "", close: false });
+}
+
+function laterHopLines(head: RequestHead, origin: Origin): string {
   const via = head.via === "" ? VIA : `${head.via}, ${VIA}`;
   const forwardedFor =
     head.forwardedFor === "" ? origin.address : `${head.forwardedFor}, ${origin.address}`;
   const proto = head.forwardedProto === "" ? "http" : head.forwardedProto;
-  const extra = `X-Forwarded-For: ${forwardedFor}\r\nX-Forwarded-Proto: ${proto}\r\nVia: ${via}\r\nX-Request-Id: ${ids.requestId}\r\nTraceparent: ${ids.traceparent}\r\n`;
-  const { destination } = origin;
-  const host = destination === null ? "" : formatHostPort(destination.host, destination.port);
-  return requestHeadText(head, extra, { host, upgrade: head.upgrade !== "", close: false });
+  return `X-Forwarded-For: ${forwardedFor}\r\nX-Forwarded-Proto: ${proto}\r\nVia: ${via}\r\n`;
 }
 
 /** The head for the client. `keepAlive`: may its connection go on after this response? */

@@ -209,7 +209,12 @@ function parseReply<T>(schema: z.ZodType<T>, reply: unknown): T {
   const result = schema.safeParse(reply);
   if (result.success) return result.data;
   const reason = z.prettifyError(result.error);
-  throw new RegistryRequestError(`the answer is not a registry's: ${reason}`, 200, undefined, result.error);
+  throw new RegistryRequestError(
+    `the answer is not a registry's: ${reason}`,
+    200,
+    undefined,
+    result.error,
+  );
 }
 
 function path(id: string): string {

@@ -117,6 +117,11 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
       ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }),
     });
     port = server.port;
+    if (!isLoopback(options.bind)) {
+      log.warn("the registry has no login: whoever reaches its port may change the mesh", {
+        address: parts.listening(),
+      });
+    }
     log.info("the registry listens", { address: parts.listening(), revision: catalog.revision() });
     return {
       url: `http://${parts.listening()}`,
@@ -131,6 +136,10 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
     await close();
     throw error;
   }
+}
+
+function isLoopback(bind: string): boolean {
+  return bind === "localhost" || bind === "::1" || bind.startsWith("127.");
 }
 
 /** Only the limits that were given, so that the others keep their defaults. */

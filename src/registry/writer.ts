@@ -76,20 +76,25 @@ export class Writer {
   }
 
   async #commit(batch: readonly Waiting[]): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      const base = this.#catalog.revision();
-      const { planned, refused, writes } = this.#plan(batch);
-      try {
-        const revision = writes.length === 0 ? base : await this.#write(writes, base);
-        for (const [waiting, result] of planned) waiting.settle({ written: { result, revision } });
-      } catch (cause) {
-        if (cause instanceof StaleRevisionError && attempt < MAX_ATTEMPTS) continue;
-        const error = new RegistryError(503, "the store did not take the write", undefined, cause);
-        for (const [waiting] of planned) waiting.settle({ error });
-      }
-      for (const [waiting, error] of refused) waiting.settle({ error });
-      return;
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+      if (await this.#attempt(batch, attempt === MAX_ATTEMPTS)) return;
     }
+  }
+
+  /** False: another registry wrote in between, and nobody was told anything yet. */
+  async #attempt(batch: readonly Waiting[], isLast: boolean): Promise<boolean> {
+    const base = this.#catalog.revision();
+    const { planned, refused, writes } = this.#plan(batch);
+    try {
+      const revision = writes.length === 0 ? base : await this.#write(writes, base);
+      for (const [waiting, result] of planned) waiting.settle({ written: { result, revision } });
+    } catch (cause) {
+      if (cause instanceof StaleRevisionError && !isLast) return false;
+      const error = new RegistryError(503, "the store did not take the write", undefined, cause);
+      for (const [waiting] of planned) waiting.settle({ error });
+    }
+    for (const [waiting, error] of refused) waiting.settle({ error });
+    return true;
   }
 
   async #write(writes: readonly Write[], base: number): Promise<number> {

@@ -1,5 +1,5 @@
 import { FINE_BUCKETS } from "./buckets.ts";
-import { isFailure } from "./outcome.ts";
+import { HTTP, isFailure, PROTOCOLS } from "./outcome.ts";
 import type { RateWindow } from "./rate-sampler.ts";
 import { DESTINATION, ERROR_CODES, FLOW, OUTCOME, PAIR } from "./series.ts";
 import type { SeriesGroup, SeriesReader } from "./series-reader.ts";
@@ -85,7 +85,7 @@ export class StatTallies {
     for (const tally of this.#both(group)) {
       tally.requestBytes += group.sum(FLOW.requestBytes);
       tally.responseBytes += group.sum(FLOW.responseBytes);
-      if (protocol !== "tcp") this.#window.addFine("flows", group, tally.fine);
+      if (protocol === PROTOCOLS[HTTP]) this.#window.addFine("flows", group, tally.fine);
     }
   }
 

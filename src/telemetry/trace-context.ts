@@ -14,6 +14,8 @@ const HEX = Buffer.from(
 const LENGTH = 55;
 const UUID_LENGTH = 36;
 const DASH = 0x2d;
+const REQUEST_ID_LINE = "X-Request-Id: ";
+const TRACEPARENT_LINE = "\r\nTraceparent: ";
 const ZERO = 0x30;
 /** Flags that are known: sampled, and random trace id (Trace Context level 2). Others are set to zero. */
 const SAMPLED = 0x01;
@@ -28,8 +30,16 @@ export class TraceContext {
   readonly #fill: FillRandom;
   readonly #pool = new Uint8Array(POOL_BYTES);
   #next = POOL_BYTES;
-  readonly #trace = Buffer.from("00-".padEnd(LENGTH, "-"), "latin1");
-  readonly #uuid = Buffer.from("-".repeat(UUID_LENGTH), "latin1");
+  /** Both fields as lines of a head; the two below are windows into it. */
+  readonly #lines = Buffer.from(
+    `${REQUEST_ID_LINE}${"-".repeat(UUID_LENGTH)}${TRACEPARENT_LINE}${"00-".padEnd(LENGTH, "-")}\r\n`,
+    "latin1",
+  );
+  readonly #uuid = this.#lines.subarray(
+    REQUEST_ID_LINE.length,
+    REQUEST_ID_LINE.length + UUID_LENGTH,
+  );
+  readonly #trace = this.#lines.subarray(-2 - LENGTH, -2);
 
   constructor(fill: FillRandom = (buffer) => void randomFillSync(buffer)) {
     this.#fill = fill;
@@ -56,6 +66,22 @@ export class TraceContext {
 
   /** A random UUID (RFC 9562 section 5.4), the usual form of `x-request-id`. */
   newRequestId(): string {
+    this.#writeUuid();
+    return this.#uuid.toString("latin1");
+  }
+
+  /**
+   * A new request id and a new trace as the lines `X-Request-Id` and `Traceparent`, each with its CRLF: what
+   * most requests need, for the price of one string.
+   */
+  newLines(sampled: boolean): string {
+    this.#writeUuid();
+    this.#writeId(3, 16);
+    this.#writeSpan(sampled ? SAMPLED | RANDOM : RANDOM);
+    return this.#lines.toString("latin1");
+  }
+
+  #writeUuid(): void {
     const at = this.#take(16);
     const pool = this.#pool;
     pool[at + 6] = 0x40 | ((pool[at + 6] ?? 0) & 0x0f);
@@ -68,12 +94,15 @@ export class TraceContext {
       writeByte(text, to, pool[at + index] ?? 0);
       to += 2;
     }
-    return text.toString("latin1");
+  }
+
+  #writeSpan(flags: number): void {
+    this.#writeId(36, 8);
+    writeByte(this.#trace, 53, flags);
   }
 
   #finish(flags: number): string {
-    this.#writeId(36, 8);
-    writeByte(this.#trace, 53, flags);
+    this.#writeSpan(flags);
     return this.#trace.toString("latin1");
   }
 
@@ -154,4 +183,19 @@ function hexByte(text: string, at: number): number {
   const high = DIGITS[text.charCodeAt(at)] ?? -1;
   const low = DIGITS[text.charCodeAt(at + 1)] ?? -1;
   return (high << 4) | low;
+}
+
+/** Lines as `newLines` makes them, of ids that are known already. */
+export function identityLines(requestId: string, traceparent: string): string {
+  return `${REQUEST_ID_LINE}${requestId}${TRACEPARENT_LINE}${traceparent}\r\n`;
+}
+
+/** The request id in such lines. */
+export function requestIdIn(lines: string): string {
+  return lines.slice(REQUEST_ID_LINE.length, lines.indexOf("\r\n"));
+}
+
+/** The traceparent in such lines. */
+export function traceparentIn(lines: string): string {
+  return lines.slice(lines.indexOf("\r\n") + TRACEPARENT_LINE.length, -2);
 }

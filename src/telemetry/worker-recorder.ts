@@ -2,7 +2,14 @@ import type { MeshErrorCode } from "../core/errors.ts";
 import type { DataEvent, Detection, Entry, Recorder, RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint, DataService, DataWorkload } from "../core/snapshot.ts";
 import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
-import { CODE_CLASSES, codeClass, isEndpointFailure } from "./outcome.ts";
+import {
+  CODE_CLASSES,
+  codeClass,
+  HTTP,
+  isEndpointFailure,
+  PROTOCOLS,
+  protocolOf,
+} from "./outcome.ts";
 import { DESTINATION, ENDPOINT, ERROR_CODES, FLOW, OUTCOME, PAIR, type Series } from "./series.ts";
 import { type Handle, type SeriesLabel, SlotAllotter } from "./slot-allotter.ts";
 import type { SlotTable, TableName } from "./slot-table.ts";
@@ -25,8 +32,6 @@ export interface WorkerRecorderOptions {
 const UNKNOWN_SOURCE = "unknown";
 const PASSTHROUGH = "passthrough";
 const NO_DESTINATION = "none";
-
-const ENTRIES: readonly Entry[] = ["captured", "explicit", "passthrough"];
 
 interface Flow {
   readonly handle: Handle;
@@ -142,7 +147,7 @@ export class WorkerRecorder implements Recorder {
     const base = this.#destinations.base(handle);
     const { words } = this.#series.tables.destinations;
     add(words, base + DESTINATION.uses, 1);
-    if (facts.protocol !== "http") return;
+    if (protocolOf(facts) !== HTTP) return;
     add(words, base + DESTINATION.requestSum, facts.requestBytes);
     add(words, base + DESTINATION.requestSizes + sizeBucket(facts.requestBytes), 1);
     add(words, base + DESTINATION.responseSum, facts.responseBytes);
@@ -159,7 +164,7 @@ export class WorkerRecorder implements Recorder {
     const { words } = this.#series.tables.endpoints;
     add(words, base + ENDPOINT.count, 1);
     if (isEndpointFailure(facts.status, facts.error)) add(words, base + ENDPOINT.failures, 1);
-    if (facts.protocol !== "http") return;
+    if (protocolOf(facts) !== HTTP) return;
     words[base + ENDPOINT.sumMs] = (words[base + ENDPOINT.sumMs] ?? 0) + facts.durationMs;
     add(words, base + ENDPOINT.fine + fine, 1);
   }
@@ -193,16 +198,16 @@ export class WorkerRecorder implements Recorder {
   }
 
   #flow(pair: Pair, facts: Readonly<RequestFacts>): Flow {
-    const entry = facts.entry === "captured" ? 0 : facts.entry === "explicit" ? 2 : 4;
-    const index = entry + (facts.protocol === "http" ? 0 : 1);
+    const entry = facts.entry === "captured" ? 0 : facts.entry === "explicit" ? 1 : 2;
+    const index = entry * PROTOCOLS.length + protocolOf(facts);
     return pair.flows[index] ?? this.#newFlow(pair, index, facts);
   }
 
   #newFlow(pair: Pair, index: number, facts: Readonly<RequestFacts>): Flow {
-    const entry = ENTRIES[index >> 1] ?? facts.entry;
+    const protocol = PROTOCOLS[index % PROTOCOLS.length] ?? facts.protocol;
     const outside = facts.entry === "passthrough" ? PASSTHROUGH : NO_DESTINATION;
     const source = facts.source?.key ?? UNKNOWN_SOURCE;
-    const labels = [source, facts.service?.key ?? outside, entry, facts.protocol] as const;
+    const labels = [source, facts.service?.key ?? outside, facts.entry, protocol] as const;
     const flow = { handle: this.#flows.handle(labels), labels, clean: [], failed: new Map() };
     pair.flows[index] = flow;
     return flow;

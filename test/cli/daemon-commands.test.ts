@@ -56,7 +56,13 @@ const stats = {
   unrouted: volume,
   workers: [{ id: 0, alive: true, restarts: 0 }],
 };
-const dump = { revision: 7, settings: { host: "here" }, snapshot: { services: ["catalog"] } };
+const dump = {
+  revision: 7,
+  capture: { mode: "tproxy", active: true },
+  registry: { connected: true, url: "http://there", revision: 7, ageMs: 42, lastError: null },
+  settings: { host: "here" },
+  snapshot: { services: ["catalog"] },
+};
 const state = { ready: true, workerAlive: true, refusal: null as null | object };
 
 function answers(): Record<string, [status: number, body: unknown]> {
@@ -66,7 +72,14 @@ function answers(): Record<string, [status: number, body: unknown]> {
     "/healthz": [200, "ok"],
     "/ready": [state.ready ? 200 : 503, { ready: state.ready, reasons }],
     "/stats": [200, { ...stats, workers }],
-    "/config_dump": [200, dump],
+    "/config_dump": [
+      200,
+      {
+        ...dump,
+        capture: { mode: "tproxy", active: state.ready },
+        registry: { ...dump.registry, connected: state.ready, lastError: "refused" },
+      },
+    ],
     "/v1/mesh/status": [
       200,
       {
@@ -156,7 +169,8 @@ describe("stat", () => {
 describe("config dump", () => {
   it("prints what the daemon runs with, as YAML unless told otherwise", async () => {
     const yaml = await runCliHere(["config", "dump", "--admin", url]);
-    assert.deepEqual(parse(yaml.stdout), dump);
+    const { settings, snapshot, revision } = parse(yaml.stdout);
+    assert.deepEqual([revision, settings, snapshot], [7, dump.settings, dump.snapshot]);
     const table = await runCliHere(["config", "dump", "--admin", url, "-o", "table"]);
     assert.match(table.stdout, /^settings\.host +here$/m);
   });
@@ -177,6 +191,11 @@ describe("check", () => {
       assert.match(stdout, new RegExp(`^${title}$`, "m"));
     }
     assert.match(stdout, /^ {2}ok +the daemon of host here is connected and has revision 7$/m);
+    assert.match(
+      stdout,
+      /^ {2}ok +connected to http:\/\/there: revision 7, confirmed 42\.0 ms ago$/m,
+    );
+    assert.match(stdout, /^ {2}ok +captures by tproxy$/m);
     assert.match(stdout, /^ {2}ok +ready: a request through the data path was answered$/m);
     assert.match(
       stdout,
@@ -196,6 +215,8 @@ describe("check", () => {
       assert.equal(code, 3);
       assert.match(stdout, /failure +the daemon refused revision 8: service x: bad address\n +-> /);
       assert.match(stdout, /failure +not ready: worker 0 gives no answer\n +-> /);
+      assert.match(stdout, /warning +not connected to a registry \(refused\): serves revision 7/);
+      assert.match(stdout, /failure +does not capture, although the mode is tproxy\n +-> /);
       assert.match(stdout, /failure +0 of 1 workers alive\n +-> /);
       assert.match(stdout, /^Something is wrong: /m);
     } finally {

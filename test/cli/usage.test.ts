@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { parse } from "yaml";
-import { MAIN, runCli } from "./run.ts";
+import { MAIN, runCli, runCliHere } from "./run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hostmesh-cli-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -27,20 +27,26 @@ describe("usage", () => {
       ["stat", "--watch", "-o", "json"],
       ["daemon", "--set", "nonsense"],
     ]) {
-      const { code, stdout, stderr } = await runCli(args);
+      const { code, stdout, stderr } = await runCliHere(args);
       assert.equal(code, 2, args.join(" "));
       assert.equal(stdout, "", args.join(" "));
       assert.match(stderr, /--help|leave out|Usage:/, args.join(" "));
     }
   });
 
+  it("the process itself ends with that code", async () => {
+    const { code, stdout, stderr } = await runCli(["stat", "--bogus"]);
+    assert.deepEqual([code, stdout], [2, ""]);
+    assert.match(stderr, /^error: unknown option '--bogus'\n\(run `hostmesh stat --help`/);
+  });
+
   it("bad settings exit with 2 and name the setting and where it came from", async () => {
     const file = join(folder, "bad.yaml");
     writeFileSync(file, "ports:\n  explicit: many\n");
-    const fromFile = await runCli(["config", "dump", "--offline", "--config", file]);
+    const fromFile = await runCliHere(["config", "dump", "--offline", "--config", file]);
     assert.equal(fromFile.code, 2);
     assert.match(fromFile.stderr, /bad\.yaml:2.*ports\.explicit/);
-    const fromFlag = await runCli(["config", "dump", "--offline", "--set", "ports.expicit=1"]);
+    const fromFlag = await runCliHere(["config", "dump", "--offline", "--set", "ports.expicit=1"]);
     assert.equal(fromFlag.code, 2);
     assert.match(fromFlag.stderr, /expicit/);
   });
@@ -49,22 +55,28 @@ describe("usage", () => {
     const file = join(folder, "good.yaml");
     writeFileSync(file, "host: from-file\ncapture:\n  mode: redirect\n  onDeath: closed\n");
     const args = ["config", "dump", "--offline", "--config", file];
-    const { stdout } = await runCli([...args, "--set", "host=from-set", "--capture", "explicit"]);
+    const { stdout } = await runCliHere([
+      ...args,
+      "--set",
+      "host=from-set",
+      "--capture",
+      "explicit",
+    ]);
     const { settings } = parse(stdout);
     assert.equal(settings.host, "from-set");
     assert.deepEqual([settings.capture.mode, settings.capture.onDeath], ["explicit", "closed"]);
-    const direct = await runCli([...args, "--set", "host=from-set", "--host", "from-flag"]);
+    const direct = await runCliHere([...args, "--set", "host=from-set", "--host", "from-flag"]);
     assert.equal(parse(direct.stdout).settings.host, "from-flag");
   });
 
   it("says which command starts what cannot be reached, in two lines without a stack", async () => {
-    const stat = await runCli(["stat", "--admin", NOBODY]);
+    const stat = await runCliHere(["stat", "--admin", NOBODY]);
     assert.equal(stat.code, 1);
     assert.match(
       stat.stderr,
       /^error: cannot reach the daemon at http:\/\/127\.0\.0\.1:1: connection refused\nhint: .*`hostmesh up`.*\n$/,
     );
-    const list = await runCli(["service", "list", "--registry", NOBODY]);
+    const list = await runCliHere(["service", "list", "--registry", NOBODY]);
     assert.equal(list.code, 1);
     assert.match(
       list.stderr,
@@ -77,7 +89,7 @@ describe("usage", () => {
       ["--debug", "stat", "--admin", NOBODY],
       ["stat", "--admin", NOBODY, "--debug"],
     ]) {
-      const { stderr } = await runCli(args);
+      const { stderr } = await runCliHere(args);
       assert.match(stderr, /\n {4}at /);
       assert.match(stderr, /ECONNREFUSED/);
     }
@@ -124,12 +136,12 @@ describe("output", () => {
 
 describe("iptables print", () => {
   it("prints the commands of both modes to anybody, and refuses where there are none", async () => {
-    const tproxy = await runCli(["iptables", "print", "--all", "--capture", "tproxy"]);
+    const tproxy = await runCliHere(["iptables", "print", "--all", "--capture", "tproxy"]);
     assert.equal(tproxy.code, 0, tproxy.stderr);
     assert.match(tproxy.stdout, /-j TPROXY --on-port 15001/);
-    const redirect = await runCli(["iptables", "print", "--all", "--capture", "redirect"]);
+    const redirect = await runCliHere(["iptables", "print", "--all", "--capture", "redirect"]);
     assert.match(redirect.stdout, /-j REDIRECT --to-ports 15001/);
-    const explicit = await runCli(["iptables", "print", "--capture", "explicit"]);
+    const explicit = await runCliHere(["iptables", "print", "--capture", "explicit"]);
     assert.equal(explicit.code, 2);
     assert.match(explicit.stderr, /--capture tproxy/);
   });

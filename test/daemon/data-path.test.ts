@@ -198,6 +198,11 @@ test("a worker that is killed under load is replaced within a second and harms n
   const harmed = clients.filter((client) => client.failed > 0).length;
   assert(harmed <= victims, `${harmed} clients harmed, ${victims} connections were the worker's`);
   assert(clients.every((client) => client.failed <= 1));
+  const metrics = await (await fetch(`http://127.0.0.1:${ports.metrics}/metrics`)).text();
+  const counted = [...metrics.matchAll(/^hostmesh_requests_total\{.*code="2xx".*\} (\d+)$/gm)];
+  const total = counted.reduce((sum, [, count]) => sum + Number(count), 0);
+  const served = clients.reduce((sum, client) => sum + client.served, 0);
+  assert(total >= served - victims, `${total} counted, ${served} served: the count went back`);
   const stats = await (await fetch(`http://127.0.0.1:${ports.admin}/stats`)).text();
   assert.match(stats, /"inFlight": 0,\s+"connections": \d+,\s+"latencyEwmaMs"/);
   assert.match(stats, /"restarts": 1/);

@@ -41,7 +41,11 @@ const SMALL = { endpoints: 256, workloads: 64, metricSeries: 64 };
 
 export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
   const input = options.config ?? {};
-  const config = configSchema.parse({ ...input, limits: { ...SMALL, ...input.limits } });
+  const config = configSchema.parse({
+    ...input,
+    limits: { ...SMALL, ...input.limits },
+    telemetry: { accessLog: options.keepFacts === false ? "off" : "json" },
+  });
   const memory = layout(config, 1);
   const { endpoints, quotas } = openMemory(memory, 0, config);
   const series = openSeries(memory, 0);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,6 +20,7 @@ describe("the demo in containers", { skip: skipReason() }, () => {
   let folder = "";
   let bare = "";
   const output: string[] = [];
+  const started: ChildProcess[] = [];
 
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "hostmesh-demo-"));
@@ -28,6 +29,7 @@ describe("the demo in containers", { skip: skipReason() }, () => {
     bare = await fingerprint();
   });
   after(async () => {
+    for (const child of started) child.kill("SIGKILL");
     await lab.destroy();
     rmSync(folder, { recursive: true, force: true });
   });
@@ -54,7 +56,10 @@ describe("the demo in containers", { skip: skipReason() }, () => {
   }
 
   function up(...args: string[]): ChildProcess {
-    const child = host.namespace.spawn(process.execPath, [MAIN, "up", "--data", folder, ...args]);
+    // Not by `ip netns exec`: that has mounts of its own, in which namespaces made there would be hidden.
+    const command = [`--net=/run/netns/${host.namespace.name}`, process.execPath, MAIN, "up"];
+    const child = spawn("nsenter", [...command, "--data", folder, ...args]);
+    started.push(child);
     output.length = 0;
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding("utf8").on("data", (part: string) => output.push(part));
@@ -74,7 +79,16 @@ describe("the demo in containers", { skip: skipReason() }, () => {
         return false;
       }
     };
-    await until(served, { timeoutMs: 30_000, what: `an answer of front\n${output.join("")}` });
+    await shown(until(served, { timeoutMs: 30_000, what: "an answer of front" }));
+  }
+
+  /** Adds what the command said to the error of something that did not happen. */
+  async function shown(happening: Promise<void>): Promise<void> {
+    try {
+      await happening;
+    } catch (cause) {
+      throw new Error(`${String(cause)}\n${output.join("")}`, { cause });
+    }
   }
 
   function processesOf(namespace: string): Promise<string> {
@@ -113,10 +127,8 @@ describe("the demo in containers", { skip: skipReason() }, () => {
     assert.match(namespaces, /hmdemo-front/, "the containers are still there");
 
     const next = up();
-    await until(async () => !(await must("ip", ["netns", "list"])).includes("hmdemo-"), {
-      timeoutMs: 30_000,
-      what: `the end of the former demo\n${output.join("")}`,
-    });
+    const cleared = async () => !(await must("ip", ["netns", "list"])).includes("hmdemo-");
+    await shown(until(cleared, { timeoutMs: 30_000, what: "the end of the former demo" }));
     await until(() => output.join("").includes("cleared after a demo that was killed"));
     const list = [MAIN, "service", "list", "-o", "json"];
     await until(async () => (await host.namespace.exec(process.execPath, list)).trim() === "[]", {

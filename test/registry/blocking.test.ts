@@ -59,7 +59,12 @@ const waits: [string, number][] = [
 for (const [wait, expectedMs] of waits) {
   test(`a query with ${wait === "" ? "no wait" : wait.slice(1)} is answered unchanged after ${expectedMs} ms`, async (t) => {
     const time = new FakeTime();
-    const registry = await testRegistry(t, { clock: time, timers: time, pingMs: 1e9, digestMs: 1e9 });
+    const registry = await testRegistry(t, {
+      clock: time,
+      timers: time,
+      pingMs: 1e9,
+      digestMs: 1e9,
+    });
     const { index } = await register(registry, "web");
     let answered = false;
     const query = call(registry, "GET", `/v1/health/service/web?index=${index}${wait}`);

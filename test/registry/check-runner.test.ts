@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener } from "node:http";
-import { createServer as createTcpServer, type AddressInfo, type Server } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Server } from "node:net";
 import { type TestContext, test } from "node:test";
 import { CheckRunner } from "../../src/registry/check-runner.ts";
 import type { CheckTask } from "../../src/registry/protocol.ts";
 import type { CheckResult } from "../../src/registry/schema.ts";
+import { processTimers } from "../../src/registry/timers.ts";
 import { until } from "../helpers/until.ts";
 import { FakeTime } from "./fake-time.ts";
-import { keepingLog } from "./setup.ts";
+import { call, dig, keepingLog, testClient, testRegistry } from "./setup.ts";
 
 const timing = {
   intervalMs: 10_000,
@@ -77,7 +78,10 @@ for (const [code, status] of codes) {
     await until(() => results.length === 1);
     assert.equal(results[0]?.check, "h1/c");
     assert.equal(results[0]?.status, status);
-    assert.match(results[0]?.output ?? "", new RegExp(`: ${code} Output: ${code === 204 ? "" : "as it is"}`));
+    assert.match(
+      results[0]?.output ?? "",
+      new RegExp(`: ${code} Output: ${code === 204 ? "" : "as it is"}`),
+    );
   });
 }
 
@@ -176,7 +180,11 @@ test("thresholds hold a status back, and only changes after the first result are
     await until(() => answered > before && time.pending() === 1);
   };
   await run(200);
-  assert.deepEqual(statuses(), ["critical"], "the first result is told even where it changes nothing");
+  assert.deepEqual(
+    statuses(),
+    ["critical"],
+    "the first result is told even where it changes nothing",
+  );
   await run(200);
   await run(200);
   assert.deepEqual(statuses(), ["critical", "passing"]);
@@ -256,4 +264,32 @@ test("no more checks run at a time than allowed, and those that wait get their t
   time.advance(5_000);
   await until(() => results.length === 20);
   assert.ok(most <= 3, `${most} at a time`);
+});
+
+test("a registered http check is run by its host's daemon and moves the endpoint's health", async (t) => {
+  let code = 200;
+  const url = await httpServer(t, (_, response) => response.writeHead(code).end());
+  const registry = await testRegistry(t);
+  const { client, records } = await testClient(t, [registry.url], {
+    onChecks: (tasks) => checks.set(tasks),
+  });
+  const checks = new CheckRunner({
+    timers: processTimers,
+    random: () => 0.1,
+    log: keepingLog(),
+    onResult: (result) => client.report([result]),
+  });
+  t.after(() => checks.stop());
+  await client.start();
+  await call(registry, "PUT", "/v1/agent/service/register", {
+    ...{ Name: "web", Port: 80 },
+    Check: { HTTP: url, Interval: "100ms" },
+  });
+  const health = () => dig(records.get("endpoint h1/web"), "health");
+  await until(() => health() === "critical", { what: "the initial status" });
+  await until(() => health() === "passing", { what: "the check to pass" });
+  code = 429;
+  await until(() => health() === "warning", { what: "the check to warn" });
+  code = 500;
+  await until(() => health() === "critical", { what: "the check to fail" });
 });

@@ -6,13 +6,14 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { WebSocketServer } from "ws";
 import { until } from "../helpers/until.ts";
+import { FakeTime } from "./fake-time.ts";
 import { call, dig, keepingLog, tempFolder, testClient, testRegistry } from "./setup.ts";
 
 const endpoint = { service: "web", address: "10.0.0.1", port: 8080 };
 
 /** A registry played by hand: answers every hello with what it is given. */
-async function fakeRegistry(t: TestContext, messages: readonly unknown[]) {
-  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+async function fakeRegistry(t: TestContext, messages: readonly unknown[], autoPong = true) {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1", autoPong });
   const received: unknown[] = [];
   server.on("connection", (socket) => {
     socket.on("error", () => {});
@@ -212,11 +213,18 @@ test("nothing of a snapshot is applied before its last part", async (t) => {
   const { client, updates } = await testClient(t, [half.url]);
   await client.start();
   await until(() => client.state().connected);
-  const gone = await fakeRegistry(t, [welcome, ...parts, update({ part: 2, changes: [workload("c", 4)] })]);
+  const gone = await fakeRegistry(t, [
+    welcome,
+    ...parts,
+    update({ part: 2, changes: [workload("c", 4)] }),
+  ]);
   const whole = await testClient(t, [gone.url]);
   await whole.client.start();
   await until(() => whole.client.state().revision === 5);
-  assert.deepEqual([...whole.records.keys()], ["workload default/a", "workload default/b", "workload default/c"]);
+  assert.deepEqual(
+    [...whole.records.keys()],
+    ["workload default/a", "workload default/b", "workload default/c"],
+  );
   await until(() => gone.received.some((each) => dig(each, "type") === "ack"));
   assert.deepEqual(updates, []);
   assert.equal(client.state().revision, 0);
@@ -229,8 +237,16 @@ const hostile: [string, readonly unknown[], RegExp][] = [
   ["a second welcome", [welcome], /second welcome/],
   ["a part out of place", [update({ last: false }), update({ part: 2 })], /out of place/],
   ["parts of two steps", [update({ last: false }), update({ part: 1, to: 6 })], /out of place/],
-  ["a record of a bad shape", [update({ changes: [{ ...workload("a", 1), value: { name: 1 } }] })], /not of the protocol/],
-  ["a record of an unknown kind", [update({ changes: [{ ...workload("a", 1), kind: "secret" }] })], /not of the protocol/],
+  [
+    "a record of a bad shape",
+    [update({ changes: [{ ...workload("a", 1), value: { name: 1 } }] })],
+    /not of the protocol/,
+  ],
+  [
+    "a record of an unknown kind",
+    [update({ changes: [{ ...workload("a", 1), kind: "secret" }] })],
+    /not of the protocol/,
+  ],
 ];
 for (const [what, messages, reason] of hostile) {
   test(`a registry that sends ${what} is left, and nothing is applied`, async (t) => {
@@ -254,7 +270,11 @@ test("a delta that does not fit, and a digest that differs, lead to a resync", a
   const { client, records } = await testClient(t, [fake.url]);
   await client.start();
   await until(() => client.state().resyncs === 2);
-  assert.deepEqual([...records.keys()], ["workload default/b"], "what came before the snapshot is dropped");
+  assert.deepEqual(
+    [...records.keys()],
+    ["workload default/b"],
+    "what came before the snapshot is dropped",
+  );
   const resyncs = fake.received.filter((each) => dig(each, "type") === "resync");
   assert.match(String(dig(resyncs[0], "reason")), /digest of revision 5 differs/);
   assert.match(String(dig(resyncs[1], "reason")), /a step from 9, held is 7/);
@@ -265,7 +285,10 @@ test("the digests of registry and client agree, so that nobody resyncs without n
   const { client } = await testClient(t, [registry.url]);
   await client.start();
   for (let index = 0; index < 30; index++) {
-    await call(registry, "PUT", `/v1/mesh/endpoints/h1/web-${index % 7}`, { ...endpoint, port: 1 + index });
+    await call(registry, "PUT", `/v1/mesh/endpoints/h1/web-${index % 7}`, {
+      ...endpoint,
+      port: 1 + index,
+    });
     if (index % 3 === 0) await call(registry, "DELETE", `/v1/mesh/endpoints/h1/web-${index % 7}`);
   }
   const { index } = await call(registry, "GET", "/v1/mesh/status");
@@ -277,7 +300,10 @@ test("the digests of registry and client agree, so that nobody resyncs without n
 test("results are sent again on a new connection, and forgotten with their check", async (t) => {
   const dataDir = await tempFolder(t);
   const first = await testRegistry(t, { dataDir });
-  await call(first, "PUT", "/v1/mesh/endpoints/h1/web", { ...endpoint, checks: [{ tcp: "10.0.0.1:80" }] });
+  await call(first, "PUT", "/v1/mesh/endpoints/h1/web", {
+    ...endpoint,
+    checks: [{ tcp: "10.0.0.1:80" }],
+  });
   const lists: number[] = [];
   const { client } = await testClient(t, [first.url], {
     onChecks: (checks) => lists.push(checks.length),
@@ -299,4 +325,34 @@ test("urls that are none are refused at once", async (t) => {
     await assert.rejects(testClient(t, [url]), /is no http or https URL/);
   }
   await assert.rejects(testClient(t, []), /no registry is named/);
+});
+
+test("a registry that falls silent is left, and the age of what is held grows", async (t) => {
+  const fake = await fakeRegistry(t, [{ ...welcome, pingMs: 20 }, update({})], false);
+  const { client } = await testClient(t, [fake.url]);
+  await client.start();
+  await until(() => client.state().revision === 5);
+  await until(() => /the registry is silent/.test(client.state().lastError ?? ""));
+  const { ageMs } = client.state();
+  assert.ok(ageMs >= 40, `${ageMs} ms`);
+});
+
+test("a registry that welcomes and drops is not stormed: the pauses grow", async (t) => {
+  const fake = await fakeRegistry(t, [welcome, "{"]);
+  const time = new FakeTime();
+  const { client } = await testClient(t, [fake.url], {
+    ...{ clock: time, timers: time, reconnectMinMs: 100, reconnectMaxMs: 1_000 },
+  });
+  await client.start();
+  const hellos = () => fake.received.length;
+  // With random 0.5: half of 100, 200, 400, 800, 1000, 1000 ms.
+  for (const pauseMs of [50, 100, 200, 400, 500, 500]) {
+    const before = hellos();
+    await until(() => client.state().lastError !== null && time.pending() === 1);
+    time.advance(pauseMs - 1);
+    assert.equal(time.pending(), 1);
+    time.advance(2);
+    await until(() => hellos() > before);
+    await until(() => !client.state().connected);
+  }
 });

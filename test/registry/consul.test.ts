@@ -74,7 +74,12 @@ const accepted: [string, unknown, string, unknown][] = [
     "first",
   ],
   ["starts a check as critical", { ...web, Check: { TTL: "1s" } }, "Checks.0.Status", "critical"],
-  ["keeps a check's own id", { ...web, Check: { CheckID: "mine", TTL: "1s" } }, "Checks.0.CheckID", "mine"],
+  [
+    "keeps a check's own id",
+    { ...web, Check: { CheckID: "mine", TTL: "1s" } },
+    "Checks.0.CheckID",
+    "mine",
+  ],
   [
     "takes a duration in nanoseconds",
     { ...web, Check: { TCP: "10.0.0.1:80", Interval: 5e9 } },
@@ -87,7 +92,12 @@ const accepted: [string, unknown, string, unknown][] = [
     "Checks.0.Timeout",
     "10s",
   ],
-  ["ignores what asks for a sidecar", { ...web, Connect: { SidecarService: {} } }, "Service.ID", "web-1"],
+  [
+    "ignores what asks for a sidecar",
+    { ...web, Connect: { SidecarService: {} } },
+    "Service.ID",
+    "web-1",
+  ],
   [
     "takes the virtual address",
     { ...web, TaggedAddresses: { virtual: { Address: "240.1.2.3", Port: 80 } } },
@@ -266,7 +276,10 @@ test("registering again keeps the status, and drops other checks only when asked
   assert.deepEqual(await statuses(), ["passing", "critical"]);
   await call(registry, "PUT", `${REGISTER}?replace-existing-checks`, { ...web, Checks: [one] });
   assert.deepEqual(await statuses(), ["passing", undefined]);
-  assert.equal(dig((await call(registry, "GET", "/v1/health/service/web?passing")).body, "0.Service.ID"), "web-1");
+  assert.equal(
+    dig((await call(registry, "GET", "/v1/health/service/web?passing")).body, "0.Service.ID"),
+    "web-1",
+  );
 });
 
 test("what Consul has no field for is taken from Meta, and from Namespace and Locality", async (t) => {
@@ -290,7 +303,12 @@ test("what Consul has no field for is taken from Meta, and from Namespace and Lo
   assert.deepEqual((await call(registry, "GET", "/v1/health/service/web")).body, []);
   const there = await call(registry, "GET", "/v1/health/service/web?ns=shop");
   assert.equal(dig(there.body, "0.Service.ID"), "web-1");
-  await call(registry, "PUT", REGISTER, { ...web, ID: "e", Namespace: "two", Locality: { Zone: "z2" } });
+  await call(registry, "PUT", REGISTER, {
+    ...web,
+    ID: "e",
+    Namespace: "two",
+    Locality: { Zone: "z2" },
+  });
   const two = await call(registry, "GET", "/v1/mesh/endpoints?namespace=two");
   assert.equal(dig(two.body, "0.zone"), "z2");
 });
@@ -298,8 +316,13 @@ test("what Consul has no field for is taken from Meta, and from Namespace and Lo
 test("a warning endpoint gets its warning weight", async (t) => {
   const registry = await testRegistry(t);
   const check = { TTL: "1m", Status: "passing" };
-  await call(registry, "PUT", REGISTER, { ...web, Weights: { Passing: 9, Warning: 3 }, Check: check });
-  const weight = async () => dig((await call(registry, "GET", "/v1/mesh/endpoints")).body, "0.weight");
+  await call(registry, "PUT", REGISTER, {
+    ...web,
+    Weights: { Passing: 9, Warning: 3 },
+    Check: check,
+  });
+  const weight = async () =>
+    dig((await call(registry, "GET", "/v1/mesh/endpoints")).body, "0.weight");
   assert.equal(await weight(), 9);
   await call(registry, "PUT", "/v1/agent/check/warn/service:web-1");
   assert.equal(await weight(), 3);
@@ -307,7 +330,14 @@ test("a warning endpoint gets its warning weight", async (t) => {
 
 test("queries that we would have to answer wrongly are refused", async (t) => {
   const registry = await testRegistry(t);
-  for (const query of ["filter=x", "near=_agent", "dc=elsewhere", "index=-1", "index=x", "wait=10"]) {
+  for (const query of [
+    "filter=x",
+    "near=_agent",
+    "dc=elsewhere",
+    "index=-1",
+    "index=x",
+    "wait=10",
+  ]) {
     const reply = await call(registry, "GET", `/v1/health/service/web?${query}`);
     assert.equal(reply.status, 400, query);
     assert.equal(dig(reply.body, "path"), query.split("=")[0]);

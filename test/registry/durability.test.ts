@@ -41,7 +41,10 @@ test("every acknowledged write is there after SIGKILL at random moments", async 
     }
     for (const [key, revision] of acknowledged) assert.equal(found.get(key), revision, key);
     assert.ok(store.revision() >= Math.max(...acknowledged.values()));
-    assert.ok(found.size <= acknowledged.size + round, "at most one write per kill is unacknowledged");
+    assert.ok(
+      found.size <= acknowledged.size + round,
+      "at most one write per kill is unacknowledged",
+    );
     epoch ??= store.epoch;
     assert.equal(store.epoch, epoch);
     const newest = await store.changesSince(store.revision() - 5);

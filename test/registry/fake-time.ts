@@ -29,7 +29,9 @@ export class FakeTime implements Clock, Timers {
   advance(ms: number): void {
     const end = this.#nowMs + ms;
     for (;;) {
-      const next = [...this.#due].filter((due) => due.atMs <= end).sort((a, b) => a.atMs - b.atMs)[0];
+      const next = [...this.#due]
+        .filter((due) => due.atMs <= end)
+        .sort((a, b) => a.atMs - b.atMs)[0];
       if (next === undefined) break;
       this.#due.delete(next);
       this.#nowMs = Math.max(this.#nowMs, next.atMs);

@@ -27,12 +27,20 @@ async function stillWorks(registry: { url: string }): Promise<void> {
 const garbled: [string, string | Buffer, RegExp][] = [
   ["no body", "", /no body/],
   ["broken JSON", '{"Name": "web"', /not JSON/],
-  ["bytes that are not UTF-8", Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), /not UTF-8/],
+  [
+    "bytes that are not UTF-8",
+    Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]),
+    /not UTF-8/,
+  ],
   ["a list", "[]", /expected object/i],
   ["null", "null", /expected object/i],
   ["a number", "1", /expected object/i],
   ["__proto__", '{"Name":"web","Port":80,"__proto__":{"admin":true}}', /__proto__: this key/],
-  ["an escaped __proto__ in Meta", '{"Name":"web","Port":80,"Meta":{"\\u005f_proto__":"x"}}', /Meta\.__proto__/],
+  [
+    "an escaped __proto__ in Meta",
+    '{"Name":"web","Port":80,"Meta":{"\\u005f_proto__":"x"}}',
+    /Meta\.__proto__/,
+  ],
   ["constructor", '{"Name":"web","Port":80,"Meta":{"constructor":"x"}}', /Meta\.constructor/],
   ["deep nesting", `{"Check":${"[".repeat(5_000)}${"]".repeat(5_000)}}`, /nested too deeply/],
 ];
@@ -94,7 +102,11 @@ test("a body that comes too slowly gets 408 and does not hold up others", async 
 
 test("a head that is too large, or no HTTP, is refused", async (t) => {
   const registry = await testRegistry(t);
-  const large = raw(t, registry.port, `GET / HTTP/1.1\r\nHost: a\r\nX: ${"a".repeat(20_000)}\r\n\r\n`);
+  const large = raw(
+    t,
+    registry.port,
+    `GET / HTTP/1.1\r\nHost: a\r\nX: ${"a".repeat(20_000)}\r\n\r\n`,
+  );
   await until(() => large.reply() !== "", { what: "an answer" });
   assert.match(large.reply(), /^HTTP\/1\.1 431 /);
   const noise = raw(t, registry.port, "\x16\x03\x01\x02\x00\x01\r\n\r\n");
@@ -157,7 +169,10 @@ test("names of Object's own properties are ordinary names", async (t) => {
   const registry = await testRegistry(t);
   for (const name of ["constructor", "toString", "hasOwnProperty", "valueOf"]) {
     assert.deepEqual((await call(registry, "GET", `/v1/health/service/${name}`)).body, []);
-    const reply = await call(registry, "PUT", "/v1/agent/service/register", { Name: name, Port: 80 });
+    const reply = await call(registry, "PUT", "/v1/agent/service/register", {
+      Name: name,
+      Port: 80,
+    });
     assert.equal(reply.status, 200);
     const { body } = await call(registry, "GET", `/v1/health/service/${name}`);
     assert.equal(dig(body, "0.Service.ID"), name);
@@ -180,7 +195,9 @@ test("a large list is sent in full to a client that reads slowly", async (t) => 
     meta: { filler: "x".repeat(300) },
   }));
   for (let start = 0; start < endpoints.length; start += 2_000) {
-    await call(registry, "POST", "/v1/mesh/apply", { endpoints: endpoints.slice(start, start + 2_000) });
+    await call(registry, "POST", "/v1/mesh/apply", {
+      endpoints: endpoints.slice(start, start + 2_000),
+    });
   }
   const { socket, reply } = raw(
     t,

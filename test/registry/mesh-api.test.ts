@@ -15,7 +15,12 @@ test("a declared service keeps its settings over its endpoints, and without any"
     ports: [{ name: "", port: 80 }],
     meta: { team: "a" },
   });
-  await client.putEndpoint("h1/web-1", { ...endpoint, namespace: "shop", protocol: "tcp", tags: ["x"] });
+  await client.putEndpoint("h1/web-1", {
+    ...endpoint,
+    namespace: "shop",
+    protocol: "tcp",
+    tags: ["x"],
+  });
   const [service] = await client.services();
   assert.equal(service?.protocol, "http");
   assert.deepEqual(service?.balancer, {
@@ -59,7 +64,8 @@ test("virtual addresses are unique, come from the ranges, and survive restarts",
   };
   const before = await addresses(first);
   assert.equal(new Set(before.values()).size, 300);
-  for (const pair of before.values()) assert.match(pair, /^\["240\.240\.\d+\.\d+","2001:2:[0-9a-f:]+"\]$/);
+  for (const pair of before.values())
+    assert.match(pair, /^\["240\.240\.\d+\.\d+","2001:2:[0-9a-f:]+"\]$/);
   await first.close();
   const second = await testRegistry(t, { dataDir });
   assert.deepEqual(await addresses(second), before);
@@ -94,10 +100,22 @@ test("an address of another service or workload is refused", async (t) => {
   assert.equal(third.status, 200);
   const listed = await call(registry, "GET", "/v1/mesh/workloads?host=h1");
   assert.deepEqual(listed.body, [
-    { name: "one", namespace: "default", serviceAccount: "sa", host: "h1", addresses: ["10.1.0.1"] },
+    {
+      name: "one",
+      namespace: "default",
+      serviceAccount: "sa",
+      host: "h1",
+      addresses: ["10.1.0.1"],
+    },
   ]);
-  assert.equal(dig((await call(registry, "DELETE", "/v1/mesh/workloads/default/one")).body, "removed"), true);
-  assert.equal(dig((await call(registry, "DELETE", "/v1/mesh/workloads/default/one")).body, "removed"), false);
+  assert.equal(
+    dig((await call(registry, "DELETE", "/v1/mesh/workloads/default/one")).body, "removed"),
+    true,
+  );
+  assert.equal(
+    dig((await call(registry, "DELETE", "/v1/mesh/workloads/default/one")).body, "removed"),
+    false,
+  );
 });
 
 test("apply is one revision, all or nothing, and names what is wrong", async (t) => {
@@ -136,7 +154,12 @@ const refused: [string, string, unknown, string][] = [
   ["PUT", "/v1/mesh/services/default/a.b", {}, "name"],
   ["PUT", "/v1/mesh/services/default/web", { ports: [{ port: 80 }, { port: 81 }] }, "ports"],
   ["PUT", "/v1/mesh/services/default/web", { balancer: { policy: "best" } }, "balancer.policy"],
-  ["PUT", "/v1/mesh/services/default/web", { balancer: { hashOn: { kind: "header" } } }, "balancer.hashOn.name"],
+  [
+    "PUT",
+    "/v1/mesh/services/default/web",
+    { balancer: { hashOn: { kind: "header" } } },
+    "balancer.hashOn.name",
+  ],
   ["PUT", "/v1/mesh/endpoints/h1/web", { ...endpoint, port: 1.5 }, "port"],
   ["PUT", "/v1/mesh/endpoints/h1/web", { ...endpoint, weight: 65_536 }, "weight"],
   ["PUT", "/v1/mesh/endpoints/h1/web", { ...endpoint, checks: [{ ttlMs: 5 }] }, "checks[0].ttlMs"],

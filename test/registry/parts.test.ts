@@ -48,7 +48,10 @@ test("a range hands out every address once, and neither its first nor its last",
     [...taken].sort(),
     [1, 2, 3, 4, 5, 6].map((last) => `10.0.0.${last}`),
   );
-  assert.equal(range.allot("one more", (each) => taken.has(each)), null);
+  assert.equal(
+    range.allot("one more", (each) => taken.has(each)),
+    null,
+  );
 });
 
 test("the same key gets the same address, in IPv6 too, in canonical form", () => {
@@ -62,7 +65,16 @@ test("the same key gets the same address, in IPv6 too, in canonical form", () =>
 });
 
 test("what is no range is refused", () => {
-  for (const cidr of ["", "10.0.0.0", "10.0.0.0/31", "10.0.0.0/33", "x/16", "::/127", "10.0.0.0/8/8", "10.0.0.0/-1"]) {
+  for (const cidr of [
+    "",
+    "10.0.0.0",
+    "10.0.0.0/31",
+    "10.0.0.0/33",
+    "x/16",
+    "::/127",
+    "10.0.0.0/8/8",
+    "10.0.0.0/-1",
+  ]) {
     assert.throws(() => new VirtualRange(cidr), /is no range of virtual addresses/, cidr);
   }
 });

@@ -45,7 +45,9 @@ export class RawWatch {
 
   /** Waits for the nth message of a type, from 0. */
   async next(type: string, index = 0): Promise<unknown> {
-    await until(() => this.ofType(type).length > index, { what: `message ${type} number ${index}` });
+    await until(() => this.ofType(type).length > index, {
+      what: `message ${type} number ${index}`,
+    });
     return this.ofType(type)[index];
   }
 

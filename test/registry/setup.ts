@@ -115,6 +115,8 @@ export async function call(
   const response = await fetch(`${registry.url}${path}`, {
     method,
     headers,
+    // A query that hangs must fail its test and not outlast it.
+    signal: AbortSignal.timeout(20_000),
     ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
   });
   const text = await response.text();

@@ -59,7 +59,10 @@ test("a daemon that comes back gets what it missed, also from a registry that wa
   const behind = await RawWatch.open(t, registry.url);
   behind.hello({ epoch, revision: 3 });
   const delta = await behind.next("update");
-  assert.deepEqual([dig(delta, "from"), dig(delta, "full"), keys(delta)], [3, false, ["service default/c"]]);
+  assert.deepEqual(
+    [dig(delta, "from"), dig(delta, "full"), keys(delta)],
+    [3, false, ["service default/c"]],
+  );
   assert.equal(current.ofType("update").length, 0, "who is current gets nothing");
 });
 
@@ -105,7 +108,10 @@ test("a revision that neither memory nor the log reaches gets a snapshot", async
     parts.map((_, index) => index),
   );
   assert.equal(parts.flatMap((part) => keys(part)).length, 30_001);
-  assert.ok(Math.max(...watch.sizes) < 400_000, `largest message ${Math.max(...watch.sizes)} bytes`);
+  assert.ok(
+    Math.max(...watch.sizes) < 400_000,
+    `largest message ${Math.max(...watch.sizes)} bytes`,
+  );
 });
 
 test("a refused revision is recorded and tried again only with a newer one", async (t) => {
@@ -151,9 +157,15 @@ const garbled: [string, unknown][] = [
   ["no object", "[]"],
   ["an unknown type", { type: "shout" }],
   ["an ack without a revision", { type: "ack" }],
-  ["a second hello", { type: "hello", protocol: 1, host: "h1", zone: "", version: "", epoch: "", revision: 0 }],
+  [
+    "a second hello",
+    { type: "hello", protocol: 1, host: "h1", zone: "", version: "", epoch: "", revision: 0 },
+  ],
   ["results of a bad status", { type: "results", results: [{ check: "h1/x", status: "fine" }] }],
-  ["results without end", { type: "results", results: Array(1_001).fill({ check: "x", status: "passing" }) }],
+  [
+    "results without end",
+    { type: "results", results: Array(1_001).fill({ check: "x", status: "passing" }) },
+  ],
 ];
 for (const [what, message] of garbled) {
   test(`a daemon that sends ${what} is cut off with 1008`, async (t) => {
@@ -178,7 +190,15 @@ test("messages before the hello, of another protocol, binary or too large close 
   early.send({ type: "ack", revision: 1 });
   assert.equal(await early.closed(), 1008);
   const other = await RawWatch.open(t, registry.url);
-  other.send({ type: "hello", protocol: 2, host: "h1", zone: "", version: "", epoch: "", revision: 0 });
+  other.send({
+    type: "hello",
+    protocol: 2,
+    host: "h1",
+    zone: "",
+    version: "",
+    epoch: "",
+    revision: 0,
+  });
   assert.equal(await other.closed(), 1008);
   const binary = await RawWatch.open(t, registry.url);
   binary.socket.send(new Uint8Array([1, 2, 3]));
@@ -191,7 +211,12 @@ test("messages before the hello, of another protocol, binary or too large close 
 
 test("a daemon that says nothing, answers nothing, or is silent is cut off in time", async (t) => {
   const time = new FakeTime();
-  const registry = await testRegistry(t, { clock: time, timers: time, answerMs: 7_000, pingMs: 5_000 });
+  const registry = await testRegistry(t, {
+    clock: time,
+    timers: time,
+    answerMs: 7_000,
+    pingMs: 5_000,
+  });
   const mute = await RawWatch.open(t, registry.url);
   const idle = await RawWatch.open(t, registry.url);
   idle.hello();
@@ -222,7 +247,12 @@ test("a slow reader costs one part of one update, is cut off, and gets a snapsho
     call(registry, "POST", "/v1/mesh/apply", {
       services: Array.from({ length: 1_000 }, (_, index) => ({
         name: `s${index}`,
-        meta: { filler: "x".repeat(512), more: "y".repeat(512), still: "z".repeat(512), round: `${round}` },
+        meta: {
+          filler: "x".repeat(512),
+          more: "y".repeat(512),
+          still: "z".repeat(512),
+          round: `${round}`,
+        },
       })),
     });
   const slow = await RawWatch.open(t, registry.url);
@@ -275,7 +305,10 @@ test("http and tcp checks go to the daemon of their host, and its results come b
   await here.next("checks");
   await call(registry, "PUT", "/v1/agent/service/register?node=h2", {
     ...{ Name: "web", Address: "10.0.0.2", Port: 80 },
-    Checks: [{ HTTP: "http://10.0.0.2/health", Interval: "10s" }, { TTL: "1m", Status: "passing" }],
+    Checks: [
+      { HTTP: "http://10.0.0.2/health", Interval: "10s" },
+      { TTL: "1m", Status: "passing" },
+    ],
   });
   const checks = await there.next("checks", 1);
   assert.equal(dig(checks, "checks.0.id"), "service:web:1");

@@ -172,7 +172,7 @@ test("names that would break the text format are escaped", async () => {
   assert.ok(lines[0]?.startsWith('hostmesh_requests_total{source="default/a\\"b\\\\c\\nd",'));
 });
 
-test("a scrape of 2,000 label sets over four workers takes less than two seconds", async () => {
+test("a scrape of 2,000 label sets over four workers takes less than three seconds", async () => {
   const { series, recorders } = setUpSeries(4, 2048);
   const sources = Array.from({ length: 40 }, (_, index) => makeWorkload(`w${index}`));
   const services = Array.from({ length: 50 }, (_, index) => makeService(`s${index}`));
@@ -186,5 +186,5 @@ test("a scrape of 2,000 label sets over four workers takes less than two seconds
   const text = await registry.metrics();
   const took = performance.now() - before;
   assert.equal(text.match(/^hostmesh_requests_total\{/gm)?.length, 2_000);
-  assert.ok(took < 2_000, `${took} ms for ${text.length} bytes`);
+  assert.ok(took < 3_000, `${took} ms for ${text.length} bytes`);
 });

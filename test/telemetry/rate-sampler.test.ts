@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { FakeClock } from "../../src/core/clock.ts";
 import { FINE_BUCKETS, quantileMs } from "../../src/telemetry/buckets.ts";
 import { RateSampler } from "../../src/telemetry/rate-sampler.ts";
-import { FLOW } from "../../src/telemetry/series.ts";
+import { FLOW, SHAPES } from "../../src/telemetry/series.ts";
 import { makeFacts, makeService, makeWorkload } from "./make-facts.ts";
 import { groupOf, setUpSeries } from "./set-up-series.ts";
 
@@ -81,7 +81,7 @@ test("buckets that pass 2^32 within the window are still right", () => {
   record(1, 2);
   const words = regions[0]?.tables.flows.words ?? new Float64Array(0);
   const group = groupOf(series, "flows", ...LABELS);
-  const index = words.findIndex((word, at) => at > 286 + FLOW.fine && word === 1);
+  const index = words.findIndex((word, at) => at > SHAPES.flows.words + FLOW.fine && word === 1);
   words[index] = 2 ** 32 - 1;
   record(1, 2);
   words[index] = 2 ** 32 - 1;

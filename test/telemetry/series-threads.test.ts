@@ -35,8 +35,11 @@ test("counts of real worker threads are exact, never fall while they run, and su
       assert.ok(now >= last, `${last} fell to ${now}`);
       last = now;
     }, 1);
-    await Promise.all(ends);
-    clearInterval(watch);
+    try {
+      await Promise.all(ends);
+    } finally {
+      clearInterval(watch);
+    }
   };
   await run();
   assert.equal(total(), 2 * ROUNDS);

@@ -48,6 +48,24 @@ test("an exchange is counted by source, destination, class, error, entry and pro
   assert.equal(fine[fineBucket(5)], 1);
 });
 
+test("a WebSocket or a CONNECT that was granted is an upgrade: its life is no latency", () => {
+  const { series, recorders } = setUpSeries();
+  const facts = makeFacts({ source, service, endpoint, durationMs: 60_000 });
+  recorders[0]?.exchange({ ...facts, status: 101 });
+  recorders[0]?.exchange({ ...facts, method: "CONNECT" });
+  recorders[0]?.exchange({ ...facts, method: "CONNECT", status: 502, error: "CONNECT_REFUSED" });
+  assert.deepEqual(
+    [...series.groups("flows")].map((group) => [group.labels[3], group.sum(FLOW.count)]),
+    [
+      ["upgrade", 2],
+      ["http", 1],
+    ],
+  );
+  const group = groupOf(series, "endpoints", "default/catalog", "h/catalog-1");
+  assert.deepEqual([group.sum(ENDPOINT.count), group.sum(ENDPOINT.sumMs)], [3, 60_000]);
+  assert.equal(groupOf(series, "destinations", "default/catalog").sum(DESTINATION.requestSum), 10);
+});
+
 test("traffic without a workload or a service has labels of its own", () => {
   const { series, recorders } = setUpSeries();
   recorders[0]?.exchange(makeFacts({ entry: "passthrough", protocol: "tcp", status: 0 }));

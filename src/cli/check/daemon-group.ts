@@ -1,9 +1,22 @@
 import * as z from "zod";
 import { type StatView, statView } from "../../../daemon/demo/stat-view.ts";
+import { formatMs } from "../../core/format-figures.ts";
 import { readAdmin } from "../admin.ts";
 import { CliError } from "../cli-error.ts";
 import { httpJson } from "../http-json.ts";
 import { type CheckGroup, type Finding, failure, ok, warning } from "./finding.ts";
+
+/** The part of `/config_dump` that says how the daemon stands with its registry and with capture. */
+const standing = z.looseObject({
+  capture: z.object({ mode: z.string(), active: z.boolean() }),
+  registry: z.looseObject({
+    connected: z.boolean(),
+    url: z.string(),
+    revision: z.number(),
+    ageMs: z.number(),
+    lastError: z.string().nullable(),
+  }),
+});
 
 const readiness = z.object({ ready: z.boolean(), reasons: z.array(z.string()) });
 
@@ -20,6 +33,7 @@ export function daemonGroup(admin: string): CheckGroup {
       }
       const findings: Finding[] = [ok(`the admin API at ${admin} answers`)];
       findings.push(await readyFinding(admin));
+      findings.push(...(await standingFindings(admin)));
       const stats = statView.safeParse(await readAdmin(admin, "/stats"));
       if (stats.success) findings.push(...statFindings(stats.data));
       else {
@@ -55,10 +69,42 @@ async function readyFinding(admin: string): Promise<Finding> {
   );
 }
 
-function statFindings({ revision, workers, uptimeMs, version }: StatView): Finding[] {
+async function standingFindings(admin: string): Promise<Finding[]> {
+  const answer = standing.safeParse(await readAdmin(admin, "/config_dump?redacted"));
+  if (!answer.success) {
+    return [
+      warning(
+        `${admin}/config_dump is not understood`,
+        "Use the hostmesh command of the daemon's own version.",
+      ),
+    ];
+  }
+  const { capture, registry } = answer.data;
+  const age = `revision ${registry.revision}, confirmed ${formatMs(registry.ageMs)} ago`;
+  const found: Finding[] = [
+    registry.connected
+      ? ok(`connected to ${registry.url}: ${age}`)
+      : warning(
+          `not connected to a registry${registry.lastError === null ? "" : ` (${registry.lastError})`}: serves ${age}`,
+          "It goes on with what it knows and connects by itself; see the lines on the registry above.",
+        ),
+  ];
+  if (capture.mode === "explicit") return [...found, ok("captures nothing: explicit proxy only")];
+  return [
+    ...found,
+    capture.active
+      ? ok(`captures by ${capture.mode}`)
+      : failure(
+          `does not capture, although the mode is ${capture.mode}`,
+          "The daemon's log says why; `hostmesh iptables check` looks at the rules.",
+        ),
+  ];
+}
+
+function statFindings({ workers, uptimeMs, version }: StatView): Finding[] {
   const alive = workers.filter((worker) => worker.alive).length;
   const restarts = workers.reduce((sum, worker) => sum + worker.restarts, 0);
-  const up = `version ${version}, up ${Math.round(uptimeMs / 1_000)} s, revision ${revision}`;
+  const up = `version ${version}, up ${Math.round(uptimeMs / 1_000)} s`;
   return [
     ok(up),
     alive === workers.length

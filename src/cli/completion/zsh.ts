@@ -20,7 +20,7 @@ ${tree.flatMap(optionValues).join("\n")}
 ${tree.map(branch).join("\n")}
   esac
 }
-compdef _hostmesh hostmesh
+if [[ "\${funcstack[1]}" == _hostmesh ]]; then _hostmesh "$@"; else compdef _hostmesh hostmesh; fi
 `;
 }
 

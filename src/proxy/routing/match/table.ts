@@ -29,12 +29,20 @@ export interface TableChange {
  */
 export class ServiceTable {
   readonly #services = new Map<string, DataService>();
+  /** By key in lower case, as names in an authority are compared. */
+  readonly #byName = new Map<string, DataService>();
   readonly #byAddress = new Map<string, DataService>();
   readonly #byEndpoint = new Map<string, { service: DataService; endpoint: DataEndpoint }>();
   #revision = 0;
+  #version = 0;
 
   get revision(): number {
     return this.#revision;
+  }
+
+  /** Grows with every update, so that a lookup can be kept until the next one. */
+  get version(): number {
+    return this.#version;
   }
 
   get size(): number {
@@ -60,11 +68,13 @@ export class ServiceTable {
       return { before, after };
     });
     this.#revision = update.revision;
+    this.#version += 1;
     return { changed, removed };
   }
 
   #remember(service: DataService): void {
     this.#services.set(service.key, service);
+    this.#byName.set(service.key.toLowerCase(), service);
     for (const address of service.addresses) {
       this.#byAddress.set(canonicalAddress(address), service);
     }
@@ -76,6 +86,8 @@ export class ServiceTable {
 
   #forget(service: DataService): void {
     this.#services.delete(service.key);
+    const name = service.key.toLowerCase();
+    if (this.#byName.get(name) === service) this.#byName.delete(name);
     for (const address of service.addresses) {
       const key = canonicalAddress(address);
       if (this.#byAddress.get(key) === service) this.#byAddress.delete(key);
@@ -96,9 +108,9 @@ export class ServiceTable {
     return { service: owner, port: namedPort(owner, endpoint.portName), endpoint };
   }
 
-  /** By name, as `parseServiceName` reads it. `port` 0: none was given. */
+  /** By name, as `parseAuthority` reads it: in lower case. `port` 0: none was given. */
   byName(namespace: string, name: string, port: number): Lookup {
-    const service = this.#services.get(`${namespace}/${name}`);
+    const service = this.#byName.get(`${namespace}/${name}`);
     return service === undefined ? "none" : matchPort(service, port);
   }
 }

@@ -11,6 +11,8 @@ export interface PoolTarget {
   readonly port: number;
   /** Index into shared endpoint state; -1 for a destination outside the mesh. */
   readonly slot: number;
+  /** Outside the mesh: an address of the source, which says what it may reach. */
+  readonly client?: string;
 }
 
 /** Open connections per endpoint, exact over all workers. */

@@ -1,0 +1,128 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** After this time a process that was asked to end is killed. */
+const PATIENCE_MS = 5_000;
+const KEPT_OUTPUT = 4_096;
+const POLL_MS = 50;
+
+interface Running {
+  readonly name: string;
+  readonly child: ChildProcess;
+  readonly ended: Promise<unknown>;
+  /** The end of what it printed, for the message when it fails. */
+  output: string;
+}
+
+/**
+ * The processes and the folder of one measurement. `close` ends and removes all of them, whatever happened; each
+ * process leads a group of its own, so that its children end with it and Ctrl-C comes to the bench alone.
+ */
+export class Workbench {
+  readonly folder: string;
+  readonly #signal: AbortSignal;
+  readonly #running: Running[] = [];
+
+  private constructor(folder: string, signal: AbortSignal) {
+    this.folder = folder;
+    this.#signal = signal;
+  }
+
+  /** Makes the folder. `signal` breaks off everything that waits. */
+  static async open(signal: AbortSignal): Promise<Workbench> {
+    const folder = await mkdtemp(join(tmpdir(), "hostmesh-bench-"));
+    // Servers that were started by root read their files as somebody else.
+    await chmod(folder, 0o755);
+    return new Workbench(folder, signal);
+  }
+
+  /** Starts a process that stays; returns its id. Throws where it cannot be started. */
+  start(name: string, command: readonly string[], env: NodeJS.ProcessEnv = process.env): number {
+    const { child } = this.#spawn(name, command, env);
+    if (child.pid === undefined) throw new Error(`${name} cannot be started: ${command[0]}`);
+    return child.pid;
+  }
+
+  /** Runs a process to its end; resolves with what it printed. Rejects on failure or after `timeoutMs`. */
+  async run(name: string, command: readonly string[], timeoutMs: number): Promise<string> {
+    const running = this.#spawn(name, command, process.env);
+    let printed = "";
+    running.child.stdout?.on("data", (text: string) => {
+      printed += text;
+    });
+    const late = AbortSignal.timeout(timeoutMs);
+    const stop = AbortSignal.any([this.#signal, late]);
+    const broken = once(stop, "abort").then(() => "broken off");
+    await Promise.race([running.ended, stop.aborted ? "broken off" : broken]);
+    this.#signal.throwIfAborted();
+    if (late.aborted) throw new Error(`${name} did not end within ${timeoutMs} ms`);
+    this.#running.splice(this.#running.indexOf(running), 1);
+    if (running.child.exitCode !== 0) throw new Error(`${name} failed: ${running.output.trim()}`);
+    return printed;
+  }
+
+  /** Waits until `isReady`; rejects where the process ends before, or after `timeoutMs`. */
+  async until(name: string, isReady: () => Promise<boolean>, timeoutMs: number): Promise<void> {
+    const running = this.#running.find((one) => one.name === name);
+    for (let left = timeoutMs; left > 0; left -= POLL_MS) {
+      if (running?.child.exitCode !== null) {
+        throw new Error(`${name} ended: ${running?.output.trim()}`);
+      }
+      if (await isReady()) return;
+      await delay(POLL_MS, undefined, { signal: this.#signal });
+    }
+    throw new Error(`${name} was not ready after ${timeoutMs} ms: ${running?.output.trim()}`);
+  }
+
+  /** Ends all processes, the last one first, and removes the folder. */
+  async close(): Promise<void> {
+    for (const running of this.#running.splice(0).reverse()) await end(running);
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  #spawn(name: string, command: readonly string[], env: NodeJS.ProcessEnv): Running {
+    this.#signal.throwIfAborted();
+    const [file = "", ...args] = command;
+    const child = spawn(file, args, { env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+    const ended = new Promise((resolve) => {
+      child.once("close", resolve);
+      child.once("error", resolve);
+    });
+    const running: Running = { name, child, ended, output: "" };
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        running.output = (running.output + text).slice(-KEPT_OUTPUT);
+      });
+    }
+    child.once("error", (error) => {
+      running.output = error.message;
+    });
+    this.#running.push(running);
+    return running;
+  }
+}
+
+async function end({ child, ended }: Running): Promise<void> {
+  if (child.pid === undefined) return;
+  child.kill("SIGTERM");
+  const patience = new AbortController();
+  const late = delay(PATIENCE_MS, undefined, { signal: patience.signal }).catch(() => undefined);
+  await Promise.race([ended, late]);
+  patience.abort();
+  killGroup(child.pid);
+  await ended;
+}
+
+/** Whatever of the group is left, also when its leader has gone. */
+function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, "SIGKILL");
+  } catch (error) {
+    const gone = error instanceof Error && "code" in error && error.code === "ESRCH";
+    if (!gone) throw error;
+  }
+}

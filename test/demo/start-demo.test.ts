@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { startDemo } from "../../daemon/demo/start-demo.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import { type RunningRegistry, startRegistry } from "../../src/registry/registry.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "hostmesh-start-demo-"));
+const silent = { debug() {}, info() {}, warn() {}, error() {} };
+/** Port 1 of loopback stands for a proxy that is not there: the programs start all the same. */
+const config = loadConfig({
+  env: {},
+  flags: { host: "here", dataDir: folder, ports: { explicit: 1 } },
+});
+let registry: RunningRegistry;
+
+before(async () => {
+  registry = await startRegistry({
+    dataDir: folder,
+    bind: "127.0.0.1",
+    port: 0,
+    host: "here",
+    nodeAddress: "127.0.0.1",
+    virtualCidr4: "240.240.0.0/16",
+    virtualCidr6: "",
+    pingMs: 5_000,
+    balancer: { policy: "peak-ewma", slowStartMs: 0 },
+    log: silent,
+  });
+});
+after(async () => {
+  await registry.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function endpoints(): Promise<{ service: string; port: number; address: string }[]> {
+  const answer = await fetch(`${registry.url}/v1/mesh/endpoints`);
+  return JSON.parse(await answer.text());
+}
+
+describe("the demo without containers", () => {
+  it("registers what it starts, and takes it back at the end", async () => {
+    const demo = await startDemo({
+      config,
+      registryUrl: registry.url,
+      log: () => {},
+      privileged: false,
+    });
+    const found = await endpoints();
+    assert.deepEqual(found.map(({ service }) => service).sort(), [
+      "catalog",
+      "catalog",
+      "catalog",
+      "front",
+      "store",
+      "ticker",
+    ]);
+    for (const { service, address, port } of found) {
+      assert.equal(address, "127.0.0.1");
+      if (service !== "store") continue;
+      const answer = await fetch(`http://127.0.0.1:${port}/`);
+      assert.equal(answer.status, 200);
+    }
+    const state = JSON.parse(readFileSync(join(folder, "demo.json"), "utf8"));
+    assert.equal(state.owner.pid, process.pid);
+    assert.equal(state.processes.length, 7);
+    assert.match(demo.describe(), /^Nothing is captured here/);
+    assert.match(demo.describe(), /curl -x http:\/\/127\.0\.0\.1:1 http:\/\/front\//);
+
+    await demo.stop();
+    assert.deepEqual(await endpoints(), []);
+    assert.equal(existsSync(join(folder, "demo.json")), false);
+    for (const { pid } of state.processes) assert.throws(() => process.kill(pid, 0), /ESRCH/);
+  });
+
+  it("leaves nothing behind when it cannot start", async () => {
+    const failing = startDemo({
+      config,
+      registryUrl: "http://127.0.0.1:1",
+      log: () => {},
+      privileged: false,
+    });
+    await assert.rejects(failing, /the demo application could not be started/);
+    assert.equal(existsSync(join(folder, "demo.json")), false);
+  });
+});

@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { METRICS } from "../../src/telemetry/metrics.ts";
+import { readDoc, readTable } from "./table.ts";
+
+test("docs/metrics.md lists every declared metric and no other, with type, labels and meaning", () => {
+  const documented = readTable("metrics.md", "metric").map((row) => ({
+    name: row["metric"],
+    type: row["type"],
+    labels: row["labels"] === "-" ? [] : (row["labels"] ?? "").split(" "),
+    help: row["meaning"],
+  }));
+  const declared = METRICS.map(({ name, type, labels, help }) => ({
+    name,
+    type,
+    labels: [...labels],
+    help,
+  }));
+  assert.deepEqual(documented, declared);
+});
+
+test("docs/metrics.md explains every label that a metric has, and no other", () => {
+  const explained = readTable("metrics.md", "label").map((row) => row["label"]);
+  const own = new Set(["mode", "version", "node"]);
+  const used = new Set(METRICS.flatMap(({ labels }) => labels).filter((label) => !own.has(label)));
+  assert.deepEqual(explained.sort(), [...used].sort());
+});
+
+test("metrics that docs/metrics.md names in its text exist", () => {
+  const names = METRICS.map(({ name }) => String(name));
+  for (const [name] of readDoc("metrics.md").matchAll(/hostmesh_[a-z_]+/g)) {
+    const plain = name.replace(/_(bucket|sum|count)$/, "");
+    const isDefault = /^hostmesh_(process|nodejs)_/.test(name);
+    assert.ok(isDefault || names.includes(plain), name);
+  }
+});
+
+test("names follow Prometheus' conventions", () => {
+  for (const { name, type, labels } of METRICS) {
+    assert.match(name, /^hostmesh_[a-z]+(_[a-z]+)*$/);
+    assert.equal(name.endsWith("_total"), type === "counter", name);
+    if (type === "histogram") assert.match(name, /_(seconds|bytes)$/);
+    for (const label of labels) assert.match(label, /^[a-z]+$/, name);
+  }
+});

@@ -1,0 +1,294 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { DEFAULT_NAMESPACE } from "../../../src/core/model.ts";
+import type { StatReport } from "../../../src/telemetry/stat-report.ts";
+import { until } from "../../helpers/until.ts";
+import {
+  type Container,
+  type ContainerOptions,
+  type Host,
+  type HostOptions,
+  Lab,
+} from "../harness.ts";
+import { Program, Script } from "./program.ts";
+
+const MAIN = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url));
+
+/** What the agent of a namespace (`agent.ts`) says of one HTTP request. */
+export interface HttpAnswer {
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly text?: string;
+  readonly error?: string;
+  /** Of `machineMs`. */
+  readonly sentMs: number;
+  readonly doneMs: number;
+}
+
+/** What it says of one TCP exchange. */
+export interface TcpAnswer {
+  readonly text: string;
+  /** From the start to the first byte received. */
+  readonly firstMs: number | null;
+  readonly ms: number;
+  readonly error?: string;
+}
+
+/** What `load.ts` says. */
+export interface LoadReport {
+  readonly ok: number;
+  readonly failed: number;
+  readonly failures: Readonly<Record<string, number>>;
+  readonly byServer: Readonly<Record<string, number>>;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+export interface DaemonOptions {
+  readonly capture: "tproxy" | "redirect";
+  readonly onDeath?: "open" | "closed";
+  /** `path=value` of settings. */
+  readonly set?: readonly string[];
+}
+
+/** A batch of `POST /v1/mesh/apply`. */
+export interface Batch {
+  readonly services?: readonly object[];
+  readonly endpoints?: readonly object[];
+  readonly workloads?: readonly object[];
+}
+
+/** Hosts with containers, one registry, and a daemon on each host: all real processes, started by the CLI. */
+export class Mesh {
+  readonly lab: Lab;
+  readonly hosts: MeshHost[] = [];
+  readonly #folder = mkdtempSync(join(tmpdir(), "hostmesh-test-"));
+  readonly #exit = (): void => rmSync(this.#folder, { recursive: true, force: true });
+  #registry: { readonly host: MeshHost; program: Program } | null = null;
+
+  private constructor(lab: Lab) {
+    this.lab = lab;
+    process.on("exit", this.#exit);
+  }
+
+  static async create(): Promise<Mesh> {
+    return new Mesh(await Lab.create());
+  }
+
+  async host(name: string, options: HostOptions): Promise<MeshHost> {
+    const host = await this.lab.host(name, options);
+    for (const other of this.hosts) await this.lab.link(other.host, host);
+    const folder = join(this.#folder, name);
+    const agent = await Script.start(host.namespace, "agent");
+    const made = new MeshHost(this, name, host, agent, folder);
+    this.hosts.push(made);
+    return made;
+  }
+
+  /** Of the registry, as its own host and the others reach it. */
+  registryUrl(from: MeshHost): string {
+    const { host } = this.#registry ?? { host: from };
+    return `http://${host === from ? "127.0.0.1" : host.host.address4}:15010`;
+  }
+
+  get registry(): Program {
+    if (this.#registry === null) throw new Error("there is no registry yet");
+    return this.#registry.program;
+  }
+
+  /** Starts it, or starts it again, and waits until it answers. */
+  async startRegistry(host: MeshHost): Promise<void> {
+    const program = host.cli([
+      ...["registry", "--host", host.name, "--data", join(this.#folder, "registry")],
+      ...["--set", "registry.bind=0.0.0.0"],
+    ]);
+    this.#registry = { host, program };
+    const answers = async () =>
+      !program.running ||
+      (await host.http(`${this.registryUrl(host)}/v1/mesh/status`)).status === 200;
+    await until(answers, { timeoutMs: 15_000, what: "an answer of the registry" });
+    assert(program.running, program.output);
+  }
+
+  /** One call of the registry's API from its own host; fails where it is refused. */
+  async call(method: string, path: string, body?: object): Promise<HttpAnswer> {
+    const host = this.#registry?.host;
+    if (host === undefined) throw new Error("there is no registry yet");
+    const url = this.registryUrl(host) + path;
+    const answer = await host.http(url, { method, ...(body === undefined ? {} : { body }) });
+    assert.equal(answer.status, 200, `${method} ${path}: ${answer.text ?? answer.error}`);
+    return answer;
+  }
+
+  apply(batch: Batch): Promise<HttpAnswer> {
+    return this.call("POST", "/v1/mesh/apply", batch);
+  }
+
+  /** The virtual addresses of a service. */
+  async addressesOf(service: string): Promise<{ v4: string; v6: string }> {
+    const { text = "" } = await this.call("GET", "/v1/mesh/services");
+    const all: { name: string; addresses: string[] }[] = JSON.parse(text);
+    const { addresses } = all.find(({ name }) => name === service) ?? { addresses: [] };
+    const v6 = addresses.find((address) => address.includes(":"));
+    const v4 = addresses.find((address) => !address.includes(":"));
+    if (v4 === undefined || v6 === undefined)
+      throw new Error(`no addresses: ${service} in ${text}`);
+    return { v4, v6 };
+  }
+
+  async destroy(): Promise<void> {
+    await this.lab.destroy();
+    this.#exit();
+    process.off("exit", this.#exit);
+  }
+}
+
+/** A host of the mesh. */
+export class MeshHost {
+  readonly name: string;
+  readonly host: Host;
+  readonly #mesh: Mesh;
+  readonly #agent: Script;
+  readonly #folder: string;
+  #daemon: Program | null = null;
+
+  constructor(mesh: Mesh, name: string, host: Host, agent: Script, folder: string) {
+    this.#mesh = mesh;
+    this.name = name;
+    this.host = host;
+    this.#agent = agent;
+    this.#folder = folder;
+  }
+
+  /** A container, and a plain client in it. */
+  async container(name: string, options: ContainerOptions): Promise<MeshContainer> {
+    const container = await this.host.container(name, options);
+    return new MeshContainer(
+      this,
+      name,
+      container,
+      await Script.start(container.namespace, "agent"),
+    );
+  }
+
+  /** `hostmesh ARGS` on this host. */
+  cli(args: readonly string[]): Program {
+    return new Program(this.host.namespace, process.execPath, [MAIN, ...args]);
+  }
+
+  get daemon(): Program {
+    if (this.#daemon === null) throw new Error("there is no daemon yet");
+    return this.#daemon;
+  }
+
+  /** Starts the daemon, or starts it again, and waits until it captures. */
+  async startDaemon({ capture, onDeath = "open", set = [] }: DaemonOptions): Promise<Program> {
+    const daemon = this.cli([
+      ...["daemon", "--host", this.name, "--registry", this.#mesh.registryUrl(this)],
+      ...["--data", this.#folder, "--capture", capture, "--on-death", onDeath],
+      ...["ports.bind=0.0.0.0", ...set].flatMap((setting) => ["--set", setting]),
+    ]);
+    this.#daemon = daemon;
+    await daemon.said(/capturing connections of local workloads/, 20_000);
+    return daemon;
+  }
+
+  /** Waits until the connections of these containers are captured. */
+  async untilCaptured(...containers: readonly MeshContainer[]): Promise<void> {
+    const held = async () => {
+      const sets = await this.host.namespace.exec("ipset", ["save"]);
+      const isIn = (address: string | null) =>
+        address === null ||
+        sets.includes(`add hostmesh${address.includes(":") ? 6 : 4} ${address}\n`);
+      return containers.every(
+        ({ container: { address4, address6 } }) => isIn(address4) && isIn(address6),
+      );
+    };
+    await until(held, {
+      timeoutMs: 10_000,
+      what: `capture of ${containers.map(({ name }) => name)}`,
+    });
+  }
+
+  http(url: string, options: object = {}): Promise<HttpAnswer> {
+    return this.#agent.ask<HttpAnswer>({ op: "http", url, ...options });
+  }
+
+  async stats(): Promise<StatReport> {
+    const { text = "", error } = await this.http("http://127.0.0.1:15000/stats");
+    if (error !== undefined) throw new Error(`no statistics of ${this.name}: ${error}`);
+    return JSON.parse(text);
+  }
+
+  /** The value of a metric, summed over all label sets that contain the given labels. */
+  async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    const { text = "" } = await this.http("http://127.0.0.1:15020/metrics");
+    const wanted = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
+    return text
+      .split("\n")
+      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+      .filter((line) => wanted.every((label) => line.includes(label)))
+      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
+  }
+
+  endpoint(id: string, service: string, container: MeshContainer, port = 8_080): object {
+    return { id, service, host: this.name, address: container.container.address4, port };
+  }
+}
+
+/** A container of the mesh. */
+export class MeshContainer {
+  readonly on: MeshHost;
+  readonly name: string;
+  readonly container: Container;
+  readonly #agent: Script;
+
+  constructor(on: MeshHost, name: string, container: Container, agent: Script) {
+    this.on = on;
+    this.name = name;
+    this.container = container;
+    this.#agent = agent;
+  }
+
+  /** Its registration. */
+  get workload(): object {
+    const { address4, address6 } = this.container;
+    const addresses = address6 === null ? [address4] : [address4, address6];
+    const { name, on } = this;
+    return { name, namespace: DEFAULT_NAMESPACE, host: on.name, addresses };
+  }
+
+  /** Starts the application `app.ts`. */
+  app(delayMs = 0): Promise<Script> {
+    return Script.start(this.container.namespace, "app", [this.name, delayMs]);
+  }
+
+  load(url: string, loops = 8, pauseMs = 4): Promise<Script> {
+    return Script.start(this.container.namespace, "load", [url, loops, pauseMs]);
+  }
+
+  http(url: string, options: object = {}): Promise<HttpAnswer> {
+    return this.#agent.ask<HttpAnswer>({ op: "http", url, ...options });
+  }
+
+  tcp(host: string, port: number, more: object = {}): Promise<TcpAnswer> {
+    return this.#agent.ask<TcpAnswer>({ op: "tcp", host, port, ...more });
+  }
+
+  hold(key: string, host: string, port: number): Promise<{ readonly error?: string }> {
+    return this.#agent.ask({ op: "hold", key, host, port });
+  }
+
+  echo(key: string, text: string): Promise<{ readonly text?: string; readonly error?: string }> {
+    return this.#agent.ask({ op: "echo", key, text });
+  }
+
+  /** `curl -s ARGS` inside; resolves with what it printed, or fails with what it said. */
+  curl(...args: readonly string[]): Promise<string> {
+    return this.container.namespace.exec("curl", ["-sS", "-m", "8", ...args]);
+  }
+}
