@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { ipv6Works } from "../iptables/interfaces.ts";
 import type { CaptureSpec } from "../iptables/rules.ts";
 import type { Runner } from "../iptables/runner.ts";
 import { execRunner } from "../iptables/runner.ts";
@@ -18,7 +18,6 @@ export interface CaptureChoice {
 export interface Machine {
   readonly platform: string;
   readonly uid: number;
-  readonly hasIpv6: boolean;
   readonly runner: Runner;
 }
 
@@ -38,7 +37,8 @@ export async function chooseCapture(
   if (mode === "explicit") return { mode, required: true, ipv6: false, reason: "" };
   const reason = mode === "auto" ? await obstacle(machine) : "";
   if (reason !== "") return { mode: "explicit", required: true, ipv6: false, reason };
-  const ipv6 = capture.ipv6 === "on" || (capture.ipv6 === "auto" && (await ipv6Works(machine)));
+  const auto = capture.ipv6 === "auto";
+  const ipv6 = capture.ipv6 === "on" || (auto && (await ipv6Works(machine.runner)));
   if (mode === "auto") return { mode: "tproxy", required: false, ipv6, reason: "" };
   return { mode, required: true, ipv6, reason: "" };
 }
@@ -61,7 +61,6 @@ function thisMachine(): Machine {
   return {
     platform: process.platform,
     uid: process.getuid?.() ?? -1,
-    hasIpv6: existsSync("/proc/net/if_inet6"),
     runner: execRunner(),
   };
 }
@@ -77,15 +76,4 @@ async function obstacle({ platform, uid, runner }: Machine): Promise<string> {
     }
   }
   return "";
-}
-
-async function ipv6Works({ hasIpv6, runner }: Machine): Promise<boolean> {
-  if (!hasIpv6) return false;
-  try {
-    await runner.run("ip6tables-save", []);
-    return true;
-  } catch {
-    // Any failure means the same here: IPv6 cannot be captured on this machine.
-    return false;
-  }
 }

@@ -31,9 +31,13 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
   const log = (message: string, facts?: object) =>
     tell(facts === undefined ? { type: "log", message } : { type: "log", message, facts });
   const { config, index, memory } = start;
-  const lines = accessLines(start, log);
+  const series = openSeries(memory, index);
+  const lines = accessLines(start, (lost, error) => {
+    series.countAccessLogLost(lost);
+    log("access log lost lines", { lines: lost, reason: error.message });
+  });
   const recorder = new WorkerRecorder({
-    series: openSeries(memory, index),
+    series,
     known: start.known,
     onSeries: (label) => tell({ type: "series", label }),
     log: lines === null ? null : lines.log,
@@ -82,13 +86,13 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
 /** The access log of this worker, or null where it is off. */
 function accessLines(
   { config }: WorkerStart,
-  log: (message: string, facts?: object) => void,
+  onLost: (lines: number, error: Error) => void,
 ): { writer: LineWriter; log: AccessLog } | null {
   const format = config.telemetry.accessLog;
   if (format === "off") return null;
   const writer = new LineWriter({
     write: fdWriter(STDOUT),
-    onLost: (lines, error) => log("access log lost lines", { lines, reason: error.message }),
+    onLost,
   });
   return { writer, log: new AccessLog({ format, writer }) };
 }

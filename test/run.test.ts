@@ -21,11 +21,11 @@ function runIn(files: Record<string, string>, args: string[] = [], requireAll = 
     writeFileSync(path, `import { test } from "node:test";\n${body}\n`);
   }
   // The mark of a running test is taken away: with it the inner run would report to the outer one.
-  const { NODE_TEST_CONTEXT: _, HOSTMESH_REQUIRE_PRIVILEGED: __, ...env } = process.env;
+  const { NODE_TEST_CONTEXT: _, REQUIRE_PRIVILEGED_TESTS: __, ...env } = process.env;
   const result = spawnSync(process.execPath, [RUNNER, ...args], {
     cwd: folder,
     encoding: "utf8",
-    env: requireAll ? { ...env, HOSTMESH_REQUIRE_PRIVILEGED: "1" } : env,
+    env: requireAll ? { ...env, REQUIRE_PRIVILEGED_TESTS: "1" } : env,
   });
   return { status: result.status, output: result.stdout + result.stderr };
 }
@@ -48,7 +48,7 @@ test("names a skipped test with its file and reason, and passes", () => {
 
 test("fails on a skipped test where privileged tests are required", () => {
   const { status, output } = runIn({ "netns/two.test.ts": `${PASS}\n${SKIP}` }, [], true);
-  assert.match(output, /HOSTMESH_REQUIRE_PRIVILEGED/);
+  assert.match(output, /REQUIRE_PRIVILEGED_TESTS/);
   assert.equal(status, 1);
 });
 

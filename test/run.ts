@@ -10,7 +10,7 @@ import { spec } from "node:test/reporters";
  * CPUs; those under `test/netns` change addresses and rules of the machine's network namespaces and
  * run one after the other. `npm test -- test/http test/core/address.test.ts` runs a part.
  *
- * A skipped test is named in the closing lines, and fails the run where HOSTMESH_REQUIRE_PRIVILEGED is
+ * A skipped test is named in the closing lines, and fails the run where REQUIRE_PRIVILEGED_TESTS is
  * 1: a privileged test that did not run has proven nothing.
  *
  * Exit code: 0 all passed, 1 a test failed or was skipped against that rule, 2 a filter matches no test file.
@@ -81,10 +81,10 @@ await runFiles(ordinary, availableParallelism(), FILE_TIMEOUT_MS.ordinary, tally
 await runFiles(files.filter(isSerial), 1, FILE_TIMEOUT_MS.serial, tally);
 
 for (const test of tally.skipped) console.log(`SKIPPED ${test}`);
-const { HOSTMESH_REQUIRE_PRIVILEGED } = process.env;
-const mustRunAll = HOSTMESH_REQUIRE_PRIVILEGED === "1";
+const { REQUIRE_PRIVILEGED_TESTS } = process.env;
+const mustRunAll = REQUIRE_PRIVILEGED_TESTS === "1";
 if (mustRunAll && tally.skipped.length > 0) {
-  console.log("a skipped test fails this run, because HOSTMESH_REQUIRE_PRIVILEGED is 1");
+  console.log("a skipped test fails this run, because REQUIRE_PRIVILEGED_TESTS is 1");
 }
 console.log(`${tally.passed} passed, ${tally.failed} failed, ${tally.skipped.length} skipped`);
 process.exitCode = tally.failed > 0 || (mustRunAll && tally.skipped.length > 0) ? 1 : 0;

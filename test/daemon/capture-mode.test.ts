@@ -2,23 +2,31 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import type { Machine } from "../../daemon/capture-mode.ts";
 import { captureSpec, chooseCapture } from "../../daemon/capture-mode.ts";
+import { CommandError } from "../../iptables/runner.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { configSchema } from "../../src/config/schema.ts";
 
 const settings = (capture: ConfigInput["capture"]) => configSchema.parse({ capture });
 
-function machine(more: Partial<Machine> = {}, missing: readonly string[] = []): Machine {
+const WITH_IPV6 = [{ ifname: "lo", addr_info: [{ family: "inet6", local: "::1", scope: "host" }] }];
+
+function machine(
+  more: Partial<Machine> & { readonly links?: readonly object[] } = {},
+  missing: readonly string[] = [],
+): Machine {
+  const { links = WITH_IPV6, ...rest } = more;
   return {
     platform: "linux",
     uid: 0,
-    hasIpv6: true,
     runner: {
       run: async (command) => {
-        if (missing.includes(command)) throw new Error(`${command} is not installed`);
-        return "";
+        if (missing.includes(command)) {
+          throw new CommandError(command, "is not installed", true, "", null);
+        }
+        return command === "ip" ? JSON.stringify(links) : "";
       },
     },
-    ...more,
+    ...rest,
   };
 }
 
@@ -34,7 +42,7 @@ test("auto takes TPROXY where the machine can do it, and does not insist", async
 for (const [what, where, reason] of [
   ["without root", machine({ uid: 1_000 }), /needs root/],
   ["on another system", machine({ platform: "darwin" }), /needs Linux/],
-  ["without ipset", machine({}, ["ipset"]), /ipset is not installed/],
+  ["without ipset", machine({}, ["ipset"]), /ipset .*is not installed/],
 ] as const) {
   test(`auto takes the explicit proxy ${what} and says why`, async () => {
     const choice = await chooseCapture(settings({}), where);
@@ -53,9 +61,9 @@ test("IPv6 follows the setting, and the machine where that is auto", async () =>
   const ipv6 = async (capture: ConfigInput["capture"], where: Machine) =>
     (await chooseCapture(settings(capture), where)).ipv6;
   assert.equal(await ipv6({ mode: "tproxy" }, machine({}, ["ip6tables-save"])), false);
-  assert.equal(await ipv6({ mode: "tproxy" }, machine({ hasIpv6: false })), false);
+  assert.equal(await ipv6({ mode: "tproxy" }, machine({ links: [] })), false);
   assert.equal(await ipv6({ mode: "tproxy", ipv6: "off" }, machine()), false);
-  assert.equal(await ipv6({ mode: "tproxy", ipv6: "on" }, machine({ hasIpv6: false })), true);
+  assert.equal(await ipv6({ mode: "tproxy", ipv6: "on" }, machine({ links: [] })), true);
 });
 
 test("the rules leave the proxy's own ports alone, those that were really opened", () => {

@@ -8,9 +8,10 @@ import { type CheckGroup, skipped } from "../check/finding.ts";
 import { hostGroup } from "../check/host-group.ts";
 import { registryGroup, servicesGroup } from "../check/registry-group.ts";
 import { printGroup, runChecks, summary } from "../check/run-checks.ts";
-import { CliError, EXIT } from "../cli-error.ts";
+import { EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
+import { namesCapture, runningConfig } from "../running-daemon.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import { printStructured, type TerminalOutput } from "../terminal-output.ts";
 
@@ -23,7 +24,7 @@ export function checkCommand(output: TerminalOutput, onExit: (code: number) => v
     )
     .action(async (flags: SettingsFlags & AdminFlag & FormatFlag) => {
       const config = readSettings(flags);
-      const groups = await groupsFor(config, adminUrl(flags, config));
+      const groups = await groupsFor(config, flags);
       const asTable = flags.output === "table";
       const results = await runChecks(groups, (result) => {
         if (asTable) printGroup(output, result);
@@ -44,19 +45,21 @@ export function checkCommand(output: TerminalOutput, onExit: (code: number) => v
   });
 }
 
-async function groupsFor(config: Config, admin: string): Promise<CheckGroup[]> {
-  const running = await isRunning(admin);
-  const spec = await captureSpecOf(config);
+async function groupsFor(config: Config, flags: SettingsFlags & AdminFlag): Promise<CheckGroup[]> {
+  const admin = adminUrl(flags, config);
+  const running = await runningConfig(admin);
+  const actual = running === null || namesCapture(flags) ? config : running;
+  const spec = await captureSpecOf(actual);
   const root = isRootOnLinux();
-  const capture = spec !== null && (root || config.capture.mode !== "auto");
+  const capture = spec !== null && (root || actual.capture.mode !== "auto");
   return [
     registryGroup(config),
     daemonGroup(admin),
-    hostGroup(config, { capture, running }),
+    hostGroup(actual, { capture, running: running !== null }),
     !capture
       ? explained("capture", "not used: the mode is explicit, or auto without root on Linux")
       : root
-        ? captureGroup(spec, running)
+        ? captureGroup(spec, running !== null)
         : explained("capture", `${spec.mode}: only root can look at the rules; try sudo`),
     servicesGroup(config),
   ];
@@ -64,14 +67,4 @@ async function groupsFor(config: Config, admin: string): Promise<CheckGroup[]> {
 
 function explained(title: string, text: string): CheckGroup {
   return { title, run: () => Promise.resolve([skipped(text)]) };
-}
-
-async function isRunning(admin: string): Promise<boolean> {
-  try {
-    await readAdmin(admin, "/healthz");
-    return true;
-  } catch (reason) {
-    if (reason instanceof CliError) return false;
-    throw reason;
-  }
 }

@@ -4,12 +4,14 @@ import { BARE_HOST, readLive } from "../../../iptables/live.ts";
 import type { CaptureSpec } from "../../../iptables/rules.ts";
 import { execRunner } from "../../../iptables/runner.ts";
 import type { Config } from "../../config/schema.ts";
+import { adminUrl } from "../admin.ts";
 import { captureSpecOf, isRootOnLinux } from "../capture.ts";
 import { captureGroup } from "../check/capture-group.ts";
 import { printGroup, runChecks, summary } from "../check/run-checks.ts";
 import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
+import { namesCapture, runningConfig } from "../running-daemon.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import { printStructured, type TerminalOutput } from "../terminal-output.ts";
 
@@ -93,12 +95,14 @@ function checkCommand(output: TerminalOutput, onExit: (code: number) => void): C
   const command = new Command("check")
     .summary("compare the rules with the plan and prove capture")
     .description(
-      "Names every rule that is missing, misplaced or foreign, and opens a real connection from a throw-away container to prove that it is captured. Leaves the host as it was.",
+      "Names every rule that is missing, misplaced or foreign, and opens a real connection from a throw-away container to prove that it is captured. Leaves the host as it was. What is expected is what the running daemon was told, unless options say otherwise.",
     )
     .option("--no-connect", "compare only, and open no connection")
     .action(async (flags: SettingsFlags & FormatFlag & { connect: boolean }) => {
-      const spec = await specFor(flags);
       requireRoot("look at rules");
+      const config = readSettings(flags);
+      const running = namesCapture(flags) ? null : await runningConfig(adminUrl({}, config));
+      const spec = await specOf(running ?? config);
       const group = captureGroup(spec, flags.connect);
       const results = await runChecks([group], () => {});
       if (flags.output === "table") {
@@ -114,8 +118,11 @@ function checkCommand(output: TerminalOutput, onExit: (code: number) => void): C
   });
 }
 
-async function specFor(flags: SettingsFlags): Promise<CaptureSpec> {
-  const config: Config = readSettings(flags);
+function specFor(flags: SettingsFlags): Promise<CaptureSpec> {
+  return specOf(readSettings(flags));
+}
+
+async function specOf(config: Config): Promise<CaptureSpec> {
   const spec = await captureSpecOf(config);
   if (spec !== null) return spec;
   throw new CliError("capture.mode is explicit: there are no rules", {

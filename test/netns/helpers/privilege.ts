@@ -10,10 +10,10 @@ export function privileged(): boolean {
 
 /**
  * For `{ skip: skipReason() }`: why a privileged test cannot run here, or false. With
- * HOSTMESH_REQUIRE_PRIVILEGED=1 it is always false, so that the tests run and fail where they cannot.
+ * REQUIRE_PRIVILEGED_TESTS=1 it is always false, so that the tests run and fail where they cannot.
  */
 export function skipReason(): string | false {
-  if (process.env["HOSTMESH_REQUIRE_PRIVILEGED"] === "1") return false;
+  if (process.env["REQUIRE_PRIVILEGED_TESTS"] === "1") return false;
   return reason() ?? false;
 }
 
