@@ -25,19 +25,21 @@ interface Running {
 export class Workbench {
   readonly folder: string;
   readonly #signal: AbortSignal;
+  readonly #patienceMs: number;
   readonly #running: Running[] = [];
 
-  private constructor(folder: string, signal: AbortSignal) {
+  private constructor(folder: string, signal: AbortSignal, patienceMs: number) {
     this.folder = folder;
     this.#signal = signal;
+    this.#patienceMs = patienceMs;
   }
 
   /** Makes the folder. `signal` breaks off everything that waits. */
-  static async open(signal: AbortSignal): Promise<Workbench> {
+  static async open(signal: AbortSignal, patienceMs = PATIENCE_MS): Promise<Workbench> {
     const folder = await mkdtemp(join(tmpdir(), "hostmesh-bench-"));
     // Servers that were started by root read their files as somebody else.
     await chmod(folder, 0o755);
-    return new Workbench(folder, signal);
+    return new Workbench(folder, signal, patienceMs);
   }
 
   /** Starts a process that stays; returns its id. Throws where it cannot be started. */
@@ -80,7 +82,7 @@ export class Workbench {
 
   /** Ends all processes, the last one first, and removes the folder. */
   async close(): Promise<void> {
-    for (const running of this.#running.splice(0).reverse()) await end(running);
+    for (const running of this.#running.splice(0).reverse()) await end(running, this.#patienceMs);
     await rm(this.folder, { recursive: true, force: true });
   }
 
@@ -106,11 +108,11 @@ export class Workbench {
   }
 }
 
-async function end({ child, ended }: Running): Promise<void> {
+async function end({ child, ended }: Running, patienceMs: number): Promise<void> {
   if (child.pid === undefined) return;
   child.kill("SIGTERM");
   const patience = new AbortController();
-  const late = delay(PATIENCE_MS, undefined, { signal: patience.signal }).catch(() => undefined);
+  const late = delay(patienceMs, undefined, { signal: patience.signal }).catch(() => undefined);
   await Promise.race([ended, late]);
   patience.abort();
   killGroup(child.pid);

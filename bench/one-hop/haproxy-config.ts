@@ -5,15 +5,20 @@ const CONNECTIONS = 4_000;
 
 /**
  * Configuration of HAProxy on one thread, which does what hostmesh does to a request, as far as it can. Time limits are
- * those of hostmesh's defaults, as each sets timers.
+ * those of hostmesh's defaults, as each sets timers. `bufferBytes` is HAProxy's read buffer.
  */
-export function haproxyConfig(place: ProxyPlace, mode: "http" | "tcp"): string {
+export function haproxyConfig(
+  place: ProxyPlace,
+  mode: "http" | "tcp",
+  bufferBytes: number,
+): string {
   const { port, upstreams, service } = place;
   const servers = upstreams.map((one, at) => `  server web${at} 127.0.0.1:${one}`).join("\n");
   const isHttp = mode === "http";
   return `global
   maxconn ${CONNECTIONS}
   nbthread 1
+  tune.bufsize ${bufferBytes}
 
 defaults
   mode ${mode}

@@ -8,6 +8,8 @@ export interface Options {
   readonly seconds: number;
   readonly connections: number;
   readonly bodies: readonly number[];
+  /** HAProxy's `tune.bufsize`. */
+  readonly haproxyBufferBytes: number;
   /** File of the JSON result; null: none. */
   readonly out: string | null;
 }
@@ -25,11 +27,18 @@ npm run bench -- [options]
   --connections N      keep-alive connections of the load (64; 16 with --tcp)
   --body N[,N...]      body sizes in bytes (115,1024,10240,102400,1048576; 1048576 with --tcp)
   --tcp                opaque TCP: CPU-seconds per GB
+  --haproxy-buffer N   HAProxy's tune.bufsize in bytes (16384, its default)
   --out FILE           write the result as JSON
   -h, --help           this text`;
 
 /** Limits keep a slip of the finger from a run of days, or a configuration that no proxy takes. */
-const MAX = { rounds: 100, seconds: 600, connections: 1_000, body: 64 * 1_048_576 };
+const MAX = {
+  rounds: 100,
+  seconds: 600,
+  connections: 1_000,
+  body: 64 * 1_048_576,
+  buffer: 1_048_576,
+};
 
 /** Reads the command line; null: it asks for help. Throws a {@link UsageError}. */
 export function parseOptions(args: readonly string[]): Options | null {
@@ -48,6 +57,11 @@ export function parseOptions(args: readonly string[]): Options | null {
       MAX.connections,
     ),
     bodies: (values.body ?? bodies).split(",").map((text) => integer("--body", text, MAX.body)),
+    haproxyBufferBytes: integer(
+      "--haproxy-buffer",
+      values["haproxy-buffer"] ?? "16384",
+      MAX.buffer,
+    ),
     out: values.out ?? null,
   };
 }
@@ -60,7 +74,14 @@ function parseFlags(args: readonly string[]) {
       args: [...args],
       options: {
         ...{ quick: flag, tcp: flag, help: { ...flag, short: "h" } },
-        ...{ rounds: text, seconds: text, connections: text, body: text, out: text },
+        ...{
+          rounds: text,
+          seconds: text,
+          connections: text,
+          body: text,
+          out: text,
+          "haproxy-buffer": text,
+        },
       },
     }).values;
   } catch (cause) {

@@ -21,7 +21,7 @@ export interface Field {
 export async function startContestants(
   bench: Workbench,
   tools: Tools,
-  { tcp, bodies }: Options,
+  { tcp, bodies, haproxyBufferBytes }: Options,
   { proxyCpu: cpu, loadCpu }: Pinning,
 ): Promise<Field> {
   const upstreams = await startUpstream(bench, tools.nginx, bodies, loadCpu);
@@ -34,7 +34,7 @@ export async function startContestants(
   const missing: Missing[] = [];
   if (tools.haproxy === null) {
     missing.push({ name: "HAProxy", reason: "haproxy is not installed: apt-get install haproxy" });
-  } else contestants.push(await startHaproxy(bench, tools.haproxy, place));
+  } else contestants.push(await startHaproxy(bench, tools.haproxy, place, haproxyBufferBytes));
   contestants.push(await startHostmesh(bench, upstreams, cpu));
 
   const ready: Contestant[] = [];

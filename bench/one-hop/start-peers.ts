@@ -62,11 +62,15 @@ export async function startHaproxy(
   bench: Workbench,
   haproxy: Tool,
   { upstreams, cpu, mode }: PeerPlace,
+  bufferBytes: number,
 ): Promise<Contestant> {
   const folder = await folderFor(bench, "haproxy");
   const file = join(folder, "haproxy.cfg");
   const [port = 0] = await freePorts(1);
-  await writeFile(file, haproxyConfig({ folder, port, upstreams, service: SERVICE }, mode));
+  await writeFile(
+    file,
+    haproxyConfig({ folder, port, upstreams, service: SERVICE }, mode, bufferBytes),
+  );
   const pid = bench.start("HAProxy", pinned([haproxy.path, "-db", "-f", file], cpu));
   return {
     name: "HAProxy",

@@ -106,9 +106,17 @@ export class Conn {
     return this.socket.writableLength;
   }
 
+  /** More is waiting than should be: `onDrain` will tell when all of it is out. */
+  get congested(): boolean {
+    return this.socket.writableNeedDrain;
+  }
+
   /** Writes a latin1 string; returns false when the caller should wait for `onDrain`. */
   writeText(text: string): boolean {
-    return this.socket.write(text, "latin1");
+    // Whoever waits for an earlier write waits for this one too: the stream only says when all is out.
+    return this.#source === null && this.#borrowed.length === 0
+      ? this.socket.write(text, "latin1")
+      : this.socket.write(text, "latin1", this.#onWritten);
   }
 
   /**
@@ -119,21 +127,28 @@ export class Conn {
     const size = end - start;
     if (size === 0 || to.closed) return;
     if (size < COPY_BYTES) {
-      to.socket.write(chunk.toString("latin1", start, end), "latin1");
+      to.writeText(chunk.toString("latin1", start, end));
     } else if (chunk === this.#own || this.#chunksAreOurs) {
       to.socket.write(chunk.subarray(start, end), to.#onWritten);
       if (to.socket.writableLength > 0) this.#waitFor(to);
       return;
     } else {
-      to.socket.write(Buffer.from(chunk.subarray(start, end)));
+      to.socket.write(Buffer.from(chunk.subarray(start, end)), to.#onWritten);
     }
     if (to.socket.writableNeedDrain) this.#waitFor(to);
     this.#streaming = size >= STREAM_BYTES;
   }
 
-  /** The stream that `relay` served is over: the private buffer goes back after the current read. */
+  /**
+   * The stream that `relay` served is over; call it behind the last `relay`. The private buffer goes back, as
+   * soon as the last write from it is done; what this connection carries next does not wait for that write.
+   */
   endStream(): void {
     this.#streaming = false;
+    const target = this.#target;
+    if (target === null) return;
+    this.#leave(target);
+    this.#continue();
   }
 
   stopReading(): void {
@@ -157,7 +172,10 @@ export class Conn {
 
   /** Closes with RST, so that the peer cannot mistake a truncated message for a whole one. */
   reset(): void {
-    if (!this.closed) this.socket.resetAndDestroy();
+    if (this.closed) return;
+    // While a FIN is on its way libuv refuses to reset, and then the socket would never close.
+    if (this.socket.writableEnded && !this.socket.writableFinished) this.socket.destroy();
+    else this.socket.resetAndDestroy();
   }
 
   #onRead(size: number, chunk: Buffer): boolean {
@@ -173,14 +191,21 @@ export class Conn {
       this.#own = readBuffers.take();
       return;
     }
-    this.#own = null;
     const target = this.#target;
     if (target === null) {
+      this.#own = null;
       readBuffers.give(own);
-      return;
     }
-    target.#borrowed.push(own);
-    target.#source = null;
+    // Else the stream goes on in small pieces, and the buffer stays until its last write is done.
+  }
+
+  /** Waits no longer for the target, which may still be writing from the private buffer. */
+  #leave(target: Conn): void {
+    const own = this.#own;
+    this.#own = null;
+    if (own !== null) target.#borrowed.push(own);
+    // Another connection may be waiting for the same target by now.
+    if (target.#source === this) target.#source = null;
     this.#target = null;
   }
 
@@ -216,14 +241,10 @@ export class Conn {
   #onClose(): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (this.#target !== null) this.#leave(this.#target);
     const own = this.#own;
     this.#own = null;
-    if (own !== null) {
-      if (this.#target === null) readBuffers.give(own);
-      else this.#target.#borrowed.push(own);
-    }
-    if (this.#target !== null) this.#target.#source = null;
-    this.#target = null;
+    if (own !== null) readBuffers.give(own);
     this.#flushed();
     this.handler.onClose(this.#error);
   }

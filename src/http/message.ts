@@ -77,6 +77,8 @@ export interface ResponseHead {
   keepAlive: boolean;
   /** Value of Upgrade, where Connection names it. */
   upgrade: string;
+  /** What last went to a client for this head, so that a head that repeats is written once. */
+  forwarded: string;
   /** As in `RequestHead`. */
   connectionTokens: readonly string[];
   via: string;

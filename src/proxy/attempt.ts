@@ -138,8 +138,8 @@ export class Attempt {
     this.#destination = null;
   }
 
-  /** Is there an endpoint that was not tried yet, or may the same be tried again? */
-  get canMove(): boolean {
-    return this.#destination?.kind === "cluster";
+  /** Does the endpoint not take what was sent to it? */
+  get congested(): boolean {
+    return this.upstream !== null && this.upstream.conn.pendingBytes > 0;
   }
 }

@@ -101,10 +101,17 @@ export class CapturedConnection implements ConnHandler {
   }
 
   /** The server hung up while both were silent: that is passed on. */
-  onServerGone(): void {
+  onServerFin(): void {
     if (this.#treatment !== null) return;
     this.#goOpaque("server-first");
-    this.#conn.end();
+    this.#tunnel?.finFromUpstream();
+  }
+
+  /** The server's connection broke while both were silent. */
+  onServerGone(): void {
+    if (this.#treatment !== null) return;
+    this.#conn.reset();
+    this.#goOpaque("server-first");
   }
 
   onBytes(chunk: Buffer, end: number): void {
@@ -165,6 +172,8 @@ export class CapturedConnection implements ConnHandler {
   }
 
   onClose(): void {
+    // Settled, in that nothing that the endpoint does matters any more.
+    this.#treatment ??= "opaque";
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#session?.cancel(new MeshError("CLIENT_CLOSED", this.#origin.address));
     this.#onEnd();
@@ -205,7 +214,7 @@ class ServerWatch implements ConnHandler {
   }
 
   onFin(): void {
-    this.#owner.onServerGone();
+    this.#owner.onServerFin();
   }
 
   onDrain(): void {

@@ -102,6 +102,7 @@ export class DataPlane {
     const address = canonicalAddress(socket.remoteAddress ?? "");
     const destination = entry === "captured" ? (this.#deps.destination?.of(socket) ?? null) : null;
     if (destination !== null && isProbe(destination.host, destination.port)) {
+      socket.on("error", () => socket.destroy());
       socket.end(PROBE_REPLY, () => socket.destroy());
       return;
     }
@@ -263,7 +264,12 @@ function makePlane(deps: DataPlaneDeps): Plane {
     memory: new ProtocolMemory(config.detection),
     own,
     server: {
-      limits: { ...limits, headMs: timeouts.headMs, idleMs: timeouts.downstreamIdleMs },
+      limits: {
+        ...limits,
+        headMs: timeouts.headMs,
+        idleMs: timeouts.downstreamIdleMs,
+        streamIdleMs: timeouts.streamIdleMs,
+      },
       clock,
       deadlines,
     },

@@ -144,13 +144,19 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   #try(): void {
     const head = this.#head as RequestHead;
     try {
-      this.#attempt.start(this.#destination as Destination, head, this, !isIdempotent(head.method));
+      this.#attempt.start(this.#destination as Destination, head, this, !this.#replayable(head));
     } catch (error) {
       this.#fail(toMeshError(error));
       return;
     }
     const waits = this.#head !== null && this.#attempt.upstream === null;
     if (waits && !this.#complete) this.#server.conn.stopReading();
+  }
+
+  /** May it be sent again after it was sent? If not, it needs a connection that will surely take it. */
+  #replayable(head: RequestHead): boolean {
+    if (!isIdempotent(head.method)) return false;
+    return this.#complete || (head.contentLength !== -1 && this.#body.fits(head.contentLength));
   }
 
   onConnection(connection: ClientConnection): void {
@@ -194,6 +200,10 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   onResponse(head: ResponseHead, chunk: Buffer, start: number, end: number, last: boolean): void {
     const facts = this.#facts;
     const request = this.#head as RequestHead;
+    if (head.status === 101 && request.upgrade === "") {
+      this.onUpstreamError(new MeshError("UPSTREAM_PROTOCOL", `${this.#peer()}, 101 unasked for`));
+      return;
+    }
     const nowMs = this.#plane.clock.now();
     facts.status = head.status;
     this.#answered = true;
@@ -223,7 +233,8 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   }
 
   #finish(nowMs: number): void {
-    const keepAlive = this.#keepAlive;
+    // A shutdown may have begun since the head went out.
+    const keepAlive = this.#keepAlive && !this.#plane.draining;
     this.#attempt.end(true, nowMs);
     this.#record(null, nowMs);
     this.#server.finish(keepAlive, nowMs);
@@ -299,6 +310,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     if (this.#head === null) {
       beginFacts(this.#facts, this.#origin, this.#plane.clock.now());
       this.#ids = "";
+      this.#answered = false;
     }
     this.#keepAlive = false;
     this.#fail(error);
@@ -330,7 +342,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     if (this.#answered) {
       const slowClient = this.#server.conn.pendingBytes > 0;
       this.#fail(new MeshError(slowClient ? "CLIENT_CLOSED" : "UPSTREAM_STALLED", this.#peer()));
-    } else if (!this.#complete) {
+    } else if (!this.#complete && !this.#attempt.congested) {
       this.#keepAlive = false;
       this.#fail(new MeshError("REQUEST_BODY_TIMEOUT", this.#origin.address));
     } else {
@@ -349,17 +361,24 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
 
   /** CONNECT on the explicit proxy port: an opaque connection to the authority. */
   #connect(destination: Destination): void {
-    this.#switchover = Switchover.connect(this.#plane, this.#origin, destination, this.#server, {
-      onFailed: (error) => {
+    const steps = {
+      onFailed: (error: MeshError) => {
         this.#switchover = null;
         this.#fail(error);
       },
-      onSwitched: () => {
-        this.#facts.status = 200;
+      onEnd: () => {
         this.#record(null);
+        this.#onEnd();
       },
-      onEnd: this.#onEnd,
-    });
+    };
+    this.#switchover = Switchover.connect(
+      this.#plane,
+      this.#origin,
+      destination,
+      this.#server,
+      this.#facts,
+      steps,
+    );
   }
 
   /** 101, or a CONNECT that the endpoint granted: from here on the connection is a tunnel. */

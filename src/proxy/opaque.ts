@@ -34,15 +34,27 @@ export class OpaqueSession {
   #dial: Dial | null = null;
   #conn: Conn | null = null;
   #attemptMs = 0;
-  #counted = false;
+  /** Has `started` been reported? */
+  #counted: boolean;
+  /** Is it not ours to report the end? */
+  readonly #recorded: boolean;
   #over = false;
 
-  constructor(plane: Plane, origin: Origin, destination: Destination, handler: OpaqueHandler) {
+  /** With `facts` the session is part of a request, which records it all itself. */
+  constructor(
+    plane: Plane,
+    origin: Origin,
+    destination: Destination,
+    handler: OpaqueHandler,
+    facts?: RequestFacts,
+  ) {
     this.#plane = plane;
     this.#origin = origin;
     this.#destination = destination;
     this.#handler = handler;
-    this.#facts = tunnelFacts(plane, origin, destination);
+    this.#counted = facts !== undefined;
+    this.#recorded = facts !== undefined;
+    this.#facts = facts ?? tunnelFacts(plane, origin, destination);
   }
 
   start(): void {
@@ -183,6 +195,7 @@ export class OpaqueSession {
     this.#over = true;
     this.#count();
     this.#releaseEndpoint();
+    if (this.#recorded) return;
     this.#facts.error = error?.code ?? null;
     this.#facts.durationMs = this.#plane.clock.now() - this.#facts.startMs;
     this.#plane.recorder.exchange(this.#facts);

@@ -65,12 +65,16 @@ export function downstreamHead(
   request: RequestHead,
   keepAlive: boolean,
 ): string {
+  const usual = keepAlive && request.minor === 1;
+  if (usual && head.forwarded !== "") return head.forwarded;
   const via = head.via === "" ? VIA : `${head.via}, ${VIA}`;
   const decoded = head.framing === "chunked" && request.minor === 0;
-  return responseHeadText(head, `Via: ${via}\r\n`, {
+  const text = responseHeadText(head, `Via: ${via}\r\n`, {
     keepAlive,
     minor: request.minor,
     framing: decoded ? "eof" : head.framing,
     upgrade: head.status === 101,
   });
+  if (usual) head.forwarded = text;
+  return text;
 }

@@ -1,4 +1,5 @@
 import type { MeshError } from "../core/errors.ts";
+import type { RequestFacts } from "../core/facts.ts";
 import type { Conn } from "../http/conn.ts";
 import type { ServerConnection } from "../http/h1/server.ts";
 import type { Origin } from "./context.ts";
@@ -13,9 +14,7 @@ const CONNECT_ANSWER = "HTTP/1.1 200 Connection established\r\nVia: 1.1 hostmesh
 export interface ConnectHandler {
   /** No tunnel came about; the connection is still HTTP. */
   onFailed(error: MeshError): void;
-  /** The success response is written: the request is over, the tunnel lives on. */
-  onSwitched(): void;
-  /** The tunnel is over. */
+  /** The tunnel is over, and with it the request. */
   onEnd(): void;
 }
 
@@ -34,17 +33,19 @@ export class Switchover {
     origin: Origin,
     destination: Destination,
     server: ServerConnection,
+    facts: RequestFacts,
     handler: ConnectHandler,
   ): Switchover {
     const self = new Switchover();
-    const session = new OpaqueSession(plane, origin, destination, {
-      onFailed: (error) => handler.onFailed(error),
+    const steps = {
+      onFailed: (error: MeshError) => handler.onFailed(error),
       onReady: () => {
         server.conn.writeText(CONNECT_ANSWER);
-        handler.onSwitched();
+        facts.status = 200;
         self.#tunnel = session.join(server.conn, server.detach(), handler.onEnd);
       },
-    });
+    };
+    const session = new OpaqueSession(plane, origin, destination, steps, facts);
     self.#session = session;
     session.start();
     return self;

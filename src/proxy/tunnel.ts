@@ -61,6 +61,11 @@ export class Tunnel implements Expirable {
     this.#client.onFin();
   }
 
+  /** The endpoint had ended its direction before the tunnel stood. */
+  finFromUpstream(): void {
+    this.#upstream.onFin();
+  }
+
   /** Bytes that the endpoint had sent before the tunnel stood. */
   fromUpstream(chunk: Buffer, start: number, end: number): void {
     if (end > start) this.#upstream.pass(chunk, start, end);

@@ -60,10 +60,10 @@ const dump = {
   revision: 7,
   capture: { mode: "tproxy", active: true },
   registry: { connected: true, url: "http://there", revision: 7, ageMs: 42, lastError: null },
-  settings: { host: "here" },
+  settings: { host: "here", capture: { mode: "auto" } },
   snapshot: { services: ["catalog"] },
 };
-const state = { ready: true, workerAlive: true, refusal: null as null | object };
+const state = { mode: "tproxy", ready: true, workerAlive: true, refusal: null as null | object };
 
 function answers(): Record<string, [status: number, body: unknown]> {
   const workers = [{ id: 0, alive: state.workerAlive, restarts: 0 }];
@@ -76,7 +76,7 @@ function answers(): Record<string, [status: number, body: unknown]> {
       200,
       {
         ...dump,
-        capture: { mode: "tproxy", active: state.ready },
+        capture: { mode: state.mode, active: state.ready },
         registry: { ...dump.registry, connected: state.ready, lastError: "refused" },
       },
     ],
@@ -221,6 +221,19 @@ describe("check", () => {
       assert.match(stdout, /^Something is wrong: /m);
     } finally {
       Object.assign(state, { ready: true, workerAlive: true, refusal: null });
+    }
+  });
+
+  it("expects what the running daemon does, not what these defaults would", async () => {
+    state.mode = "explicit";
+    try {
+      const args = ["check", "--host", "here", "--admin", url, "--registry", url];
+      const { code, stdout } = await runCliHere(args);
+      assert.equal(code, 0, stdout);
+      assert.match(stdout, /^ {2}ok +captures nothing: explicit proxy only$/m);
+      assert.match(stdout, /^ {2}skipped +not used: the mode is explicit/m);
+    } finally {
+      state.mode = "tproxy";
     }
   });
 

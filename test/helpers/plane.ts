@@ -9,6 +9,7 @@ import { seeded } from "../../src/core/random.ts";
 import type { DataEndpoint, DataService, DataWorkload } from "../../src/core/snapshot.ts";
 import { DataPlane } from "../../src/proxy/data-plane.ts";
 import type { DestinationSource } from "../../src/proxy/downstream/destination.ts";
+import type { WorkloadQuotas } from "../../src/proxy/routing/policy/workload-quotas.ts";
 import type { EndpointState } from "../../src/proxy/upstream/balance/endpoint-state.ts";
 import type { Series } from "../../src/telemetry/series.ts";
 import { WorkerRecorder } from "../../src/telemetry/worker-recorder.ts";
@@ -19,6 +20,7 @@ export interface PlaneLab {
   readonly port: number;
   readonly facts: RequestFacts[];
   readonly endpoints: EndpointState;
+  readonly quotas: WorkloadQuotas;
   readonly series: Series;
   readonly config: Config;
   /** Replaces all services. */
@@ -78,7 +80,8 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
     plane.apply({ revision: ++revision, full: true, services: list, workloads, ...removed });
   };
   services();
-  return { plane, port, facts, endpoints, series, config, services, close: () => plane.drain(0) };
+  const close = () => plane.drain(0);
+  return { plane, port, facts, endpoints, quotas, series, config, services, close };
 }
 
 async function freePort(): Promise<number> {
@@ -116,6 +119,12 @@ export interface ServiceOptions {
   readonly protocol?: AppProtocol;
   readonly policy?: BalancerConfig["policy"];
   readonly hashOn?: HashOn;
+}
+
+/** A local workload; each lab has room for a few dozen slots. */
+export function workload(slot: number, name: string, address: string): DataWorkload {
+  const names = { name, namespace: "default", serviceAccount: name };
+  return { slot, key: `default/${name}`, ...names, addresses: [address] };
 }
 
 /** A service of namespace `default` that takes every port. */

@@ -25,8 +25,10 @@ export class RawClient {
     });
   }
 
-  static async open(port: number, host = "127.0.0.1"): Promise<RawClient> {
-    const socket = connect({ port, host, allowHalfOpen: true, noDelay: true });
+  /** `from`: the loopback address that the client has. */
+  static async open(port: number, host = "127.0.0.1", from = "127.0.0.1"): Promise<RawClient> {
+    const address = { port, host, localAddress: from };
+    const socket = connect({ ...address, allowHalfOpen: true, noDelay: true });
     const client = new RawClient(socket);
     await once(socket, "connect");
     return client;

@@ -49,7 +49,7 @@ describe("endpoints under load", { skip: skipReason() }, () => {
   async function loaded(
     service: string,
     servers: readonly { at: MeshContainer }[],
-    balancer: object = {},
+    { balancer = {}, loops = 8 } = {},
   ): Promise<Script> {
     await mesh.apply({
       services: [{ name: service, ports: [{ name: "", port: 80 }], balancer }],
@@ -57,7 +57,7 @@ describe("endpoints under load", { skip: skipReason() }, () => {
     });
     const { v4 } = await mesh.addressesOf(service);
     await until(async () => (await front.http(`http://${v4}/`)).status === 200);
-    load = await front.load(`http://${v4}/`, 8, 2);
+    load = await front.load(`http://${v4}/`, loops, 2);
     return load;
   }
 
@@ -93,7 +93,7 @@ describe("endpoints under load", { skip: skipReason() }, () => {
 
   test("one whose process is killed fails no request", async (t) => {
     const servers = await Promise.all([server(20), server(20), server(20)]);
-    await loaded("killed", servers);
+    await loaded("killed", servers, { loops: 16 });
     await sleep(1_000);
     const victim = servers[0]!;
     const before = await report();
@@ -112,7 +112,7 @@ describe("endpoints under load", { skip: skipReason() }, () => {
 
   test("one whose whole container is gone fails no request", async (t) => {
     const servers = await Promise.all([server(20), server(20), server(20)]);
-    await loaded("gone", servers);
+    await loaded("gone", servers, { loops: 16 });
     await sleep(1_000);
     const victim = servers[0]!;
     const before = await report();
@@ -129,7 +129,7 @@ describe("endpoints under load", { skip: skipReason() }, () => {
 
   test("one that is deregistered fails no request and gets none after 100 ms", async (t) => {
     const servers = await Promise.all([server(5), server(5), server(5)]);
-    await loaded("leaving", servers, { slowStartMs: 0 });
+    await loaded("leaving", servers, { balancer: { slowStartMs: 0 } });
     await sleep(1_000);
     const leaver = servers[0]!;
     const before = await report();
@@ -149,7 +149,7 @@ describe("endpoints under load", { skip: skipReason() }, () => {
   test("one that is added gets its share without being waited for", async (t) => {
     const servers = await Promise.all([server(5), server(5)]);
     const joiner = await server(5);
-    await loaded("joining", servers, { slowStartMs: 0 });
+    await loaded("joining", servers, { balancer: { slowStartMs: 0 } });
     await sleep(500);
     await report();
     const { doneMs } = await mesh.apply({

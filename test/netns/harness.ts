@@ -20,6 +20,8 @@ export interface ContainerOptions {
 /** All labs of this process, for the handler that runs when it ends. */
 const labs = new Set<Lab>();
 const PREFIX = "hm-";
+/** Namespaces made by this process: several labs may use the same names. */
+let made = 0;
 
 /**
  * Hosts and containers in network namespaces. Nothing is ever done to the machine's own namespace, except
@@ -238,7 +240,8 @@ async function makeNamespace(name: string): Promise<Namespace> {
   if (!/^[a-z][a-z0-9]{0,11}$/.test(name)) {
     throw new Error(`a name in the lab is up to 12 letters and digits, not ${name}`);
   }
-  const full = `${PREFIX}${process.pid}-${name}`;
+  made += 1;
+  const full = `${PREFIX}${process.pid}-${made}-${name}`;
   await must("ip", ["netns", "add", full]);
   return new Namespace(full);
 }

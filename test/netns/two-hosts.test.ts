@@ -134,14 +134,11 @@ for (const mode of ["tproxy", "redirect"] as const) {
             port === 80 ? (host.includes(":") ? `[${host}]` : host) : place,
           );
         }
-        const destination = `default/${which}`;
-        const counted = () =>
-          a.metric("hostmesh_requests_total", {
-            source: "default/front",
-            destination,
-            code: "2xx",
-          });
-        assert.ok((await counted()) >= 3, "the source's daemon names source and destination");
+        // The source's daemon names source and destination.
+        const labels = { source: "default/front", protocol: "http", code: "2xx" };
+        for (const destination of [`default/${which}`, `default/${which}6`]) {
+          await a.untilMetric("hostmesh_requests_total", { ...labels, destination }, 3);
+        }
         const others = await stage.b.metric("hostmesh_requests_total", { source: "default/front" });
         assert.equal(others, 0, "the other daemon carries nothing of it");
       });
@@ -162,14 +159,10 @@ for (const mode of ["tproxy", "redirect"] as const) {
           assert.equal(error, undefined);
           assert.equal(text, `220 ${target.name}\r\n`, host);
         }
-        const labels = {
-          source: "default/front",
-          destination: `default/${which}`,
-          protocol: "tcp",
-        };
-        await until(async () => (await a.metric("hostmesh_requests_total", labels)) >= 6, {
-          what: "the count of the tunnels",
-        });
+        const labels = { source: "default/front", protocol: "tcp" };
+        for (const destination of [`default/${which}`, `default/${which}6`]) {
+          await a.untilMetric("hostmesh_requests_total", { ...labels, destination }, 6);
+        }
       });
     }
 
@@ -229,7 +222,7 @@ for (const mode of ["tproxy", "redirect"] as const) {
         assert.equal(remote, b.host.address4, "dialled by its host");
       }
       const labels = { source: "default/back", destination: "default/near" };
-      assert.equal(await b.metric("hostmesh_requests_total", labels), 2);
+      await b.untilMetric("hostmesh_requests_total", labels, 2);
     });
   });
 }

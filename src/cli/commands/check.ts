@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import type { Config } from "../../config/schema.ts";
-import { type AdminFlag, addAdminOption, adminUrl, readAdmin } from "../admin.ts";
+import { type AdminFlag, addAdminOption, adminUrl } from "../admin.ts";
 import { captureSpecOf, isRootOnLinux } from "../capture.ts";
 import { captureGroup } from "../check/capture-group.ts";
 import { daemonGroup } from "../check/daemon-group.ts";

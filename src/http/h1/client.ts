@@ -47,6 +47,9 @@ export class ClientConnection implements ConnHandler {
   readonly #limits: ClientLimits;
   readonly #owner: ClientOwner;
   readonly #reader: HeadReader;
+  /** Parsed from the head that the reader read last; serves again while the endpoint repeats it. */
+  #lastHead: ResponseHead | null = null;
+  #lastMethod = "";
   #handler: ClientHandler | null = null;
   #chunked: ChunkedDecoder | null = null;
   #state: State = "idle";
@@ -55,6 +58,8 @@ export class ClientConnection implements ConnHandler {
   #remaining = 0;
   #keepAlive = true;
   #requestSent = true;
+  /** Of the interim responses to the current request. */
+  #interimBytes = 0;
 
   constructor(conn: Conn, peer: string, owner: ClientOwner, limits: ClientLimits) {
     this.conn = conn;
@@ -81,6 +86,7 @@ export class ClientConnection implements ConnHandler {
     this.#state = "head";
     this.#keepAlive = false;
     this.#requestSent = complete;
+    this.#interimBytes = 0;
     this.requests += 1;
     this.conn.writeText(text);
   }
@@ -120,10 +126,14 @@ export class ClientConnection implements ConnHandler {
   #readHead(chunk: Buffer, start: number, end: number): number {
     const bodyStart = this.#reader.read(chunk, start, end);
     if (bodyStart === -1) return end;
-    const head = parseResponseHead(this.#reader.text, this.#method, this.#limits);
-    this.#reader.reset();
+    const reader = this.#reader;
+    const known = reader.repeated && this.#lastMethod === this.#method ? this.#lastHead : null;
+    const head = known ?? parseResponseHead(reader.text, this.#method, this.#limits);
+    this.#lastHead = head;
+    this.#lastMethod = this.#method;
     const handler = this.#handler as ClientHandler;
     if (head.status < 200 && head.status !== 101) {
+      this.#countInterim(head);
       handler.onInformational(head);
       return bodyStart;
     }
@@ -142,7 +152,17 @@ export class ClientConnection implements ConnHandler {
     }
     if (last) this.#finishResponse();
     handler.onResponse(head, chunk, bodyStart, bodyEnd, last);
+    if (last) this.conn.endStream();
     return bodyEnd;
+  }
+
+  /** Interim responses without end would keep the request waiting for ever: together they are one head. */
+  #countInterim(head: ResponseHead): void {
+    this.#interimBytes += head.bytes;
+    if (this.#interimBytes > this.#limits.headBytes) {
+      const detail = `interim responses of more than ${this.#limits.headBytes} bytes`;
+      throw new MeshError("UPSTREAM_PROTOCOL", `${this.peer}, ${detail}`);
+    }
   }
 
   #readBody(chunk: Buffer, start: number, end: number): number {
@@ -154,6 +174,7 @@ export class ClientConnection implements ConnHandler {
       this.#finishResponse();
     }
     handler.onResponseBody(chunk, start, bodyEnd, last);
+    if (last) this.conn.endStream();
     return bodyEnd;
   }
 
@@ -161,7 +182,6 @@ export class ClientConnection implements ConnHandler {
     this.#state = "idle";
     this.#handler = null;
     this.#keepAlive = this.#keepAlive && this.#requestSent;
-    this.conn.endStream();
   }
 
   #startChunked(): void {

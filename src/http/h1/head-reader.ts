@@ -37,6 +37,7 @@ export class HeadReader {
   readonly #limits: HeadLimits;
   readonly #side: Side;
   #text = "";
+  #repeated = false;
   #carry: Buffer = EMPTY;
   #length = 0;
   #state = START;
@@ -66,6 +67,14 @@ export class HeadReader {
     return this.#text;
   }
 
+  /**
+   * Was the head that was read last the very same as the one before it? Programs repeat their heads, and
+   * what was parsed from one holds for the other.
+   */
+  get repeated(): boolean {
+    return this.#repeated;
+  }
+
   /** Has a part of a head arrived and its end has not? */
   get started(): boolean {
     return this.#state !== START;
@@ -74,6 +83,7 @@ export class HeadReader {
   /** Forgets everything that was read. */
   reset(): void {
     this.#text = "";
+    this.#repeated = false;
     this.#restart();
   }
 
@@ -89,6 +99,12 @@ export class HeadReader {
     if (start >= end || chunk[start] === CR) return -1;
     let window = Math.min(end, start + WINDOW_BYTES);
     let text = chunk.toString("latin1", start, window);
+    // A head ends with its only empty line, so text that begins with a whole head has exactly that head.
+    this.#repeated = this.#text !== "" && text.startsWith(this.#text);
+    if (this.#repeated) {
+      this.#emptyLines = 0;
+      return start + this.#text.length;
+    }
     let at = text.indexOf("\r\n\r\n");
     if (at === -1 && window < end) {
       window = Math.min(end, start + this.#limits.headBytes);
@@ -118,6 +134,7 @@ export class HeadReader {
       this.#carry[this.#length++] = byte;
       if (this.#state === LAST_CR && byte === LF) {
         this.#text = this.#carry.toString("latin1", 0, this.#length);
+        this.#repeated = false;
         this.#restart();
         return at + 1;
       }

@@ -155,6 +155,7 @@ class ParsedRequest extends ParsedHead implements RequestHead {
 class ParsedResponse extends ParsedHead implements ResponseHead {
   status: number;
   reason: string;
+  forwarded = "";
 
   constructor(text: string, lineEnd: number, requestMethod: string, limits: FieldLimits) {
     super(text, lineEnd + 2, minorAt(text, VERSION_LENGTH - 1));

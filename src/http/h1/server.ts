@@ -13,6 +13,8 @@ export interface ServerLimits {
   readonly headerCount: number;
   readonly headMs: number;
   readonly idleMs: number;
+  /** A client that takes none of its answer for this long is given up. */
+  readonly streamIdleMs: number;
 }
 
 /** What the connection tells of the requests that it reads; one request at a time. */
@@ -41,10 +43,12 @@ export interface ServerDeps {
  * - `head`: waiting for a request, or inside its head
  * - `body`: inside a request's body
  * - `answer`: the request is read, its answer is due; what the client sends now (pipelining) is kept back
+ * - `flush`: the answer is written, but the client takes it slowly; the next request waits, so that answers
+ *   do not pile up
  * - `lingering`: FIN sent; input is thrown away so that the last answer is not lost to a reset
  * - `closed`: over, or handed to a tunnel
  */
-type State = "head" | "body" | "answer" | "lingering" | "closed";
+type State = "head" | "body" | "answer" | "flush" | "lingering" | "closed";
 
 const NOTHING = Buffer.alloc(0);
 
@@ -61,6 +65,8 @@ export class ServerConnection implements ConnHandler, Expirable {
   readonly #deps: ServerDeps;
   #handler: ServerHandler;
   readonly #reader: HeadReader;
+  /** Parsed from the head that the reader read last; serves again while the client repeats it. */
+  #lastHead: RequestHead | null = null;
   #chunked: ChunkedDecoder | null = null;
   #state: State = "head";
   #isChunked = false;
@@ -71,6 +77,9 @@ export class ServerConnection implements ConnHandler, Expirable {
   #kept: Buffer | null = null;
   #inBytes = false;
   #finSeen = false;
+  /** What the client had not taken yet when we looked last, and how long it may leave it at that. */
+  #unsentBytes = 0;
+  #unsentUntilMs = 0;
 
   constructor(conn: Conn, handler: ServerHandler, deps: ServerDeps) {
     this.conn = conn;
@@ -89,7 +98,7 @@ export class ServerConnection implements ConnHandler, Expirable {
 
   /** Nothing is in progress: no head begun, no answer due. */
   get idle(): boolean {
-    return this.#state === "head" && !this.#reader.started;
+    return this.#state === "flush" || (this.#state === "head" && !this.#reader.started);
   }
 
   onBytes(chunk: Buffer, end: number): void {
@@ -108,7 +117,7 @@ export class ServerConnection implements ConnHandler, Expirable {
       if (this.#state === "head") at = this.#readHead(chunk, at, end);
       else if (this.#state === "body") at = this.#readBody(chunk, at, end);
       else {
-        if (this.#state === "answer") this.#keepBack(chunk, at, end);
+        if (this.#state === "answer" || this.#state === "flush") this.#keepBack(chunk, at, end);
         return;
       }
     }
@@ -123,8 +132,9 @@ export class ServerConnection implements ConnHandler, Expirable {
       if (!begun) this.deadlineMs = deadlineAfter(clock.now(), limits.headMs);
       return end;
     }
-    const head = parseRequestHead(reader.text, limits);
-    reader.reset();
+    const known = reader.repeated ? this.#lastHead : null;
+    const head = known ?? parseRequestHead(reader.text, limits);
+    this.#lastHead = head;
     this.deadlineMs = Number.POSITIVE_INFINITY;
     this.#isChunked = head.framing === "chunked";
     this.#remaining = head.contentLength;
@@ -135,6 +145,7 @@ export class ServerConnection implements ConnHandler, Expirable {
     if (this.#isChunked && !last && !head.expectContinue && !this.#chunkBegun()) {
       this.#undecided = head;
       this.#early = Buffer.from(chunk.subarray(bodyStart, bodyEnd));
+      this.deadlineMs = deadlineAfter(clock.now(), limits.headMs);
       return bodyEnd;
     }
     this.#handler.onRequest(head, chunk, bodyStart, bodyEnd, last);
@@ -144,12 +155,10 @@ export class ServerConnection implements ConnHandler, Expirable {
   #readBody(chunk: Buffer, start: number, end: number): number {
     const bodyEnd = this.#bodyEnd(chunk, start, end);
     const last = this.#bodyDone();
-    if (last) {
-      this.#state = "answer";
-      this.conn.endStream();
-    }
+    if (last) this.#state = "answer";
     if (this.#undecided !== null) this.#decide(chunk.subarray(start, bodyEnd), last);
     else this.#handler.onRequestBody(chunk, start, bodyEnd, last);
+    if (last) this.conn.endStream();
     return bodyEnd;
   }
 
@@ -161,6 +170,7 @@ export class ServerConnection implements ConnHandler, Expirable {
     const early = this.#early;
     this.#undecided = null;
     this.#early = NOTHING;
+    this.deadlineMs = Number.POSITIVE_INFINITY;
     this.#handler.onRequest(head, early, 0, early.length, last);
   }
 
@@ -199,9 +209,24 @@ export class ServerConnection implements ConnHandler, Expirable {
       this.closeGently();
       return;
     }
+    if (this.conn.congested) {
+      this.#state = "flush";
+      this.#watchUnsent(nowMs);
+      this.deadlineMs = this.#unsentUntilMs;
+      return;
+    }
+    this.#awaitRequest(nowMs);
+  }
+
+  #awaitRequest(nowMs: number): void {
     this.#state = "head";
     this.deadlineMs = deadlineAfter(nowMs, this.#deps.limits.idleMs);
     if (this.#kept !== null && !this.#inBytes) this.#resumeKept();
+  }
+
+  #watchUnsent(nowMs: number): void {
+    this.#unsentBytes = this.conn.pendingBytes;
+    this.#unsentUntilMs = deadlineAfter(nowMs, this.#deps.limits.streamIdleMs);
   }
 
   #resumeKept(): void {
@@ -214,12 +239,33 @@ export class ServerConnection implements ConnHandler, Expirable {
   /** Sends FIN, and takes what the client still sends for a moment, so that it can read the last answer. */
   closeGently(): void {
     if (this.#state === "closed" || this.#state === "lingering") return;
+    const nowMs = this.#deps.clock.now();
     this.#state = "lingering";
     this.#kept = null;
-    this.deadlineMs = this.#deps.clock.now() + LINGER_MS;
+    this.#watchUnsent(nowMs);
+    this.deadlineMs = nowMs + LINGER_MS;
     this.conn.end();
     this.conn.resumeReading();
-    if (this.#finSeen && this.conn.pendingBytes === 0) this.conn.destroy();
+  }
+
+  /** The linger time begins when the client has been sent everything. */
+  #linger(nowMs: number): void {
+    const pending = this.conn.pendingBytes;
+    if (pending < this.#unsentBytes) this.#watchUnsent(nowMs);
+    else if (pending === 0 || nowMs >= this.#unsentUntilMs) {
+      this.conn.destroy();
+      return;
+    }
+    this.deadlineMs = nowMs + LINGER_MS;
+  }
+
+  #flushDeadline(nowMs: number): void {
+    if (this.conn.pendingBytes >= this.#unsentBytes) {
+      this.conn.destroy();
+      return;
+    }
+    this.#watchUnsent(nowMs);
+    this.deadlineMs = this.#unsentUntilMs;
   }
 
   /** Hands the connection to another owner (a tunnel); returns bytes that were read ahead. */
@@ -231,9 +277,10 @@ export class ServerConnection implements ConnHandler, Expirable {
     return kept;
   }
 
+  /** While lingering there is nothing to do: the socket closes by itself when both sides have ended. */
   onFin(): void {
     this.#finSeen = true;
-    if (this.#state === "lingering") this.conn.destroy();
+    if (this.#state === "flush" && this.#kept === null) this.closeGently();
     else if (this.#state === "head" && !this.#reader.started) this.closeGently();
     else if (this.#state === "head" || this.#state === "body") {
       this.#refuse(new MeshError("BAD_REQUEST", "the client closed inside a request"));
@@ -241,7 +288,7 @@ export class ServerConnection implements ConnHandler, Expirable {
   }
 
   onDrain(): void {
-    if (this.#state === "lingering" && this.#finSeen) this.conn.destroy();
+    if (this.#state === "flush") this.#awaitRequest(this.#deps.clock.now());
     else if (this.#state !== "closed") this.#handler.onClientDrain();
   }
 
@@ -252,9 +299,11 @@ export class ServerConnection implements ConnHandler, Expirable {
   }
 
   onDeadline(nowMs: number): void {
-    if (this.#state === "lingering") this.conn.destroy();
-    else if (this.#state !== "head") this.#handler.onAnswerDeadline(nowMs);
-    else if (this.#reader.started) {
+    if (this.#state === "lingering") this.#linger(nowMs);
+    else if (this.#state === "flush") this.#flushDeadline(nowMs);
+    else if (this.#state !== "head" && this.#undecided === null) {
+      this.#handler.onAnswerDeadline(nowMs);
+    } else if (this.#reader.started || this.#undecided !== null) {
       this.#refuse(new MeshError("HEAD_TIMEOUT", `limit ${this.#deps.limits.headMs} ms`));
     } else this.closeGently();
   }
@@ -263,6 +312,7 @@ export class ServerConnection implements ConnHandler, Expirable {
     if (this.#state === "closed" || this.#state === "lingering") return;
     this.conn.stopReading();
     this.#kept = null;
+    this.#undecided = null;
     const error =
       reason instanceof MeshError ? reason : new MeshError("INTERNAL", "while reading", reason);
     this.#handler.onRequestError(error);

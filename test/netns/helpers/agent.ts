@@ -30,13 +30,16 @@ interface HttpQuestion {
   readonly method?: string;
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
+  readonly timeoutMs?: number;
 }
 
-function http({ url, method = "GET", body, headers = {} }: HttpQuestion): Promise<object> {
+function http(question: HttpQuestion): Promise<object> {
+  const { url, method = "GET", body, headers = {}, timeoutMs = TIMEOUT_MS } = question;
   const sentMs = machineMs();
   return new Promise((resolve) => {
-    const sending = request(url, { method, headers, agent: false, timeout: TIMEOUT_MS });
-    sending.on("timeout", () => sending.destroy(new Error("TIMEOUT")));
+    const sending = request(url, { method, headers, agent: false });
+    const timer = setTimeout(() => sending.destroy(new Error("TIMEOUT")), timeoutMs);
+    sending.on("close", () => clearTimeout(timer));
     sending.on("error", (error) => resolve({ error: codeOf(error), sentMs, doneMs: machineMs() }));
     sending.on("response", (response) => {
       let text = "";
@@ -57,28 +60,38 @@ interface TcpQuestion {
   readonly op: "tcp";
   readonly host: string;
   readonly port: number;
-  /** Sent at once, and then the sending side is closed. Absent: only listen. */
+  /** Absent: only listen. The sending side is closed after it, unless an answer is expected. */
   readonly send?: string;
-  /** Ends when this was received. Absent: when the server has closed. */
+  /** Send when this was received. Absent: at once. */
+  readonly after?: string;
+  /** Ends when this was received; empty text: with the first byte. Absent: when the server has closed. */
   readonly expect?: string;
 }
 
-function tcp({ host, port, send, expect }: TcpQuestion): Promise<object> {
+function tcp({ host, port, send, after, expect }: TcpQuestion): Promise<object> {
   const startMs = machineMs();
   return new Promise((resolve) => {
     const socket = connect({ host, port, allowHalfOpen: true });
     let text = "";
     let firstMs: number | null = null;
+    let unsent = send;
     const finish = (more: object): void => {
       socket.destroy();
       resolve({ text, firstMs, ms: machineMs() - startMs, ...more });
     };
+    const speak = (): void => {
+      if (unsent === undefined) return;
+      if (expect === undefined) socket.end(unsent, "latin1");
+      else socket.write(unsent, "latin1");
+      unsent = undefined;
+    };
     socket.setTimeout(TIMEOUT_MS, () => finish({ error: "TIMEOUT" }));
     socket.on("error", (error) => finish({ error: codeOf(error) }));
-    socket.on("connect", () => send !== undefined && socket.end(send));
+    socket.on("connect", () => after === undefined && speak());
     socket.on("data", (chunk) => {
       firstMs ??= machineMs() - startMs;
       text += chunk.toString("latin1");
+      if (after !== undefined && text.includes(after)) speak();
       if (expect !== undefined && text.includes(expect)) finish({});
     });
     socket.on("end", () => finish({}));

@@ -1,15 +1,15 @@
 /**
  * A program under load that knows nothing of a proxy: so many loops, each one request after the other over
- * kept-alive connections. Whatever is not a whole answer with status 200 is a failure. Arguments: URL,
- * number of loops, pause between two requests of a loop in ms. A question is answered with the figures since
+ * kept-alive connections. Whatever is not a whole answer with status 200 is a failure. Arguments: URL, number of loops, pause between two requests of a loop in ms, and `fresh` for a connection of its own for each
+ * request. A question is answered with the figures since
  * the last one; `{ "stop": true }` lets the loops come to their end first.
  */
 import { Agent, get } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { answerLines, machineMs } from "./answer-lines.ts";
 
-const [url = "", loops = "8", pause = "4"] = process.argv.slice(2);
-const agent = new Agent({ keepAlive: true, maxSockets: Number(loops) });
+const [url = "", loops = "8", pause = "4", connections = "kept"] = process.argv.slice(2);
+const agent = new Agent({ keepAlive: connections === "kept", maxSockets: Number(loops) });
 const TIMEOUT_MS = 20_000;
 
 let stopping = false;

@@ -180,6 +180,11 @@ export class MeshHost {
     return new Program(this.host.namespace, process.execPath, [MAIN, ...args]);
   }
 
+  /** `hostmesh up`: a registry and a daemon of its own. */
+  up(args: readonly string[]): Program {
+    return this.cli(["up", "--host", this.name, "--data", this.#folder, ...args]);
+  }
+
   get daemon(): Program {
     if (this.#daemon === null) throw new Error("there is no daemon yet");
     return this.#daemon;
@@ -235,6 +240,23 @@ export class MeshHost {
       .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
   }
 
+  /** Waits until the metric has this value: a worker tells of a label that is new to it a moment later. */
+  async untilMetric(
+    name: string,
+    labels: Readonly<Record<string, string>>,
+    value: number,
+  ): Promise<void> {
+    let seen = Number.NaN;
+    const reached = async () => {
+      seen = await this.metric(name, labels);
+      return seen === value;
+    };
+    const what = `${name}${JSON.stringify(labels)} ${value}`;
+    await until(reached, { what }).catch((cause: unknown) => {
+      throw new Error(`${what} is ${seen}`, { cause });
+    });
+  }
+
   endpoint(id: string, service: string, container: MeshContainer, port = 8_080): object {
     return { id, service, host: this.name, address: container.container.address4, port };
   }
@@ -267,8 +289,14 @@ export class MeshContainer {
     return Script.start(this.container.namespace, "app", [this.name, delayMs]);
   }
 
-  load(url: string, loops = 8, pauseMs = 4): Promise<Script> {
-    return Script.start(this.container.namespace, "load", [url, loops, pauseMs]);
+  /** Starts `load.ts`. */
+  load(
+    url: string,
+    loops = 8,
+    pauseMs = 4,
+    connections: "kept" | "fresh" = "kept",
+  ): Promise<Script> {
+    return Script.start(this.container.namespace, "load", [url, loops, pauseMs, connections]);
   }
 
   http(url: string, options: object = {}): Promise<HttpAnswer> {

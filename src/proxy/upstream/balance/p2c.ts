@@ -10,8 +10,11 @@ export interface LoadMetric {
   chosen(slot: number, nowMs: number): void;
 }
 
-/** How many times dearer a lone choice must be before it is given up for another; see `P2c`. */
+/** From this ratio of costs on one endpoint is clearly worse than another; see `P2c`. */
 const CLEARLY = 3;
+
+/** Of three endpoints the third is found with a probability of 15/16. */
+const THIRD_DRAWS = 4;
 
 /**
  * The power of two choices: of two random endpoints take the one with the lower load (Mitzenmacher, "The
@@ -23,6 +26,10 @@ const CLEARLY = 3;
  * (or in slow start) both are drawn independently by weight, for only then does each endpoint get its
  * share when loads are alike: with two distinct draws a pair of endpoints would be split evenly whatever
  * their weights. Where both draws are the same endpoint, it is kept unless another is clearly cheaper.
+ *
+ * Where one of the two is clearly worse, the other has not been compared with anything: a slow endpoint would
+ * win each pair that it shares with a failing one, a third of the requests of three endpoints. So a third
+ * draw competes with it.
  */
 export class P2c implements Balancer {
   readonly #metric: LoadMetric;
@@ -57,24 +64,46 @@ export class P2c implements Balancer {
 
   #choose(candidates: Candidates, tried: readonly DataEndpoint[], nowMs: number): number {
     const first = candidates.draw(tried, nowMs);
-    if (!candidates.isVaried(nowMs)) {
-      const second = candidates.drawOther(first, tried, nowMs);
-      if (second === first) return first;
-      const cost = this.#metric.cost(candidates.slotOf(first), 1, nowMs);
-      return cost <= this.#metric.cost(candidates.slotOf(second), 1, nowMs) ? first : second;
-    }
-    let second = candidates.draw(tried, nowMs);
+    const varied = candidates.isVaried(nowMs);
+    let second = varied ? candidates.draw(tried, nowMs) : first;
     let margin = 1;
     if (second === first) {
       second = candidates.drawOther(first, tried, nowMs);
-      margin = CLEARLY;
+      if (second === first) return first;
+      margin = varied ? CLEARLY : 1;
     }
-    const cost = this.#costOf(candidates, first, nowMs);
-    return cost <= margin * this.#costOf(candidates, second, nowMs) ? first : second;
+    const firstCost = this.#costOf(candidates, first, varied, nowMs);
+    const secondCost = this.#costOf(candidates, second, varied, nowMs);
+    const winner = firstCost <= margin * secondCost ? first : second;
+    const cost = winner === first ? firstCost : secondCost;
+    if (candidates.size === 2 || Math.max(firstCost, secondCost) < CLEARLY * cost) return winner;
+    const third = this.#drawThird(
+      candidates,
+      winner,
+      winner === first ? second : first,
+      tried,
+      nowMs,
+    );
+    return this.#costOf(candidates, third, varied, nowMs) < cost ? third : winner;
   }
 
-  #costOf(candidates: Candidates, index: number, nowMs: number): number {
-    const share = candidates.shareAt(index, nowMs);
+  /** Another than the two; with a few endpoints and bad luck the winner again. */
+  #drawThird(
+    candidates: Candidates,
+    winner: number,
+    loser: number,
+    tried: readonly DataEndpoint[],
+    nowMs: number,
+  ): number {
+    let third = winner;
+    for (let attempt = 0; attempt < THIRD_DRAWS && third === winner; attempt++) {
+      third = candidates.drawOther(loser, tried, nowMs);
+    }
+    return third === loser ? winner : third;
+  }
+
+  #costOf(candidates: Candidates, index: number, varied: boolean, nowMs: number): number {
+    const share = varied ? candidates.shareAt(index, nowMs) : 1;
     return this.#metric.cost(candidates.slotOf(index), share, nowMs);
   }
 }

@@ -45,6 +45,8 @@ export interface PoolDeps {
   readonly recorder: Recorder;
   readonly clock: Clock;
   readonly deadlines: Deadlines;
+  /** Closes the oldest idle connection that some pool of this worker has to the endpoint, if one has. */
+  readonly evictIdle: (slot: number) => void;
 }
 
 /** A request that needs a connection. Exactly one of the two is called, unless `cancel` comes first. */
@@ -58,7 +60,7 @@ interface Queued {
   readonly deadlineMs: number;
 }
 
-/** How often a queue whose connections are all held by other workers looks again. */
+/** How often a queue looks again whether the limit, which others share, allows one more connection. */
 const RETRY_MS = 10;
 
 /**
@@ -121,8 +123,9 @@ export class Pool implements Expirable {
       return null;
     }
     this.#queue.push({ waiter, deadlineMs: deadlineAfter(clock.now(), settings.queueMs) });
-    this.#arm();
     this.#grow();
+    if (this.#firstWaiting !== undefined) recorder.event("pool_queued");
+    this.#arm();
     return null;
   }
 
@@ -147,8 +150,7 @@ export class Pool implements Expirable {
     while (this.#dialling < this.#queue.length) {
       const { counts, settings } = this.#deps;
       if (!counts.tryOpenConnection(this.target.slot, settings.maxConnections)) {
-        this.#deps.recorder.event("pool_queued");
-        this.#pollWhileOthersHoldAll();
+        this.#makeRoom();
         return;
       }
       this.#dialling += 1;
@@ -159,9 +161,10 @@ export class Pool implements Expirable {
     }
   }
 
-  /** Without a connection of our own no event of ours will tell that the limit allows one again. */
-  #pollWhileOthersHoldAll(): void {
-    if (this.#busy + this.#dialling > 0 || this.#retryTimer !== null) return;
+  /** The limit is reached. Idle connections give way; no event of ours tells when another pool's is closed. */
+  #makeRoom(): void {
+    if (this.#retryTimer !== null) return;
+    this.#deps.evictIdle(this.target.slot);
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = null;
       this.#grow();
@@ -183,8 +186,8 @@ export class Pool implements Expirable {
     this.#deps.counts.closeConnection(this.target.slot);
     this.#deps.recorder.event("upstream_connection_failed");
     this.#queue.shift()?.waiter.onNoConnection(error);
-    this.#arm();
     this.#grow();
+    this.#arm();
   }
 
   /** Gives the connection to the one that waits longest, or keeps it. */
@@ -231,6 +234,14 @@ export class Pool implements Expirable {
     this.#arm();
   }
 
+  /** Closes the idle connection that was used least recently. */
+  evictOldest(): void {
+    const oldest = this.#idle.shift();
+    if (oldest === undefined) return;
+    this.#deps.recorder.event("upstream_connection_evicted");
+    oldest.close();
+  }
+
   /** The endpoint is gone: idle connections close now, busy ones when their request ends. */
   retire(): void {
     this.#retired = true;
@@ -260,23 +271,27 @@ export class Pool implements Expirable {
 
   onDeadline(nowMs: number): void {
     const { settings, recorder } = this.#deps;
-    while (this.#queue[0] !== undefined && this.#queue[0].deadlineMs <= nowMs) {
+    while ((this.#firstWaiting?.deadlineMs ?? Number.POSITIVE_INFINITY) <= nowMs) {
       recorder.event("pool_queue_timeout");
       const peer = formatHostPort(this.target.host, this.target.port);
       const error = new MeshError("POOL_QUEUE_TIMEOUT", `${peer}, limit ${settings.queueMs} ms`);
-      this.#queue.shift()?.waiter.onNoConnection(error);
+      this.#queue.splice(this.#dialling, 1)[0]?.waiter.onNoConnection(error);
     }
     const oldest = nowMs - settings.idleMs;
     while (settings.idleMs > 0 && (this.#idle[0]?.idleSinceMs ?? nowMs) <= oldest) {
-      recorder.event("upstream_connection_evicted");
-      this.#idle.shift()?.close();
+      this.evictOldest();
     }
     this.#arm();
   }
 
+  /** Those before it each wait for a dial, which has a time limit of its own and names the real cause. */
+  get #firstWaiting(): Queued | undefined {
+    return this.#queue[this.#dialling];
+  }
+
   /** The next moment at which something here grows too old. */
   #arm(): void {
-    const queued = this.#queue[0]?.deadlineMs ?? Number.POSITIVE_INFINITY;
+    const queued = this.#firstWaiting?.deadlineMs ?? Number.POSITIVE_INFINITY;
     const oldest = this.#idle[0];
     const idle =
       oldest === undefined

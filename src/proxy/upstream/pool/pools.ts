@@ -13,8 +13,8 @@ export class Pools {
   readonly #retired = new Set<Pool>();
   readonly #sweeper: NodeJS.Timeout;
 
-  constructor(deps: PoolDeps) {
-    this.#deps = deps;
+  constructor(deps: Omit<PoolDeps, "evictIdle">) {
+    this.#deps = { ...deps, evictIdle: (slot) => this.#evictIdle(slot) };
     this.#sweeper = setInterval(() => this.sweep(), SWEEP_MS);
     this.#sweeper.unref();
   }
@@ -43,6 +43,16 @@ export class Pools {
       pools.delete(slot);
       this.#retire(pool);
     }
+  }
+
+  /** The pool that has most idle connections gives one up, so that no source can keep others out. */
+  #evictIdle(slot: number): void {
+    let richest: Pool | undefined;
+    for (const pools of this.#bySource.values()) {
+      const pool = pools.get(slot);
+      if (pool !== undefined && pool.idleCount > (richest?.idleCount ?? 0)) richest = pool;
+    }
+    richest?.evictOldest();
   }
 
   #retire(pool: Pool): void {

@@ -71,6 +71,19 @@ describe("peak-EWMA (Finagle, linkerd)", () => {
     assert.ok(shareOfFirst(counts, 3) < 0.01, `${counts}`);
   });
 
+  test("does not feed a slow endpoint because its other neighbour fails", () => {
+    const world = newWorld();
+    const counts = simulate(world, world.balancer("peak-ewma", equal(3)), {
+      requestsPerSecond: 50,
+      durationMs: 120_000,
+      answer: ({ slot }) => ({
+        latencyMs: around(slot === 0 ? 80 : 8, world.random),
+        failed: slot === 1 && world.random() < 0.2,
+      }),
+    });
+    assert.ok(shareOfFirst(counts, 3) < 0.25, `${counts}`);
+  });
+
   test("comes back to an endpoint after its slowness has ended", () => {
     const world = newWorld();
     const balancer = world.balancer("peak-ewma", equal(3));
