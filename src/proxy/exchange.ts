@@ -74,9 +74,9 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     this.#server.onBytes(chunk, end);
   }
 
-  /** A shutdown begins: idle connections close now, others after their current request. */
+  /** A shutdown begins: an idle connection closes unless it is used again soon, others after their request. */
   drain(): void {
-    if (this.#server.idle) this.#server.closeGently();
+    this.#server.retire();
   }
 
   /** The time of the shutdown is over. */
@@ -233,11 +233,11 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   }
 
   #finish(nowMs: number): void {
-    // A shutdown may have begun since the head went out.
-    const keepAlive = this.#keepAlive && !this.#plane.draining;
     this.#attempt.end(true, nowMs);
     this.#record(null, nowMs);
-    this.#server.finish(keepAlive, nowMs);
+    this.#server.finish(this.#keepAlive, nowMs);
+    // A shutdown may have begun since the head went out, which did not announce it.
+    if (this.#plane.draining) this.drain();
   }
 
   /** Gives back what the request held and records it: exactly once per request. */

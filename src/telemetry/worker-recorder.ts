@@ -1,5 +1,6 @@
 import type { MeshErrorCode } from "../core/errors.ts";
 import type { DataEvent, Detection, Entry, Recorder, RequestFacts } from "../core/facts.ts";
+import { keyOf } from "../core/model.ts";
 import type { DataEndpoint, DataService, DataWorkload } from "../core/snapshot.ts";
 import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
 import {
@@ -191,7 +192,7 @@ export class WorkerRecorder implements Recorder {
   ): Pair {
     const known = destination.pairs.get(source ?? NO_SOURCE);
     if (known !== undefined) return known;
-    const labels = [source?.key ?? UNKNOWN_SOURCE, service?.key ?? NO_DESTINATION];
+    const labels = [nameOf(source), service?.key ?? NO_DESTINATION];
     const pair = { inFlight: this.#pairs.handle(labels), flows: [] };
     destination.pairs.set(source ?? NO_SOURCE, pair);
     return pair;
@@ -206,7 +207,7 @@ export class WorkerRecorder implements Recorder {
   #newFlow(pair: Pair, index: number, facts: Readonly<RequestFacts>): Flow {
     const protocol = PROTOCOLS[index % PROTOCOLS.length] ?? facts.protocol;
     const outside = facts.entry === "passthrough" ? PASSTHROUGH : NO_DESTINATION;
-    const source = facts.source?.key ?? UNKNOWN_SOURCE;
+    const source = nameOf(facts.source);
     const labels = [source, facts.service?.key ?? outside, facts.entry, protocol] as const;
     const flow = { handle: this.#flows.handle(labels), labels, clean: [], failed: new Map() };
     pair.flows[index] = flow;
@@ -236,6 +237,11 @@ export class WorkerRecorder implements Recorder {
     this.#byEndpoint[endpoint.slot] = { endpoint, handle };
     return handle;
   }
+}
+
+/** The containers of one service that nobody registered by name have keys of their own but one name. */
+function nameOf(source: DataWorkload | null): string {
+  return source === null ? UNKNOWN_SOURCE : keyOf(source);
 }
 
 /** For whole numbers: a fraction would be boxed wherever the compiler does not inline the call. */

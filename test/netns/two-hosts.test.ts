@@ -224,5 +224,16 @@ for (const mode of ["tproxy", "redirect"] as const) {
       const labels = { source: "default/back", destination: "default/near" };
       await b.untilMetric("hostmesh_requests_total", labels, 2);
     });
+
+    test("hostmesh check and iptables check find nothing wrong, stat shows the traffic", async () => {
+      const { a } = stage;
+      for (const args of [["check"], ["iptables", "check", "--capture", mode]]) {
+        const program = a.cli(args);
+        assert.equal(await program.end(), 0, `${args.join(" ")}\n${program.output}`);
+      }
+      const stat = a.cli(["stat"]);
+      assert.equal(await stat.end(), 0, stat.output);
+      assert.match(stat.output, /^near +100 %/m);
+    });
   });
 }

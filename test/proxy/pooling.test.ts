@@ -16,7 +16,8 @@ after(async () => {
   for (const hole of holes) await hole.close();
 });
 
-const idleOf = (socket: Socket | undefined) => socket?.readableEnded === true || socket?.destroyed;
+const hasEnded = (socket: Socket | undefined) =>
+  socket?.readableEnded === true || socket?.destroyed === true;
 
 describe("a pool of connections", () => {
   it("uses the connection that became free last, and lets the surplus grow old", async () => {
@@ -37,9 +38,9 @@ describe("a pool of connections", () => {
       await until(() => next.received.split("\r\n\r\nok").length === turn);
       await delay(80);
     }
-    await until(() => idleOf(web.upstream.sockets[0]) && idleOf(web.upstream.sockets[2]) === true);
-    assert.equal(idleOf(web.upstream.sockets[1]), false, "the one in use is kept");
-    await until(() => idleOf(web.upstream.sockets[1]) === true, { what: "the idle timeout" });
+    await until(() => hasEnded(web.upstream.sockets[0]) && hasEnded(web.upstream.sockets[2]));
+    assert.equal(hasEnded(web.upstream.sockets[1]), false, "the one in use is kept");
+    await until(() => hasEnded(web.upstream.sockets[1]), { what: "the idle timeout" });
     assert.equal(web.upstream.sockets.length, 3);
     await web.settle();
   });
@@ -215,11 +216,11 @@ describe("a pool of connections", () => {
     const quick = await web.send(GET);
     await quick.until(/ok$/);
     web.lab.services();
-    await until(() => idleOf(web.upstream.sockets[1]) === true, { what: "the idle one's end" });
-    assert.equal(idleOf(web.upstream.sockets[0]), false);
+    await until(() => hasEnded(web.upstream.sockets[1]), { what: "the idle one's end" });
+    assert.equal(hasEnded(web.upstream.sockets[0]), false);
     web.upstream.sockets[0]?.write("cd");
     await slow.until(/abcd$/);
-    await until(() => idleOf(web.upstream.sockets[0]) === true, { what: "the busy one's end" });
+    await until(() => hasEnded(web.upstream.sockets[0]), { what: "the busy one's end" });
     quick.send(GET);
     await quick.until(/ok[^]*HTTP\/1\.1 404 /);
     await web.settle();

@@ -48,6 +48,19 @@ test("an exchange is counted by source, destination, class, error, entry and pro
   assert.equal(fine[fineBucket(5)], 1);
 });
 
+test("containers that only their service names share its name as a source", () => {
+  const { series, recorders } = setUpSeries();
+  for (const address of ["10.0.0.6", "10.0.0.7"]) {
+    const derived = { ...makeWorkload("catalog"), key: `default/catalog@${address}` };
+    recorders[0]?.started(derived, service);
+    recorders[0]?.exchange(makeFacts({ source: derived, service, endpoint }));
+  }
+  const pair = groupOf(series, "pairs", "default/catalog", "default/catalog");
+  assert.equal(pair.sum(PAIR.started), 2);
+  const flow = groupOf(series, "flows", "default/catalog", "default/catalog", "captured", "http");
+  assert.equal(flow.sum(FLOW.count), 2);
+});
+
 test("a WebSocket or a CONNECT that was granted is an upgrade: its life is no latency", () => {
   const { series, recorders } = setUpSeries();
   const facts = makeFacts({ source, service, endpoint, durationMs: 60_000 });

@@ -54,6 +54,8 @@ const NOTHING = Buffer.alloc(0);
 
 /** How long a client may take to read the last answer of a connection that we close. */
 const LINGER_MS = 1_000;
+/** How long an idle connection stays open when it is to end; busy clients pause for less. */
+const RETIRE_MS = 500;
 
 /**
  * The server side of an HTTP/1.x connection (RFC 9112): keep-alive, pipelined requests in order, body
@@ -234,6 +236,15 @@ export class ServerConnection implements ConnHandler, Expirable {
     this.#kept = null;
     this.onBytes(kept, kept.length);
     if (this.#kept === null) this.conn.resumeReading();
+  }
+
+  /**
+   * Ends a connection on which nothing is in progress. A client that is just about to send would see its
+   * request fail, so it gets a moment to do that; the answer is the place to say that the connection ends.
+   */
+  retire(): void {
+    if (this.#state === "flush") this.closeGently();
+    else if (this.idle) this.deadlineMs = this.#deps.clock.now() + RETIRE_MS;
   }
 
   /** Sends FIN, and takes what the client still sends for a moment, so that it can read the last answer. */

@@ -58,9 +58,9 @@ export class Program {
     if (!found()) throw new Error(`it did not say ${pattern} but:\n${this.#output}`);
   }
 
-  /** Sends the signal and waits for the end. Resolves with the exit code, null after a signal. */
-  async end(signal: NodeJS.Signals): Promise<number | null> {
-    if (this.running) this.child.kill(signal);
+  /** Sends the signal, if any, and waits for the end. Resolves with the exit code, null after a signal. */
+  async end(signal?: NodeJS.Signals): Promise<number | null> {
+    if (signal !== undefined && this.running) this.child.kill(signal);
     await this.#exited;
     return this.child.exitCode;
   }
