@@ -1,3 +1,5 @@
+import { performance } from "node:perf_hooks";
+
 /** A monotonic clock in milliseconds. All threads of one process that use `processClock` agree on it. */
 export interface Clock {
   now(): number;

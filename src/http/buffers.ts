@@ -22,5 +22,8 @@ class BufferPool {
 
 export const readBuffers = new BufferPool();
 
+/** Left free, so that a full read and the head that goes before it fit into one pooled buffer. */
+const HEAD_ROOM_BYTES = 4_096;
+
 /** The buffer that all other connections of this thread read into: its bytes last for one callback. */
-export const sharedReadBuffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+export const sharedReadBuffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES - HEAD_ROOM_BYTES);

@@ -1,5 +1,5 @@
 import { connect, type NetConnectOpts, Socket } from "node:net";
-import { readBuffers, sharedReadBuffer } from "./buffers.ts";
+import { READ_BYTES, readBuffers, sharedReadBuffer } from "./buffers.ts";
 
 /** Who is told what happens on a connection. Swapped as a connection changes its role. */
 export interface ConnHandler {
@@ -15,6 +15,9 @@ export interface ConnHandler {
 
 /** Chunks below this size are copied into a string: one cheap write, and the read buffer is free again. */
 const COPY_BYTES = 4_096;
+
+/** Up to this size joining two strings is cheaper than filling a buffer. */
+const JOIN_TEXT_BYTES = 1_024;
 
 /** A chunk of this size announces more of the kind: the connection gets a buffer of its own. */
 const STREAM_BYTES = 16_384;
@@ -133,10 +136,34 @@ export class Conn {
       if (to.socket.writableLength > 0) this.#waitFor(to);
       return;
     } else {
-      to.socket.write(Buffer.from(chunk.subarray(start, end)), to.#onWritten);
+      to.#writeCopy("", chunk, start, end);
     }
     if (to.socket.writableNeedDrain) this.#waitFor(to);
     this.#streaming = size >= STREAM_BYTES;
+  }
+
+  /** Like `relay`, with a head before the bytes: both in one write, which saves a system call. */
+  relayWithHead(head: string, chunk: Buffer, start: number, end: number, to: Conn): void {
+    const size = end - start;
+    if (size < JOIN_TEXT_BYTES) {
+      to.writeText(size === 0 ? head : head + chunk.toString("latin1", start, end));
+    } else if (to.closed || chunk === this.#own || head.length + size > READ_BYTES) {
+      to.writeText(head);
+      this.relay(chunk, start, end, to);
+    } else {
+      to.#writeCopy(head, chunk, start, end);
+      if (to.socket.writableNeedDrain) this.#waitFor(to);
+      this.#streaming = size >= STREAM_BYTES;
+    }
+  }
+
+  /** Pooled memory, because fresh memory for each copy would keep the garbage collector busy. */
+  #writeCopy(head: string, chunk: Buffer, start: number, end: number): void {
+    const copy = readBuffers.take();
+    const at = head === "" ? 0 : copy.write(head, 0, "latin1");
+    const size = at + chunk.copy(copy, at, start, end);
+    this.#borrowed.push(copy);
+    this.socket.write(copy.subarray(0, size), this.#onWritten);
   }
 
   /**

@@ -4,9 +4,6 @@ import { ChunkedDecoder } from "../http/h1/chunked.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
 import { downstreamHead } from "./rewrite.ts";
 
-/** Bodies up to this size go out in one write with the response head. */
-const JOIN_BYTES = 16_384;
-
 /** Passes a response on to the client: its head rewritten, its body as it is, chunked or not. */
 export class ResponseRelay {
   /** The rewritten head. */
@@ -40,13 +37,12 @@ export class ResponseRelay {
 
   /** The head with what came along of the body. */
   first(from: Conn, chunk: Buffer, start: number, end: number, to: Conn): void {
-    if (start === end) to.writeText(this.text);
-    else if (this.#decoder === null && end - start <= JOIN_BYTES) {
-      to.writeText(this.text + chunk.toString("latin1", start, end));
-    } else {
-      to.writeText(this.text);
-      this.more(from, chunk, start, end, to);
+    if (this.#decoder === null) {
+      from.relayWithHead(this.text, chunk, start, end, to);
+      return;
     }
+    to.writeText(this.text);
+    this.more(from, chunk, start, end, to);
   }
 
   more(from: Conn, chunk: Buffer, start: number, end: number, to: Conn): void {

@@ -16,6 +16,7 @@ describe("outages under load", { skip: skipReason() }, () => {
   let near: MeshContainer;
   let far: MeshContainer;
   let late: MeshContainer;
+  let checked: MeshContainer;
   let url: string;
   let load: Script | null = null;
 
@@ -25,6 +26,7 @@ describe("outages under load", { skip: skipReason() }, () => {
     b = await mesh.host("b", { veth: "unnumbered" });
     front = await b.container("front", { address4: "10.2.0.2" });
     near = await b.container("near", { address4: "10.2.0.3" });
+    checked = await b.container("checked", { address4: "10.2.0.4" });
     far = await a.container("far", { address4: "10.1.0.2" });
     late = await a.container("late", { address4: "10.1.0.3" });
     await Promise.all([near.app(2), far.app(2), late.app(2), mesh.startRegistry(a)]);
@@ -83,6 +85,32 @@ describe("outages under load", { skip: skipReason() }, () => {
     await until(left, { what: "the removal" });
     const end = await running.ask<LoadReport>({ stop: true });
     assert.deepEqual(failuresOf(end), none);
+  });
+
+  test("the daemon of an endpoint's host checks it, and takes it out and back", async (t) => {
+    const { address4 } = checked.container;
+    const check = { tcp: `${address4}:8080`, intervalMs: 200, timeoutMs: 500 };
+    const place = b.endpoint("checked", "checked", checked);
+    await mesh.apply({ endpoints: [{ ...place, checks: [check] }] });
+    const { v4 } = await mesh.addressesOf("checked");
+    const ask = () => front.http(`http://${v4}:8080/`);
+    assert.equal((await ask()).headers?.["x-hostmesh-error"], "NO_ENDPOINT", "not checked yet");
+    const served = async () => (await ask()).status === 200;
+    const passing = async () => {
+      const { text = "" } = await mesh.call("GET", "/v1/health/service/checked?passing");
+      return JSON.parse(text).length === 1;
+    };
+    for (const round of ["first", "second"]) {
+      const app = await checked.app();
+      const start = performance.now();
+      await until(served, { what: `traffic in the ${round} round` });
+      t.diagnostic(`${round}: served ${(performance.now() - start).toFixed(0)} ms after its start`);
+      assert.equal(await passing(), true);
+      await app.end("SIGKILL");
+      const out = async () => (await ask()).headers?.["x-hostmesh-error"] === "NO_ENDPOINT";
+      await until(out, { what: "the end of its traffic" });
+      await until(async () => !(await passing()), { what: "the registry's word" });
+    }
   });
 
   test("a generation that is killed is replaced, and traffic resumes", async (t) => {

@@ -235,5 +235,25 @@ for (const mode of ["tproxy", "redirect"] as const) {
       assert.equal(await stat.end(), 0, stat.output);
       assert.match(stat.output, /^near +100 %/m);
     });
+
+    test("a container whose registrations are taken back is captured no longer", async () => {
+      const { mesh, near, far, a } = stage;
+      const { address4, address6 } = near.container;
+      const viaOf = async () =>
+        seen(await near.http(`http://${far.container.address4}:8080/`)).headers["via"];
+      assert.equal(await viaOf(), "1.1 hostmesh");
+      await mesh.call("DELETE", "/v1/mesh/workloads/default/near");
+      for (const service of ["near", "near6"]) {
+        for (const port of ["http", "summary", "greet"]) {
+          await mesh.call("DELETE", `/v1/mesh/endpoints/a/${service}-${port}`);
+        }
+      }
+      const left = async () => {
+        const sets = await a.host.namespace.exec("ipset", ["save"]);
+        return !sets.includes(` ${address4}\n`) && !sets.includes(` ${address6}\n`);
+      };
+      await until(left, { what: "its absence from the sets" });
+      assert.equal(await viaOf(), undefined);
+    });
   });
 }

@@ -89,6 +89,6 @@ describe("a shutdown", () => {
     await until(() => web.lab.plane.stats().connections === 0);
     await until(() => web.lab.endpoints.inFlight(web.slot) === 0);
     await until(() => web.lab.endpoints.connections(web.slot) === 0);
-    assert.equal(web.lab.facts.length, 6, "CONNECT is a request and a tunnel");
+    assert.equal(web.lab.facts.length, 5, "each is recorded once");
   });
 });

@@ -98,11 +98,6 @@ export class ServerConnection implements ConnHandler, Expirable {
     return this.#state !== "body";
   }
 
-  /** Nothing is in progress: no head begun, no answer due. */
-  get idle(): boolean {
-    return this.#state === "flush" || (this.#state === "head" && !this.#reader.started);
-  }
-
   onBytes(chunk: Buffer, end: number): void {
     this.#inBytes = true;
     try {
@@ -244,7 +239,9 @@ export class ServerConnection implements ConnHandler, Expirable {
    */
   retire(): void {
     if (this.#state === "flush") this.closeGently();
-    else if (this.idle) this.deadlineMs = this.#deps.clock.now() + RETIRE_MS;
+    else if (this.#state === "head" && !this.#reader.started) {
+      this.deadlineMs = this.#deps.clock.now() + RETIRE_MS;
+    }
   }
 
   /** Sends FIN, and takes what the client still sends for a moment, so that it can read the last answer. */

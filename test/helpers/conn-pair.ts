@@ -1,0 +1,67 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { Conn, type ConnHandler } from "../../src/http/conn.ts";
+
+/** Remembers what a connection told, and does with bytes what the test says. */
+export class ConnProbe implements ConnHandler {
+  text = "";
+  bytes = 0;
+  fins = 0;
+  drains = 0;
+  closes = 0;
+  error: Error | null = null;
+  take: (chunk: Buffer, end: number) => void = (chunk, end) => {
+    this.text += chunk.toString("latin1", 0, end);
+  };
+
+  onBytes(chunk: Buffer, end: number): void {
+    this.bytes += end;
+    this.take(chunk, end);
+  }
+
+  onFin(): void {
+    this.fins += 1;
+  }
+
+  onDrain(): void {
+    this.drains += 1;
+  }
+
+  onClose(error: Error | null): void {
+    this.closes += 1;
+    this.error = error;
+  }
+}
+
+/** An accepted connection of ours, and the plain socket at its other end. */
+export interface ConnPair {
+  readonly conn: Conn;
+  readonly probe: ConnProbe;
+  readonly peer: Socket;
+  close(): void;
+}
+
+export async function connPair(): Promise<ConnPair> {
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const peer = connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
+  peer.on("error", () => peer.destroy());
+  const [[accepted]] = (await Promise.all([once(server, "connection"), once(peer, "connect")])) as [
+    [Socket],
+    unknown,
+  ];
+  server.close();
+  const probe = new ConnProbe();
+  const conn = Conn.accept(accepted, probe);
+  return {
+    conn,
+    probe,
+    peer,
+    close: () => {
+      peer.destroy();
+      conn.destroy();
+    },
+  };
+}
