@@ -224,7 +224,7 @@ class HandlelessSocket extends Socket {
     else done();
   }
 
-  take(): void {
+  release(): void {
     this.isSlow = false;
     this.#waiting?.();
   }
@@ -245,7 +245,7 @@ describe("a connection without a handle", () => {
     source.push(Buffer.alloc(70_000, "b"));
     await new Promise((resolve) => setTimeout(resolve, 20));
     assert.equal(from.bytes, 70_005, "paused");
-    sink.take();
+    sink.release();
     await until(() => sink.written.length === 140_005);
     assert.match(sink.written, /^smalla{70000}b{70000}$/);
     source.push(null);

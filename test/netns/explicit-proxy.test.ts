@@ -7,7 +7,7 @@ import { skipReason } from "./helpers/privilege.ts";
 import type { Program } from "./helpers/program.ts";
 
 /** `hostmesh up` with nothing configured but the address of the proxy port, and one call of Consul's API. */
-describe("hostmesh up and one registration", { skip: skipReason() }, () => {
+describe("hostmesh up and one registration", { skip: skipReason("curl", "wrk") }, () => {
   let mesh: Mesh;
   let host: MeshHost;
   let shop: MeshContainer;

@@ -12,8 +12,10 @@ const FIRST_CONTACT_MS = 300;
 const LATER_MS = 20;
 const CONNECTIONS = 21;
 
+const COMMANDS = ["psql", "redis-server", "redis-cli", "mariadbd", "mariadb", "nats-server"];
+
 /** Real servers and clients of other people's protocols, none of which anybody declared. */
-describe("servers from Debian, captured", { skip: skipReason() }, () => {
+describe("servers from Debian, captured", { skip: skipReason("setpriv", ...COMMANDS) }, () => {
   let mesh: Mesh;
   let host: MeshHost;
   /** A client that is captured, and one that nobody has registered, for comparison. */

@@ -88,7 +88,7 @@ function seen({ status, text = "", error }: HttpAnswer): Seen {
 }
 
 for (const mode of ["tproxy", "redirect"] as const) {
-  describe(`two hosts, five containers, capture by ${mode}`, { skip: skipReason() }, () => {
+  describe(`two hosts, five containers, capture by ${mode}`, { skip: skipReason("curl") }, () => {
     let stage: Stage;
     before(async () => {
       stage = await makeStage(mode);

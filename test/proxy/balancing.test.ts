@@ -82,10 +82,7 @@ async function fleet(
 describe("balancing of requests", () => {
   it("holds a request in flight to the end of its response body", async () => {
     const { lab, servers, places, settle } = await fleet(
-      [
-        (socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab"),
-        answering(OK),
-      ],
+      [(socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab"), answering(OK)],
       { service: { policy: "least-request" } },
     );
     const slot = places[0]?.slot ?? -1;
@@ -141,7 +138,10 @@ describe("balancing of requests", () => {
     const received = await ask(40);
     assert.equal(received.split("HTTP/1.1 200 ").length, 41);
     assert.equal(lab.endpoints.ejections(places[0]?.slot ?? -1), 1);
-    assert.equal(lab.facts.reduce((sum, one) => sum + one.attempts - 1, 0), 3);
+    assert.equal(
+      lab.facts.reduce((sum, one) => sum + one.attempts - 1, 0),
+      3,
+    );
     await settle();
   });
 
@@ -174,7 +174,9 @@ describe("balancing of requests", () => {
       for (const hashOn of keyed) {
         const { ask, counts, settle } = await fleet(same, { service: { policy, hashOn } });
         const field = (key: number) =>
-          hashOn.kind === "header" ? `x-user: user-${key}` : `Cookie: a=1; session=user-${key}; b=2`;
+          hashOn.kind === "header"
+            ? `x-user: user-${key}`
+            : `Cookie: a=1; session=user-${key}; b=2`;
         const head = (key: number) => `GET / HTTP/1.1\r\nHost: web\r\n${field(key)}\r\n\r\n`;
         let used = 0;
         for (let key = 0; key < 12; key += 1) {
@@ -297,7 +299,8 @@ describe("quotas of a workload", () => {
       (socket) => socket.write("nonsense\r\n\r\n"),
       (socket) => socket.resetAndDestroy(),
       () => undefined,
-      (socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", () => socket.end()),
+      (socket) =>
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", () => socket.end()),
       (socket) =>
         socket.end("HTTP/1.1 101 OK\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nand the end"),
     ];

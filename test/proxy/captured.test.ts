@@ -105,7 +105,10 @@ const echo = (socket: Socket, received: string) => {
 describe("a captured connection", () => {
   it("carries HTTP to a virtual address and to an endpoint itself", async () => {
     const { lab, upstream, goTo, open, settle } = await capturedLab(answering(OK));
-    for (const place of [{ host: VIP, port: 1234 }, { host: "127.0.0.1", port: upstream.port }]) {
+    for (const place of [
+      { host: VIP, port: 1234 },
+      { host: "127.0.0.1", port: upstream.port },
+    ]) {
       goTo(place);
       const client = await open();
       client.send(GET.repeat(2));
@@ -160,7 +163,12 @@ describe("a captured connection", () => {
 
   it("becomes a tunnel when its first bytes are not HTTP, remembered or not", async () => {
     const { lab, open, settle } = await capturedLab(echo);
-    for (const first of ["*1\r\n$4\r\nPING\r\n!", "\0\x01\x02!", "GET key\r\n!", "PRI * HTTP/2.0\r\n\r\n!"]) {
+    for (const first of [
+      "*1\r\n$4\r\nPING\r\n!",
+      "\0\x01\x02!",
+      "GET key\r\n!",
+      "PRI * HTTP/2.0\r\n\r\n!",
+    ]) {
       const client = await open();
       client.send(first);
       assert.equal(await client.until(/!>$/), `<${first}>`);
@@ -219,7 +227,10 @@ describe("a captured connection", () => {
     const client = await open();
     await client.sendBytewise(GET);
     await client.until(/ok$/);
-    assert.match(upstream.received.join(""), /^GET \/ HTTP\/1\.1\r\nHost: whatever\r\n[^]*X-Request-Id/);
+    assert.match(
+      upstream.received.join(""),
+      /^GET \/ HTTP\/1\.1\r\nHost: whatever\r\n[^]*X-Request-Id/,
+    );
     assert.equal(lab.facts[0]?.protocol, "http");
     await settle();
   });
@@ -246,7 +257,9 @@ describe("a captured connection", () => {
     const binary = await open();
     binary.send("\0\0\0");
     assert.equal(await binary.untilEnd(), "");
-    await until(() => lab.facts.some((one) => one.protocol === "tcp" && one.error === "CONNECT_REFUSED"));
+    await until(() =>
+      lab.facts.some((one) => one.protocol === "tcp" && one.error === "CONNECT_REFUSED"),
+    );
     await settle();
   });
 
@@ -262,10 +275,9 @@ describe("a captured connection", () => {
     client.socket.end();
     assert.equal(await client.untilEnd(), "answer");
     assert.equal(upstream.received[0], "\0request");
-    const server = await capturedLab(
-      () => undefined,
-      { onConnection: (socket) => socket.end("greeting and end") },
-    );
+    const server = await capturedLab(() => undefined, {
+      onConnection: (socket) => socket.end("greeting and end"),
+    });
     const late = await server.open();
     assert.equal(await late.untilEnd(), "greeting and end");
     late.send("still listening?");

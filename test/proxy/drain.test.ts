@@ -9,7 +9,8 @@ const GET = "GET / HTTP/1.1\r\nHost: web\r\n\r\n";
 describe("a shutdown", () => {
   it("lets requests in flight end, says so to their clients, and closes idle connections", async () => {
     const web = await webLab((socket, received) => {
-      if (received.includes("/begun")) socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+      if (received.includes("/begun"))
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
       else if (received.includes("/idle")) socket.write(OK);
     });
     const waiting = await web.send(GET);

@@ -38,10 +38,7 @@ const NO_ANSWER: readonly Row[] = [
   doubtful("a folded line", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n"),
   doubtful("NUL in the head", "HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n"),
   doubtful("whitespace before the colon", "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok"),
-  doubtful(
-    "two lengths",
-    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!",
-  ),
+  doubtful("two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!"),
   doubtful("a bad length", "HTTP/1.1 200 OK\r\nContent-Length: 0x2\r\n\r\nok"),
   doubtful(
     "Content-Length with Transfer-Encoding",
@@ -52,7 +49,10 @@ const NO_ANSWER: readonly Row[] = [
     "a bad first chunk size",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n",
   ),
-  doubtful("101 that nobody asked for", `HTTP/1.1 101 OK\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n${EVIL}`),
+  doubtful(
+    "101 that nobody asked for",
+    `HTTP/1.1 101 OK\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n${EVIL}`,
+  ),
   doubtful("content in a 204", "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok"),
   doubtful("too many fields", `HTTP/1.1 200 OK\r\n${"A: 1\r\n".repeat(120)}\r\n`),
   doubtful("an endless head", `HTTP/1.1 200 OK\r\nX: ${"a".repeat(70_000)}`),
@@ -79,7 +79,9 @@ describe("a hostile endpoint", () => {
       await answered(web, row);
     }
     assert.equal(web.upstream.sockets.length, NO_ANSWER.length, "no connection is used again");
-    assert.ok(web.lab.facts.every((one) => one.error === "UPSTREAM_PROTOCOL" && one.attempts === 1));
+    assert.ok(
+      web.lab.facts.every((one) => one.error === "UPSTREAM_PROTOCOL" && one.attempts === 1),
+    );
     await web.settle();
   });
 
@@ -97,7 +99,8 @@ describe("a hostile endpoint", () => {
       // What is wrong behind the head may be seen only when the head has gone out: then the answer is cut.
       const client = await web.send(GET);
       await until(() => client.ended || client.received.includes("hostmesh: "));
-      const cut = row.name === "a bad first chunk size" && client.received.startsWith("HTTP/1.1 200");
+      const cut =
+        row.name === "a bad first chunk size" && client.received.startsWith("HTTP/1.1 200");
       if (cut) assert.match(client.received, /^[^]*\r\n\r\n$/);
       else assert.match(client.received, /^HTTP\/1\.1 502 /, row.name);
       assert.equal(client.error === null, !cut, row.name);
@@ -152,7 +155,9 @@ describe("a hostile endpoint", () => {
         socket.write("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno");
       } else if (received.startsWith("GET")) socket.write(OK);
     });
-    const client = await web.send("POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 1000\r\n\r\nabc");
+    const client = await web.send(
+      "POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 1000\r\n\r\nabc",
+    );
     await client.until(/^HTTP\/1\.1 413 [^]*Connection: close\r\n[^]*no$/);
     client.send("x".repeat(997));
     client.send(GET);
@@ -225,7 +230,8 @@ describe("a hostile endpoint", () => {
       ["FIN in the head", (socket) => socket.end("HTTP/1.1 200 O"), "UPSTREAM_TRUNCATED", 1],
       [
         "RST in the head",
-        (socket) => socket.write("HTTP/1.1 200 O", () => setTimeout(() => socket.resetAndDestroy(), 20)),
+        (socket) =>
+          socket.write("HTTP/1.1 200 O", () => setTimeout(() => socket.resetAndDestroy(), 20)),
         "UPSTREAM_TRUNCATED",
         1,
       ],
@@ -247,7 +253,9 @@ describe("a hostile endpoint", () => {
   });
 
   it("that closes as soon as it is connected yields 502", async () => {
-    const web = await webLab(() => undefined, { onConnection: (socket) => socket.resetAndDestroy() });
+    const web = await webLab(() => undefined, {
+      onConnection: (socket) => socket.resetAndDestroy(),
+    });
     const client = await web.send(GET);
     await client.until(/^HTTP\/1\.1 502 /);
     await web.settle();
@@ -286,7 +294,9 @@ describe("a hostile endpoint", () => {
       onConnection: (socket) => socket.pause(),
     });
     const size = 64_000_000;
-    const client = await web.send(`POST / HTTP/1.1\r\nHost: web\r\nContent-Length: ${size}\r\n\r\n`);
+    const client = await web.send(
+      `POST / HTTP/1.1\r\nHost: web\r\nContent-Length: ${size}\r\n\r\n`,
+    );
     client.socket.write(Buffer.alloc(size));
     await client.until(/^HTTP\/1\.1 504 [^]*X-Hostmesh-Error: UPSTREAM_TIMEOUT\r\n/);
     await web.settle();

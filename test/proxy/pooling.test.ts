@@ -46,7 +46,9 @@ describe("a pool of connections", () => {
   });
 
   it("never opens more than the limit, and serves those who wait in order", async () => {
-    const web = await webLab(() => undefined, { config: { pool: { maxConnectionsPerEndpoint: 2 } } });
+    const web = await webLab(() => undefined, {
+      config: { pool: { maxConnectionsPerEndpoint: 2 } },
+    });
     const clients: RawClient[] = [];
     for (let index = 0; index < 6; index += 1) {
       clients.push(await web.send(`GET /${index} HTTP/1.1\r\nHost: web\r\n\r\n`));
@@ -100,7 +102,9 @@ describe("a pool of connections", () => {
   });
 
   it("forgets a waiter that has left", async () => {
-    const web = await webLab(() => undefined, { config: { pool: { maxConnectionsPerEndpoint: 1 } } });
+    const web = await webLab(() => undefined, {
+      config: { pool: { maxConnectionsPerEndpoint: 1 } },
+    });
     const first = await web.send(GET);
     await until(() => web.lab.plane.stats().busyUpstream === 1);
     const second = await web.send("GET /gone HTTP/1.1\r\nHost: web\r\n\r\n");
@@ -208,7 +212,8 @@ describe("a pool of connections", () => {
 
   it("closes idle connections at once when the endpoint goes, and lets a request end", async () => {
     const web = await webLab((socket, received) => {
-      if (received.includes("/slow")) socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+      if (received.includes("/slow"))
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
       else socket.write(OK);
     });
     const slow = await web.send("GET /slow HTTP/1.1\r\nHost: web\r\n\r\n");
@@ -278,7 +283,9 @@ describe("a pool of connections", () => {
   it("is not held up by a client that reads slowly", async () => {
     const body = "b".repeat(60_000);
     const answer = `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
-    const web = await webLab(answering(answer), { config: { pool: { maxConnectionsPerEndpoint: 1 } } });
+    const web = await webLab(answering(answer), {
+      config: { pool: { maxConnectionsPerEndpoint: 1 } },
+    });
     const slow = await web.open();
     slow.socket.pause();
     slow.send(GET.repeat(1_000));
@@ -289,7 +296,10 @@ describe("a pool of connections", () => {
       return isStill;
     });
     const quick = await web.send(GET);
-    await until(() => quick.received.endsWith(body), { timeoutMs: 1_000, what: "the quick client" });
+    await until(() => quick.received.endsWith(body), {
+      timeoutMs: 1_000,
+      what: "the quick client",
+    });
     await web.settle();
   });
 });

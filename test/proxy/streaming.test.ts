@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { after, before, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
 
 const GIB = 2 ** 30;
 const MIB = 2 ** 20;
@@ -15,7 +15,10 @@ after(() => {
 });
 
 /** Starts a program of `test/helpers/programs`; resolves with the first thing that it prints. */
-async function start(name: string, ...args: string[]): Promise<{ child: ChildProcess; line: string }> {
+async function start(
+  name: string,
+  ...args: string[]
+): Promise<{ child: ChildProcess; line: string }> {
   const path = fileURLToPath(new URL(`../helpers/programs/${name}.ts`, import.meta.url));
   const child = spawn(process.execPath, [path, ...args], { stdio: ["ignore", "pipe", "inherit"] });
   running.push(child);

@@ -1,6 +1,4 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DEFAULT_NAMESPACE } from "../../../src/core/model.ts";
@@ -14,6 +12,7 @@ import {
   Lab,
 } from "../harness.ts";
 import { Program, Script } from "./program.ts";
+import { ScratchFolder } from "./scratch-folder.ts";
 
 const MAIN = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url));
 
@@ -66,13 +65,11 @@ export interface Batch {
 export class Mesh {
   readonly lab: Lab;
   readonly hosts: MeshHost[] = [];
-  readonly #folder = mkdtempSync(join(tmpdir(), "hostmesh-test-"));
-  readonly #exit = (): void => rmSync(this.#folder, { recursive: true, force: true });
+  readonly #folder = new ScratchFolder();
   #registry: { readonly host: MeshHost; program: Program } | null = null;
 
   private constructor(lab: Lab) {
     this.lab = lab;
-    process.on("exit", this.#exit);
   }
 
   static async create(): Promise<Mesh> {
@@ -82,7 +79,7 @@ export class Mesh {
   async host(name: string, options: HostOptions): Promise<MeshHost> {
     const host = await this.lab.host(name, options);
     for (const other of this.hosts) await this.lab.link(other.host, host);
-    const folder = join(this.#folder, name);
+    const folder = join(this.#folder.path, name);
     const agent = await Script.start(host.namespace, "agent");
     const made = new MeshHost(this, name, host, agent, folder);
     this.hosts.push(made);
@@ -103,7 +100,7 @@ export class Mesh {
   /** Starts it, or starts it again, and waits until it answers. */
   async startRegistry(host: MeshHost): Promise<void> {
     const program = host.cli([
-      ...["registry", "--host", host.name, "--data", join(this.#folder, "registry")],
+      ...["registry", "--host", host.name, "--data", join(this.#folder.path, "registry")],
       ...["--set", "registry.bind=0.0.0.0"],
     ]);
     this.#registry = { host, program };
@@ -142,8 +139,7 @@ export class Mesh {
 
   async destroy(): Promise<void> {
     await this.lab.destroy();
-    this.#exit();
-    process.off("exit", this.#exit);
+    this.#folder.remove();
   }
 }
 

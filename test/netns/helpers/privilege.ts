@@ -9,12 +9,12 @@ export function privileged(): boolean {
 }
 
 /**
- * For `{ skip: skipReason() }`: why a privileged test cannot run here, or false. With
- * REQUIRE_PRIVILEGED_TESTS=1 it is always false, so that the tests run and fail where they cannot.
+ * For `{ skip: skipReason() }`: why a privileged test, which may need further commands, cannot run here, or
+ * false. With REQUIRE_PRIVILEGED_TESTS=1 it is always false: the tests then run, and fail where they cannot.
  */
-export function skipReason(): string | false {
+export function skipReason(...commands: readonly string[]): string | false {
   if (process.env["REQUIRE_PRIVILEGED_TESTS"] === "1") return false;
-  return reason() ?? false;
+  return reason() ?? absence(commands) ?? false;
 }
 
 /** @throws Error with the reason where `privileged()` is false. */
@@ -26,9 +26,12 @@ export function assertPrivileged(): void {
 function reason(): string | null {
   if (process.platform !== "linux") return "network namespaces need Linux";
   if (process.getuid?.() !== 0) return "network namespaces need root";
-  const absent = TOOLS.filter((tool) => !isInstalled(tool));
-  if (absent.length > 0) return `not installed: ${absent.join(", ")}`;
-  return triedNamespace();
+  return absence(TOOLS) ?? triedNamespace();
+}
+
+function absence(commands: readonly string[]): string | null {
+  const absent = commands.filter((command) => !isInstalled(command));
+  return absent.length === 0 ? null : `not installed: ${absent.join(", ")}`;
 }
 
 let tried: string | null | undefined;

@@ -1,25 +1,19 @@
 import { execFileSync } from "node:child_process";
-import { globSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { globSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "../../helpers/until.ts";
 import type { MeshContainer } from "./mesh.ts";
 import { Program } from "./program.ts";
+import { ScratchFolder } from "./scratch-folder.ts";
 import { must } from "./shell.ts";
 
 /** Servers as Debian ships them, in a container each, with data in a folder that `close` removes. */
 export class RealServers {
-  readonly #folder = mkdtempSync(join(tmpdir(), "hostmesh-servers-"));
-  readonly #exit = (): void => this.close();
+  readonly #folder = new ScratchFolder();
 
-  constructor() {
-    process.on("exit", this.#exit);
-    execFileSync("chmod", ["755", this.#folder]);
-  }
-
+  /** Call when the servers have ended. */
   close(): void {
-    process.off("exit", this.#exit);
-    rmSync(this.#folder, { recursive: true, force: true });
+    this.#folder.remove();
   }
 
   async postgres(at: MeshContainer): Promise<void> {
@@ -58,7 +52,7 @@ export class RealServers {
   }
 
   #dataOf(user: string): string {
-    const data = join(this.#folder, user);
+    const data = join(this.#folder.path, user);
     execFileSync("install", ["-d", "-o", user, "-m", "700", data]);
     return data;
   }
