@@ -159,6 +159,12 @@ export class Conn {
 
   /** Pooled memory, because fresh memory for each copy would keep the garbage collector busy. */
   #writeCopy(head: string, chunk: Buffer, start: number, end: number): void {
+    // What was collected is longer than a buffer of the pool; what waits would hold one each for a few bytes.
+    if (head.length + end - start > READ_BYTES || this.socket.writableLength > 0) {
+      if (head !== "") this.writeText(head);
+      this.socket.write(Buffer.from(chunk.subarray(start, end)), this.#onWritten);
+      return;
+    }
     const copy = readBuffers.take();
     const at = head === "" ? 0 : copy.write(head, 0, "latin1");
     const size = at + chunk.copy(copy, at, start, end);

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import type { Config } from "../config/schema.ts";
-import { canonicalAddress } from "../core/address.ts";
+import { canonicalAddress, type HostPort } from "../core/address.ts";
 import { isProbe, PROBE_REPLY } from "../core/capture-probe.ts";
 import type { Clock } from "../core/clock.ts";
 import { Deadlines } from "../core/deadlines.ts";
@@ -100,7 +100,7 @@ export class DataPlane {
       return;
     }
     const address = canonicalAddress(socket.remoteAddress ?? "");
-    const destination = entry === "captured" ? (this.#deps.destination?.of(socket) ?? null) : null;
+    const destination = entry === "captured" ? this.#destinationOf(socket) : null;
     if (destination !== null && isProbe(destination.host, destination.port)) {
       socket.on("error", () => socket.destroy());
       socket.end(PROBE_REPLY, () => socket.destroy());
@@ -118,6 +118,16 @@ export class DataPlane {
     recorder.event("connection_opened");
     const origin = { entry, address, workload, destination };
     this.#serve(Conn.accept(socket, NOBODY), origin);
+  }
+
+  /** Null where it cannot be told; one connection's trouble must not be that of all. */
+  #destinationOf(socket: Socket): HostPort | null {
+    try {
+      return this.#deps.destination?.of(socket) ?? null;
+    } catch (error) {
+      this.#deps.log("the original destination could not be read", { error: String(error) });
+      return null;
+    }
   }
 
   #serve(conn: Conn, origin: Origin): void {

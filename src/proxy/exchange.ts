@@ -194,7 +194,9 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   }
 
   onInformational(head: ResponseHead): void {
-    this.#relay.informational(head, this.#head as RequestHead, this.#server.conn);
+    const request = this.#head as RequestHead;
+    if (head.status === 100) request.expectContinue = false;
+    this.#relay.informational(head, request, this.#server.conn);
   }
 
   onResponse(head: ResponseHead, chunk: Buffer, start: number, end: number, last: boolean): void {
@@ -342,7 +344,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     if (this.#answered) {
       const slowClient = this.#server.conn.pendingBytes > 0;
       this.#fail(new MeshError(slowClient ? "CLIENT_CLOSED" : "UPSTREAM_STALLED", this.#peer()));
-    } else if (!this.#complete && !this.#attempt.congested) {
+    } else if (!this.#complete && !this.#attempt.congested && !this.#head.expectContinue) {
       this.#keepAlive = false;
       this.#fail(new MeshError("REQUEST_BODY_TIMEOUT", this.#origin.address));
     } else {

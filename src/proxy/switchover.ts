@@ -43,6 +43,7 @@ export class Switchover {
         server.conn.writeText(CONNECT_ANSWER);
         facts.status = 200;
         self.#tunnel = session.join(server.conn, server.detach(), handler.onEnd);
+        if (server.finSeen) self.#tunnel.finFromClient();
       },
     };
     const session = new OpaqueSession(plane, origin, destination, steps, facts);
@@ -69,6 +70,7 @@ export class Switchover {
       onEnd(end);
     });
     if (early !== null) self.#tunnel.fromClient(early, early.length);
+    if (server.finSeen) self.#tunnel.finFromClient();
     return self;
   }
 

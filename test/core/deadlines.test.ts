@@ -6,11 +6,11 @@ import { Deadlines, deadlineAfter, type Expirable } from "../../src/core/deadlin
 class Item implements Expirable {
   deadlineMs = Number.POSITIVE_INFINITY;
   readonly expiredMs: number[] = [];
-  then: (nowMs: number) => void = () => undefined;
+  andThen: (nowMs: number) => void = () => undefined;
 
   onDeadline(nowMs: number): void {
     this.expiredMs.push(nowMs);
-    this.then(nowMs);
+    this.andThen(nowMs);
   }
 }
 
@@ -43,7 +43,7 @@ describe("deadlines", () => {
     const { clock, deadlines } = lab();
     const item = new Item();
     item.deadlineMs = 1_010;
-    item.then = (nowMs) => {
+    item.andThen = (nowMs) => {
       item.deadlineMs = nowMs + 10;
     };
     deadlines.add(item);
@@ -63,7 +63,7 @@ describe("deadlines", () => {
       deadlines.add(item);
     }
     third.deadlineMs = 1_500;
-    first.then = () => {
+    first.andThen = () => {
       deadlines.delete(first);
       deadlines.delete(second);
       deadlines.add(third);
@@ -85,7 +85,7 @@ describe("deadlines", () => {
     const { promise, resolve } = Promise.withResolvers<number>();
     const item = new Item();
     item.deadlineMs = 5;
-    item.then = resolve;
+    item.andThen = resolve;
     deadlines.add(item);
     clock.advance(6);
     // The interval is not referenced; this timer is.

@@ -41,6 +41,13 @@ export interface ConnPair {
   close(): void;
 }
 
+const open: ConnPair[] = [];
+
+/** Closes every pair that was made: a test that failed must not keep the process alive. */
+export function closePairs(): void {
+  for (const pair of open.splice(0)) pair.close();
+}
+
 export async function connPair(): Promise<ConnPair> {
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
   server.listen(0, "127.0.0.1");
@@ -55,7 +62,7 @@ export async function connPair(): Promise<ConnPair> {
   server.close();
   const probe = new ConnProbe();
   const conn = Conn.accept(accepted, probe);
-  return {
+  const pair = {
     conn,
     probe,
     peer,
@@ -64,4 +71,6 @@ export async function connPair(): Promise<ConnPair> {
       conn.destroy();
     },
   };
+  open.push(pair);
+  return pair;
 }

@@ -12,3 +12,17 @@ export async function until(
     await delay(5);
   }
 }
+
+/** Polls until a number is above 0 and has not changed for `quietMs`; returns it. */
+export async function untilStill(read: () => number, quietMs = 100): Promise<number> {
+  let seen = 0;
+  let since = performance.now();
+  const isStill = () => {
+    const now = read();
+    if (now !== seen) since = performance.now();
+    seen = now;
+    return seen > 0 && performance.now() - since >= quietMs;
+  };
+  await until(isStill, { what: "standstill" });
+  return seen;
+}

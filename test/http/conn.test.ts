@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, Socket } from "node:net";
-import { describe, it } from "node:test";
+import { afterEach, describe, it } from "node:test";
 import { Conn } from "../../src/http/conn.ts";
-import { type ConnPair, ConnProbe, connPair } from "../helpers/conn-pair.ts";
-import { until } from "../helpers/until.ts";
+import { type ConnPair, ConnProbe, closePairs, connPair } from "../helpers/conn-pair.ts";
+import { until, untilStill } from "../helpers/until.ts";
+
+afterEach(closePairs);
 
 /** Relays everything that `from` reads to `to`. */
 function join(from: ConnPair, to: ConnPair): void {
@@ -16,13 +18,8 @@ async function congest(from: ConnPair, to: ConnPair): Promise<void> {
   to.peer.pause();
   join(from, to);
   from.peer.write(Buffer.alloc(32_000_000, "x"));
-  let seen = -1;
-  await until(() => {
-    const isStill = from.probe.bytes === seen && seen > 0;
-    seen = from.probe.bytes;
-    return isStill && to.conn.pendingBytes > 0;
-  });
-  assert.ok(seen < 32_000_000, "held back");
+  const read = await untilStill(() => from.probe.bytes, 50);
+  assert.ok(read < 32_000_000 && to.conn.pendingBytes > 0, "held back");
 }
 
 describe("a connection", () => {
@@ -114,6 +111,39 @@ describe("a connection", () => {
     await until(() => received === sent);
     assert.equal(wrong, 0);
     for (const pair of [from, to, ...others, ...sinks]) pair.close();
+  });
+
+  it("copies whole what is longer than a buffer of the pool", async () => {
+    const [from, to] = [await connPair(), await connPair()];
+    const long = Buffer.concat([Buffer.alloc(100_000, "l"), Buffer.from("end")]);
+    let received = 0;
+    let last = "";
+    to.peer.on("data", (chunk) => {
+      received += chunk.length;
+      last = chunk.toString("latin1").slice(-3);
+    });
+    from.conn.relay(long, 0, long.length, to.conn);
+    await until(() => last === "end");
+    assert.equal(received, long.length);
+    from.close();
+    to.close();
+  });
+
+  it("takes no more memory than it writes for answers that wait", async () => {
+    const [from, to] = [await connPair(), await connPair()];
+    to.peer.pause();
+    to.conn.writeText("f".repeat(16_000_000));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.ok(to.conn.pendingBytes > 0);
+    const small = Buffer.alloc(1_500, "s");
+    const before = process.memoryUsage().arrayBuffers;
+    for (let index = 0; index < 200; index += 1) {
+      from.conn.relayWithHead("head", small, 0, small.length, to.conn);
+    }
+    const grown = process.memoryUsage().arrayBuffers - before;
+    assert.ok(grown < 2_000_000, `${grown} bytes for ${200 * 1_504}`);
+    from.close();
+    to.close();
   });
 
   it("goes on after a former sender to the same side has broken off", async () => {

@@ -362,6 +362,24 @@ describe("a captured connection", () => {
     await settle();
   });
 
+  it("loses nothing of a client that sends much before its protocol is known", async () => {
+    const sum = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");
+    for (const start of ["\0", "GET /no-line-yet", "G"]) {
+      const got = createHash("sha256");
+      const { upstream, open, settle } = await capturedLab(() => undefined, {
+        onConnection: (socket) => socket.on("data", (chunk) => got.update(chunk)),
+      });
+      const up = Buffer.concat([Buffer.from(start), Buffer.alloc(1, "\0"), randomBytes(3_000_000)]);
+      const client = await open();
+      if (start.length > 1) client.send(start);
+      if (start.length > 1) await new Promise((resolve) => setTimeout(resolve, 20));
+      client.socket.end(start.length > 1 ? up.subarray(start.length) : up);
+      await until(() => upstream.sockets.at(-1)?.readableEnded === true);
+      assert.equal(got.digest("hex"), sum(up), JSON.stringify(start));
+      await settle();
+    }
+  });
+
   it("is closed when it is silent for too long, sooner when one side has ended", async () => {
     for (const timeouts of [{ tunnelIdleMs: 300 }, { halfCloseMs: 300 }]) {
       const { lab, upstream, open, settle } = await capturedLab(echo, { config: { timeouts } });
@@ -395,6 +413,31 @@ describe("a captured connection", () => {
     goTo({ host: "127.0.0.1", port: lab.port });
     assert.equal(await refusal(open), "");
     await settle();
+  });
+
+  it("is refused where its destination cannot be told, and others are not", async () => {
+    let isBroken = true;
+    const upstream = await rawServer(answering(OK));
+    const lab = await planeLab({
+      destination: {
+        of: () => {
+          if (isBroken) throw new Error("getsockopt failed");
+          return { host: VIP, port: 80 };
+        },
+      },
+    });
+    lab.services(service("db", [endpoint(upstream.port)], { addresses: [VIP] }));
+    closers.push(
+      () => lab.close(),
+      () => upstream.close(),
+    );
+    assert.equal(await refusal(() => RawClient.open(lab.port)), "");
+    isBroken = false;
+    const client = await RawClient.open(lab.port);
+    client.send(GET);
+    await client.until(/ok$/);
+    client.close();
+    await until(() => lab.plane.stats().connections === 0);
   });
 
   it("of the capture probe is answered, and may break off as it likes", async () => {

@@ -302,6 +302,21 @@ describe("a hostile endpoint", () => {
     await web.settle();
   });
 
+  it("that never says 100 Continue is to blame, and a client that then sends nothing is", async () => {
+    const web = await webLab(
+      (socket, received) => {
+        if (received.startsWith("PUT")) socket.write("HTTP/1.1 100 Continue\r\n\r\n");
+      },
+      { config: { timeouts: { streamIdleMs: 200 } } },
+    );
+    const head = "/ HTTP/1.1\r\nHost: web\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+    const silent = await web.send(`POST ${head}`);
+    await silent.until(/^HTTP\/1\.1 504 [^]*X-Hostmesh-Error: UPSTREAM_TIMEOUT\r\n/);
+    const asked = await web.send(`PUT ${head}`);
+    await asked.until(/^HTTP\/1\.1 100 [^]*HTTP\/1\.1 408 [^]*: REQUEST_BODY_TIMEOUT\r\n/);
+    await web.settle();
+  });
+
   it("leaves no trace in what other clients of the same pool get", async () => {
     let turn = 0;
     const web = await webLab((socket, received) => {

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Blackhole, blackhole } from "../helpers/blackhole.ts";
 import { endpoint, planeLab, service, workload } from "../helpers/plane.ts";
 import { answering, RawClient, rawServer } from "../helpers/raw.ts";
-import { until } from "../helpers/until.ts";
+import { until, untilStill } from "../helpers/until.ts";
 import { nothingHeld, OK, webLab } from "../helpers/web-lab.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: web\r\n\r\n";
@@ -289,12 +289,7 @@ describe("a pool of connections", () => {
     const slow = await web.open();
     slow.socket.pause();
     slow.send(GET.repeat(1_000));
-    let seen = 0;
-    await until(() => {
-      const isStill = web.lab.facts.length === seen && seen > 0;
-      seen = web.lab.facts.length;
-      return isStill;
-    });
+    await untilStill(() => web.lab.facts.length);
     const quick = await web.send(GET);
     await until(() => quick.received.endsWith(body), {
       timeoutMs: 1_000,

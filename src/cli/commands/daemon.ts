@@ -21,7 +21,7 @@ export function daemonCommand(onExit: (code: number) => void): Command {
   addSettingsOptions(command, ["capture", "registry", "data"]);
   return describeCommand(command, {
     examples: [
-      "hostmesh daemon --registry http://registry.internal:15010",
+      "hostmesh daemon --registry http://mesh-registry:15010",
       "hostmesh daemon --config /etc/hostmesh.yaml --capture tproxy --on-death closed",
       "hostmesh daemon --capture explicit --set ports.bind=0.0.0.0",
     ],

@@ -98,6 +98,11 @@ export class ServerConnection implements ConnHandler, Expirable {
     return this.#state !== "body";
   }
 
+  /** Has the client ended its direction? Whoever takes the connection over is not told again. */
+  get finSeen(): boolean {
+    return this.#finSeen;
+  }
+
   onBytes(chunk: Buffer, end: number): void {
     this.#inBytes = true;
     try {
