@@ -4,8 +4,8 @@ import type { ClientConnection } from "../http/h1/client.ts";
 import type { RequestHead } from "../http/message.ts";
 import { type Origin, sourceKey } from "./context.ts";
 import type { Plane } from "./plane.ts";
-import { type Destination, hashFor, pickEndpoint } from "./resolve.ts";
-import type { Pool, PoolTarget, PoolWaiter } from "./upstream/pool/pool.ts";
+import { type Destination, hashFor, othersOf, pickEndpoint } from "./resolve.ts";
+import type { Freshness, Pool, PoolTarget, PoolWaiter } from "./upstream/pool/pool.ts";
 
 /**
  * One try of a request at one endpoint: balance, pool, and what is reported back to both. The object is used
@@ -22,6 +22,8 @@ export class Attempt {
   #pool: Pool | null = null;
   #waiting: PoolWaiter | null = null;
   #tried: DataEndpoint[] = [];
+  /** Time that earlier tries of this request spent at their endpoints. */
+  #lostMs = 0;
   #queuedMs = 0;
   /** When the request was handed to the connection. */
   sentMs = 0;
@@ -33,7 +35,12 @@ export class Attempt {
   }
 
   /** Picks an endpoint and asks for a connection; throws where there is no endpoint. */
-  start(destination: Destination, head: RequestHead, waiter: PoolWaiter, fresh: boolean): void {
+  start(
+    destination: Destination,
+    head: RequestHead,
+    waiter: PoolWaiter,
+    freshness: Freshness,
+  ): void {
     this.#facts.attempts += 1;
     this.#destination = destination;
     let target: PoolTarget;
@@ -52,7 +59,7 @@ export class Attempt {
     this.#pool = this.#plane.pools.get(sourceKey(this.#origin), target);
     this.#waiting = waiter;
     this.sentMs = this.#queuedMs;
-    const connection = this.#pool.acquire(waiter, fresh);
+    const connection = this.#pool.acquire(waiter, freshness);
     if (connection !== null) {
       this.#waiting = null;
       waiter.onConnection(connection);
@@ -68,7 +75,7 @@ export class Attempt {
     this.upstream = connection;
     this.sentMs = nowMs;
     facts.queueMs += nowMs - this.#queuedMs;
-    facts.proxyMs = nowMs - facts.startMs - facts.queueMs;
+    facts.proxyMs = nowMs - facts.startMs - facts.queueMs - this.#lostMs;
   }
 
   /** The response head is there, or the try has failed: tells balancer and ejection. */
@@ -101,6 +108,7 @@ export class Attempt {
   /** Remembers the endpoint as one to avoid, and gives everything back for the next try. */
   giveUp(): void {
     if (this.endpoint !== null) this.#tried.push(this.endpoint);
+    if (this.upstream !== null) this.#lostMs += this.#plane.clock.now() - this.sentMs;
     this.end(false);
   }
 
@@ -114,7 +122,10 @@ export class Attempt {
     if (endpoint !== null) this.#plane.endpoints.end(endpoint.slot);
     if (upstream !== null && reuse) pool?.release(upstream, nowMs);
     else if (upstream !== null) pool?.discard(upstream);
-    else if (this.#waiting !== null) pool?.cancel(this.#waiting);
+    else if (this.#waiting !== null) {
+      this.#facts.queueMs += this.#plane.clock.now() - this.#queuedMs;
+      pool?.cancel(this.#waiting);
+    }
     this.#waiting = null;
   }
 
@@ -135,7 +146,23 @@ export class Attempt {
   /** The request is over: the next one starts with every endpoint. */
   reset(): void {
     if (this.#tried.length > 0) this.#tried = [];
+    this.#lostMs = 0;
     this.#destination = null;
+  }
+
+  /** Is there an endpoint that this request was not sent to yet? */
+  get hasOther(): boolean {
+    const { endpoint } = this;
+    const destination = this.#destination;
+    if (endpoint === null || destination === null) return false;
+    return othersOf(destination, endpoint).some(
+      (one) => !this.#tried.some((tried) => tried.slot === one.slot),
+    );
+  }
+
+  /** Has the connection served before? Then the endpoint may just have been about to close it. */
+  get reused(): boolean {
+    return this.upstream !== null && this.upstream.requests > 1;
   }
 
   /** Does the endpoint not take what was sent to it? */

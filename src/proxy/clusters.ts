@@ -1,4 +1,4 @@
-import { canonicalAddress, formatHostPort } from "../core/address.ts";
+import { canonicalAddress, formatHostPort, isLoopback } from "../core/address.ts";
 import type { HashOn } from "../core/model.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { type Balancer, type BalancerDeps, createBalancer } from "./upstream/balance/balancer.ts";
@@ -36,7 +36,9 @@ export class OwnPlaces {
     return this.#ports.has(port);
   }
 
+  /** The whole of 127.0.0.0/8 leads to a port that listens on all addresses. */
   has(address: string, port: number): boolean {
+    if (this.#ports.has(port) && isLoopback(canonicalAddress(address))) return true;
     return this.#places.has(formatHostPort(canonicalAddress(address), port));
   }
 }

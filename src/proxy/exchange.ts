@@ -17,7 +17,7 @@ import { ResponseRelay } from "./response-relay.ts";
 import { firstHopLines, goesRound, identify, upstreamHead } from "./rewrite.ts";
 import { isIdempotent, mayRetry } from "./routing/policy/retry.ts";
 import { Switchover } from "./switchover.ts";
-import type { PoolWaiter } from "./upstream/pool/pool.ts";
+import type { Freshness, PoolWaiter } from "./upstream/pool/pool.ts";
 
 /** A response of this status counts against its endpoint. */
 const FIRST_FAILURE_STATUS = 500;
@@ -52,6 +52,10 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   #counted = false;
   #admitted = false;
   #answered = false;
+  /** Has an interim response gone to the client? */
+  #interim = false;
+  /** Was it sent again already? */
+  #replayed = false;
   #keepAlive = false;
   /** Set once the connection has stopped being HTTP. */
   #switchover: Switchover | null = null;
@@ -93,6 +97,8 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     this.#head = head;
     this.#complete = last;
     this.#answered = false;
+    this.#interim = false;
+    this.#replayed = false;
     this.#keepAlive = head.keepAlive;
     this.#body.begin(chunk, start, end);
     try {
@@ -121,7 +127,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     if (goesRound(head)) throw new MeshError("LOOP", `Via: ${head.via.slice(0, 100)}`);
     this.#admit();
     if (head.method === "CONNECT" && dialled === null) this.#connect(destination);
-    else this.#try();
+    else this.#try(this.#replayable(head) ? "any" : "fresh");
   }
 
   #admit(): void {
@@ -141,10 +147,12 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   }
 
   /** Balance and pool. Without a connection at hand the client's body waits. */
-  #try(): void {
+  #try(freshness: Freshness): void {
     const head = this.#head as RequestHead;
+    // The time limit of an earlier try must not hit this one while it waits in a queue.
+    this.#server.deadlineMs = Number.POSITIVE_INFINITY;
     try {
-      this.#attempt.start(this.#destination as Destination, head, this, !this.#replayable(head));
+      this.#attempt.start(this.#destination as Destination, head, this, freshness);
     } catch (error) {
       this.#fail(toMeshError(error));
       return;
@@ -194,6 +202,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   }
 
   onInformational(head: ResponseHead): void {
+    this.#interim = true;
     const request = this.#head as RequestHead;
     if (head.status === 100) request.expectContinue = false;
     this.#relay.informational(head, request, this.#server.conn);
@@ -270,15 +279,18 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
       attempts: this.#facts.attempts,
       maxAttempts: this.#plane.config.limits.attempts,
       replayable: this.#body.whole,
-      answered: this.#answered,
+      answered: this.#answered || this.#interim,
+      // Only one that had been used before is likely to have been lost by bad luck.
+      elsewhere: this.#attempt.hasOther || (this.#attempt.reused && !this.#replayed),
     });
     if (!again) {
       this.#fail(error);
       return;
     }
     this.#plane.recorder.retry(this.#facts.service, error.code);
+    this.#replayed = true;
     this.#attempt.giveUp();
-    this.#try();
+    this.#try("new");
   }
 
   /** Ends the request with an error: an answer if none has begun, else a visible break of the connection. */
@@ -317,14 +329,6 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     this.#keepAlive = false;
     this.#fail(error);
     this.#server.closeGently();
-  }
-
-  onClientDrain(): void {
-    // Bodies are held back by the connections themselves, and heads are small.
-  }
-
-  onUpstreamDrain(): void {
-    // As above.
   }
 
   onClientClose(): void {

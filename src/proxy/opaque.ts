@@ -7,7 +7,7 @@ import type { Origin } from "./context.ts";
 import { toMeshError } from "./failure.ts";
 import { judgeOutside } from "./outside.ts";
 import type { Plane } from "./plane.ts";
-import { type Destination, hashFor, pickEndpoint, serviceOf } from "./resolve.ts";
+import { type Destination, hashFor, othersOf, pickEndpoint, serviceOf } from "./resolve.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
 import { Tunnel, type TunnelEnd } from "./tunnel.ts";
 import { type Dial, dial } from "./upstream/transport/dial.ts";
@@ -120,12 +120,12 @@ export class OpaqueSession {
     const { attempts } = this.#facts;
     const maxAttempts = this.#plane.config.limits.attempts;
     const attempt = { code: error.code, method: "CONNECT", attempts, maxAttempts };
-    const another = endpoint !== null && hasOther(this.#destination, endpoint);
-    if (!another || !mayRetry({ ...attempt, replayable: true, answered: false })) {
+    const another = endpoint !== null && othersOf(this.#destination, endpoint).length > 0;
+    if (!mayRetry({ ...attempt, replayable: true, answered: false, elsewhere: another })) {
       this.#fail(error);
       return;
     }
-    this.#tried.push(endpoint);
+    if (endpoint !== null) this.#tried.push(endpoint);
     this.#plane.recorder.retry(serviceOf(this.#destination), error.code);
     this.#attempt();
   }
@@ -214,11 +214,6 @@ export class OpaqueSession {
     this.#plane.endpoints.end(endpoint.slot);
     this.#plane.endpoints.closeConnection(endpoint.slot);
   }
-}
-
-function hasOther(destination: Destination, endpoint: DataEndpoint): boolean {
-  if (destination.kind === "outside" || destination.fixed !== null) return false;
-  return destination.cluster.endpoints.some((one) => one.slot !== endpoint.slot);
 }
 
 function tunnelFacts(plane: Plane, origin: Origin, destination: Destination): RequestFacts {

@@ -106,29 +106,40 @@ export function serviceOf(destination: Destination): DataService | null {
   return destination.kind === "cluster" ? destination.cluster.service : null;
 }
 
-/** What the cluster hashes on, taken from the request; -1 where its policy does not hash. */
+/** The other endpoints that the request could go to; none where the client dialled this one itself. */
+export function othersOf(
+  destination: Destination,
+  endpoint: DataEndpoint,
+): readonly DataEndpoint[] {
+  if (destination.kind === "outside" || destination.fixed !== null) return [];
+  return destination.cluster.endpoints.filter((one) => one.slot !== endpoint.slot);
+}
+
+/**
+ * What the cluster hashes on, taken from the request; -1, which is a random pick, where its policy does not
+ * hash or where the request lacks the header or cookie: else all newcomers would go to one endpoint.
+ */
 export function hashFor(cluster: Cluster, origin: Origin, head: RequestHead | null): number {
   const on = cluster.hashOn;
   if (on === null) return -1;
-  if (on.kind === "header" && head !== null) {
-    const value = findField(head.fields, on.name.toLowerCase());
-    if (value !== undefined) return hashOf(value);
-  }
-  if (on.kind === "cookie" && head !== null) {
-    const value = cookie(findField(head.fields, "cookie") ?? "", on.name);
-    if (value !== null) return hashOf(value);
-  }
-  return hashOf(origin.address);
+  if (on.kind === "source") return hashOf(origin.address);
+  if (head === null) return -1;
+  const value =
+    on.kind === "header" ? findField(head.fields, on.name.toLowerCase()) : cookie(head, on.name);
+  return value === undefined ? -1 : hashOf(value);
 }
 
-/** Value of one cookie of a Cookie field (RFC 6265 section 4.2), or null. */
-function cookie(field: string, name: string): string | null {
-  for (const pair of field.split(";")) {
-    const equals = pair.indexOf("=");
-    if (equals !== -1 && pair.slice(0, equals).trim() === name)
-      return pair.slice(equals + 1).trim();
+/** Value of one cookie (RFC 6265 section 4.2), which may stand in any of several Cookie fields. */
+function cookie(head: RequestHead, name: string): string | undefined {
+  for (let at = 0; at < head.fields.length; at += 2) {
+    if (head.fields[at]?.toLowerCase() !== "cookie") continue;
+    for (const pair of (head.fields[at + 1] ?? "").split(";")) {
+      const equals = pair.indexOf("=");
+      const isIt = equals !== -1 && pair.slice(0, equals).trim() === name;
+      if (isIt) return pair.slice(equals + 1).trim();
+    }
   }
-  return null;
+  return undefined;
 }
 
 /**

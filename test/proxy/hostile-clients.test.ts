@@ -171,14 +171,14 @@ describe("a hostile client", () => {
     await web.settle();
   });
 
-  it("is timed out when its head takes too long, and when its first chunk size never ends", async () => {
+  it("is timed out when its head takes too long", async () => {
     const web = await webLab(answering(OK), { config: { timeouts: { headMs: 200 } } });
     const late = async (part: string) => {
       const client = await web.send(part);
       assert.match(await client.untilEnd(), /^HTTP\/1\.1 408 [^]*: HEAD_TIMEOUT\r\n/, part);
     };
     const silent = await web.open();
-    await Promise.all(["G", GET, CHUNKED, `${CHUNKED}5`, `${CHUNKED}0\r\n`].map(late));
+    await Promise.all(["G", GET].map(late));
     assert.equal(await silent.untilEnd(), "");
     assert.deepEqual(web.upstream.received, []);
     await web.settle();

@@ -115,6 +115,11 @@ export class ChunkedDecoder {
     return this.#state === DONE;
   }
 
+  /** Has the first chunk size been read, and found to be one? */
+  get begun(): boolean {
+    return this.#payloadBytes > 0 || this.#state >= DATA;
+  }
+
   /** Bytes of content so far, without the coding. */
   get payloadBytes(): number {
     return this.#payloadBytes;

@@ -19,8 +19,6 @@ export interface ClientHandler {
   onResponse(head: ResponseHead, chunk: Buffer, start: number, end: number, last: boolean): void;
   /** More of the body, in its transfer coding. An empty `last` part ends an EOF-delimited body. */
   onResponseBody(chunk: Buffer, start: number, end: number, last: boolean): void;
-  /** What was written to the endpoint has been handed to the kernel. */
-  onUpstreamDrain(): void;
   /** The request failed on this connection, which is closed. */
   onUpstreamError(error: MeshError): void;
 }
@@ -233,7 +231,7 @@ export class ClientConnection implements ConnHandler {
   }
 
   onDrain(): void {
-    this.#handler?.onUpstreamDrain();
+    // Bodies are held back by the connections themselves (`relay`).
   }
 
   onClose(error: Error | null): void {

@@ -25,8 +25,6 @@ export interface ServerHandler {
   onRequestBody(chunk: Buffer, start: number, end: number, last: boolean): void;
   /** The bytes are no request, or a limit or time limit was hit. Nothing more is read. */
   onRequestError(error: MeshError): void;
-  /** What was written for the client has been handed to the kernel. */
-  onClientDrain(): void;
   /** The client went away while an answer was due, or the whole connection ended. */
   onClientClose(error: Error | null): void;
   /** A time limit set through `ServerConnection.deadlineMs` while an answer was due has passed. */
@@ -51,6 +49,9 @@ export interface ServerDeps {
 type State = "head" | "body" | "answer" | "flush" | "lingering" | "closed";
 
 const NOTHING = Buffer.alloc(0);
+
+/** How long the head of a chunked request waits for the first chunk size. */
+const FIRST_SIZE_MS = 200;
 
 /** How long a client may take to read the last answer of a connection that we close. */
 const LINGER_MS = 1_000;
@@ -91,11 +92,6 @@ export class ServerConnection implements ConnHandler, Expirable {
     this.deadlineMs = deadlineAfter(deps.clock.now(), deps.limits.headMs);
     conn.handler = this;
     deps.deadlines.add(this);
-  }
-
-  /** Has the client sent the whole of the current request? */
-  get requestComplete(): boolean {
-    return this.#state !== "body";
   }
 
   /** Has the client ended its direction? Whoever takes the connection over is not told again. */
@@ -144,10 +140,15 @@ export class ServerConnection implements ConnHandler, Expirable {
     const bodyEnd = head.framing === "none" ? bodyStart : this.#bodyEnd(chunk, bodyStart, end);
     const last = head.framing === "none" || this.#bodyDone();
     this.#state = last ? "answer" : "body";
-    if (this.#isChunked && !last && !head.expectContinue && !this.#chunkBegun()) {
+    if (
+      this.#isChunked &&
+      !last &&
+      !head.expectContinue &&
+      !(this.#chunked as ChunkedDecoder).begun
+    ) {
       this.#undecided = head;
       this.#early = Buffer.from(chunk.subarray(bodyStart, bodyEnd));
-      this.deadlineMs = deadlineAfter(clock.now(), limits.headMs);
+      this.deadlineMs = clock.now() + FIRST_SIZE_MS;
       return bodyEnd;
     }
     this.#handler.onRequest(head, chunk, bodyStart, bodyEnd, last);
@@ -164,20 +165,22 @@ export class ServerConnection implements ConnHandler, Expirable {
     return bodyEnd;
   }
 
-  /** Nothing of a chunked request goes on before its first chunk size was found to be one. */
+  /**
+   * Nothing of a chunked request goes on before its first chunk size was found to be one. A client that
+   * sends its head alone, and waits, is only kept for a moment.
+   */
   #decide(more: Buffer, last: boolean): void {
-    const head = this.#undecided as RequestHead;
     this.#early = Buffer.concat([this.#early, more]);
-    if (!last && !this.#chunkBegun()) return;
+    if (last || (this.#chunked as ChunkedDecoder).begun) this.#handOver(last);
+  }
+
+  #handOver(last: boolean): void {
+    const head = this.#undecided as RequestHead;
     const early = this.#early;
     this.#undecided = null;
     this.#early = NOTHING;
     this.deadlineMs = Number.POSITIVE_INFINITY;
     this.#handler.onRequest(head, early, 0, early.length, last);
-  }
-
-  #chunkBegun(): boolean {
-    return (this.#chunked as ChunkedDecoder).payloadBytes > 0;
   }
 
   #startChunked(): void {
@@ -302,7 +305,6 @@ export class ServerConnection implements ConnHandler, Expirable {
 
   onDrain(): void {
     if (this.#state === "flush") this.#awaitRequest(this.#deps.clock.now());
-    else if (this.#state !== "closed") this.#handler.onClientDrain();
   }
 
   onClose(error: Error | null): void {
@@ -314,9 +316,9 @@ export class ServerConnection implements ConnHandler, Expirable {
   onDeadline(nowMs: number): void {
     if (this.#state === "lingering") this.#linger(nowMs);
     else if (this.#state === "flush") this.#flushDeadline(nowMs);
-    else if (this.#state !== "head" && this.#undecided === null) {
-      this.#handler.onAnswerDeadline(nowMs);
-    } else if (this.#reader.started || this.#undecided !== null) {
+    else if (this.#undecided !== null) this.#handOver(false);
+    else if (this.#state !== "head") this.#handler.onAnswerDeadline(nowMs);
+    else if (this.#reader.started) {
       this.#refuse(new MeshError("HEAD_TIMEOUT", `limit ${this.#deps.limits.headMs} ms`));
     } else this.closeGently();
   }

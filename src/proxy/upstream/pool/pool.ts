@@ -49,6 +49,12 @@ export interface PoolDeps {
   readonly evictIdle: (slot: number) => void;
 }
 
+/**
+ * Which idle connections will do: `any`; `fresh` ones, which the endpoint has hardly had time to close, for a
+ * request that must not be sent twice; or none but a `new` one, for a request that a used one has just lost.
+ */
+export type Freshness = "any" | "fresh" | "new";
+
 /** A request that needs a connection. Exactly one of the two is called, unless `cancel` comes first. */
 export interface PoolWaiter {
   onConnection(connection: ClientConnection): void;
@@ -103,11 +109,11 @@ export class Pool implements Expirable {
   }
 
   /**
-   * Returns an idle connection, or null: then the waiter is called later. `fresh` asks for a connection
-   * that the endpoint has hardly had time to close, for a request that must not be sent twice.
+   * Returns an idle connection, or null: then the waiter is called later.
    */
-  acquire(waiter: PoolWaiter, fresh: boolean): ClientConnection | null {
-    const idle = this.#queue.length === 0 ? this.#takeIdle(fresh) : null;
+  acquire(waiter: PoolWaiter, freshness: Freshness): ClientConnection | null {
+    const mayReuse = this.#queue.length === 0 && freshness !== "new";
+    const idle = mayReuse ? this.#takeIdle(freshness === "fresh") : null;
     if (idle !== null) {
       this.#busy += 1;
       this.#deps.recorder.event("upstream_connection_reused");
