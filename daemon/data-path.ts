@@ -136,6 +136,8 @@ export class DataPath {
   async drain(lingerMs: number, deadlineMs: number): Promise<void> {
     this.#draining = true;
     if (lingerMs > 0) await delay(lingerMs);
+    // A worker that starts duplicates them by number, and a closed number may soon be somebody else's.
+    await this.workers.quiesce();
     // With the last copy of a listening socket its port refuses connections.
     for (const { fd } of this.#start.listeners) closeFd(fd);
     await this.workers.drain(deadlineMs);

@@ -24,6 +24,8 @@ async function begin(start: GenerationStart): Promise<void> {
   try {
     tell({ type: "ready", ports: await path.start() });
   } catch (error) {
+    // A start that is cut short by its own end has not failed.
+    if (ending) return;
     const reason = describeError(error);
     log.error("the data path did not start", { reason });
     await path.stop();

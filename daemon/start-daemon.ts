@@ -3,9 +3,12 @@ import type { Config } from "../src/config/schema.ts";
 import { canonicalAddress } from "../src/core/address.ts";
 import { processClock } from "../src/core/clock.ts";
 import type { Log } from "../src/telemetry/log.ts";
+import { abandonAtForce } from "./abandon-at-force.ts";
 import { captureControl } from "./capture-control.ts";
 import type { CaptureChoice } from "./capture-mode.ts";
 import { captureSpec, chooseCapture } from "./capture-mode.ts";
+import type { CaptureOwnership } from "./capture-owner.ts";
+import { CaptureTaken, ownCapture } from "./capture-owner.ts";
 import { freePort } from "./free-port.ts";
 import type { GenerationPorts } from "./generation-messages.ts";
 import type { GenerationCommand } from "./generation-process.ts";
@@ -13,6 +16,7 @@ import { generationCommand } from "./generation-process.ts";
 import { Guardian } from "./guardian.ts";
 import type { DataPathSockets } from "./sockets.ts";
 import { openDataPathSockets } from "./sockets.ts";
+import { StartError } from "./start-error.ts";
 import type { CaptureMode, SharedListener } from "./worker-messages.ts";
 
 export interface DaemonOptions {
@@ -38,6 +42,8 @@ export interface RunningDaemon {
   stop(): Promise<void>;
 }
 
+/** What a start that is forced to end may still take to undo what it did. */
+const FORCE_GRACE_MS = 5_000;
 /** Beyond this a worker brings less than it costs: most traffic of a host fits into one. */
 const MAX_WORKERS = 8;
 
@@ -46,9 +52,31 @@ const MAX_WORKERS = 8;
  * captures when it serves. Rejects when any of that fails; nothing is left behind then.
  */
 export async function startDaemon(config: Config, options: DaemonOptions): Promise<RunningDaemon> {
-  const { log, stop, force } = options;
+  const { force } = options;
+  return abandonAtForce(start(config, options), force, FORCE_GRACE_MS);
+}
+
+async function start(config: Config, options: DaemonOptions): Promise<RunningDaemon> {
   await claimHost(config);
-  const { choice, sockets, workers } = await openSockets(config, log);
+  const choice = await chooseCapture(config);
+  const ownership = choice.mode === "explicit" ? null : await claimCapture();
+  try {
+    const daemon = await startWith(config, options, choice);
+    const done = daemon.done.finally(() => ownership?.release());
+    return { ...daemon, done };
+  } catch (error) {
+    await ownership?.release();
+    throw error;
+  }
+}
+
+async function startWith(
+  config: Config,
+  options: DaemonOptions,
+  wanted: CaptureChoice,
+): Promise<RunningDaemon> {
+  const { log, stop, force } = options;
+  const { choice, sockets, workers } = await openSockets(config, wanted, log);
   const guardian = makeGuardian(config, options, { choice, sockets, workers });
   const onStop = () => void guardian.stop();
   const onForce = () => void guardian.force();
@@ -77,8 +105,23 @@ async function claimHost(config: Config): Promise<void> {
   try {
     await freePort("127.0.0.1", admin, { patienceMs: 2_000 });
   } catch (cause) {
-    const hint = "another hostmesh daemon may be running on this host";
-    throw new Error(`the admin port 127.0.0.1:${admin} is taken: ${hint}`, { cause });
+    throw new StartError(
+      `the admin port 127.0.0.1:${admin} is taken: another hostmesh daemon may be running on this host`,
+      { remedy: "stop it, or choose other ports with --set ports.admin=PORT and so on", cause },
+    );
+  }
+}
+
+/** Two daemons would replace each other's rules, and the first to end would remove those of both. */
+async function claimCapture(): Promise<CaptureOwnership> {
+  try {
+    return await ownCapture();
+  } catch (error) {
+    if (!(error instanceof CaptureTaken)) throw error;
+    throw new StartError(error.message, {
+      remedy: "stop that daemon first, or start this one with --capture explicit",
+      cause: error,
+    });
   }
 }
 
@@ -88,8 +131,8 @@ interface Opened {
   readonly workers: number;
 }
 
-async function openSockets(config: Config, log: Log): Promise<Opened> {
-  let choice = await chooseCapture(config);
+async function openSockets(config: Config, wanted: CaptureChoice, log: Log): Promise<Opened> {
+  let choice = wanted;
   if (choice.reason !== "") log.info("explicit proxy only", { reason: choice.reason });
   if (process.platform !== "linux") return withoutSharing(config, choice);
   const workers =

@@ -84,6 +84,8 @@ export class WorkerSupervisor {
   #stopping = false;
   #tick: NodeJS.Timeout | null = null;
   #starting: { resolve: () => void; reject: (reason: unknown) => void } | null = null;
+  /** Told whenever a worker has become ready or has ended. */
+  #settled: (() => void) | null = null;
 
   constructor(deps: SupervisorDeps) {
     this.#deps = deps;
@@ -103,6 +105,7 @@ export class WorkerSupervisor {
 
   /** Starts all workers; resolves when each listens. Rejects when one fails before that. */
   async start(): Promise<void> {
+    if (this.#stopping) throw new Error("stopped before the workers were started");
     const started = new Promise<void>((resolve, reject) => {
       this.#starting = { resolve, reject };
     });
@@ -141,6 +144,20 @@ export class WorkerSupervisor {
     };
   }
 
+  /**
+   * Begins no more workers, and resolves when none is in the middle of its start: from then on nobody
+   * duplicates a listening socket, and the originals may be closed.
+   */
+  async quiesce(): Promise<void> {
+    this.#stopping = true;
+    this.#clearRestarts();
+    while (this.#slots.some((slot) => slot.worker !== null && !slot.ready)) {
+      await new Promise<void>((resolve) => {
+        this.#settled = resolve;
+      });
+    }
+  }
+
   /** Lets every worker end its work and go; those still there a second after the deadline are ended. */
   async drain(deadlineMs: number): Promise<void> {
     this.#stopping = true;
@@ -162,11 +179,15 @@ export class WorkerSupervisor {
   async stop(): Promise<void> {
     this.#stopping = true;
     if (this.#tick !== null) clearInterval(this.#tick);
+    this.#clearRestarts();
+    await Promise.all(this.#slots.map((slot) => slot.worker?.terminate()));
+  }
+
+  #clearRestarts(): void {
     for (const slot of this.#slots) {
       if (slot.timer !== null) clearTimeout(slot.timer);
       slot.timer = null;
     }
-    await Promise.all(this.#slots.map((slot) => slot.worker?.terminate()));
   }
 
   #begin(slot: Slot): void {
@@ -201,6 +222,7 @@ export class WorkerSupervisor {
     switch (message.type) {
       case "ready":
         slot.ready = true;
+        this.#settled?.();
         if (this.#slots.every((one) => one.ready)) this.#starting?.resolve();
         return;
       case "pong":
@@ -229,6 +251,7 @@ export class WorkerSupervisor {
     slot.worker = null;
     const wasReady = slot.ready;
     slot.ready = false;
+    this.#settled?.();
     for (const answer of slot.pings.values()) answer(null);
     release(slot.index);
     if (this.#stopping) return;

@@ -189,7 +189,9 @@ const limits = z
     ),
   })
   .prefault({})
-  .describe("Limits. Each has an error code and a metric.");
+  .describe(
+    "Limits. What goes beyond a limit on requests or connections ends with a code of docs/errors.md. Endpoints, workloads and label sets beyond theirs are left out or folded, and a metric counts them. `attempts` and `replayBytes` only bound what is sent again.",
+  );
 
 const pool = z
   .strictObject({

@@ -137,6 +137,13 @@ export const CODES = {
     flag: "UO",
     text: "no upstream connection became free in time",
   },
+  CONNECTION_LIMIT: {
+    side: "proxy",
+    http: 503,
+    retry: "never",
+    flag: "OM",
+    text: "the worker has reached its limit of connections",
+  },
   QUOTA_CONNECTIONS: {
     side: "proxy",
     http: 503,

@@ -1,3 +1,4 @@
+import type { MeshErrorCode } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { ClientConnection } from "../http/h1/client.ts";
@@ -5,6 +6,7 @@ import type { RequestHead } from "../http/message.ts";
 import { type Origin, sourceKey } from "./context.ts";
 import type { Plane } from "./plane.ts";
 import { type Destination, hashFor, othersOf, pickEndpoint } from "./resolve.ts";
+import { mayRetry } from "./routing/policy/retry.ts";
 import type { Freshness, Pool, PoolTarget, PoolWaiter } from "./upstream/pool/pool.ts";
 
 /**
@@ -150,19 +152,33 @@ export class Attempt {
     this.#destination = null;
   }
 
+  /**
+   * May the request be sent again after this failure? `whole`: it can still be sent as it was. To the same
+   * endpoint only once, where a connection was lost that had served before: the endpoint may just have
+   * been about to close it.
+   */
+  mayRepeat(code: MeshErrorCode, method: string, whole: boolean, answered: boolean): boolean {
+    const { attempts } = this.#facts;
+    const reused = this.upstream !== null && this.upstream.requests > 1;
+    return mayRetry({
+      code,
+      method,
+      attempts,
+      maxAttempts: this.#plane.config.limits.attempts,
+      replayable: whole,
+      answered,
+      elsewhere: this.#hasOther || (reused && attempts === 1),
+    });
+  }
+
   /** Is there an endpoint that this request was not sent to yet? */
-  get hasOther(): boolean {
+  get #hasOther(): boolean {
     const { endpoint } = this;
     const destination = this.#destination;
     if (endpoint === null || destination === null) return false;
     return othersOf(destination, endpoint).some(
       (one) => !this.#tried.some((tried) => tried.slot === one.slot),
     );
-  }
-
-  /** Has the connection served before? Then the endpoint may just have been about to close it. */
-  get reused(): boolean {
-    return this.upstream !== null && this.upstream.requests > 1;
   }
 
   /** Does the endpoint not take what was sent to it? */

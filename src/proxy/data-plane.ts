@@ -4,6 +4,7 @@ import { canonicalAddress, type HostPort } from "../core/address.ts";
 import { isProbe, PROBE_REPLY } from "../core/capture-probe.ts";
 import type { Clock } from "../core/clock.ts";
 import { Deadlines } from "../core/deadlines.ts";
+import { MeshError } from "../core/errors.ts";
 import type { Recorder } from "../core/facts.ts";
 import type { Random } from "../core/random.ts";
 import type { DataUpdate } from "../core/snapshot.ts";
@@ -17,8 +18,10 @@ import type { DestinationSource } from "./downstream/destination.ts";
 import { WorkloadTable } from "./downstream/identify.ts";
 import { ProtocolMemory } from "./downstream/protocol.ts";
 import { Exchange } from "./exchange.ts";
-import { judgeOutside } from "./outside.ts";
+import { toMeshError } from "./failure.ts";
+import { judge } from "./judge.ts";
 import type { Plane } from "./plane.ts";
+import { recordRefusal, refuse } from "./refuse.ts";
 import { ServiceTable, type TableChange } from "./routing/match/table.ts";
 import type { WorkloadQuotas } from "./routing/policy/workload-quotas.ts";
 import type { EndpointState } from "./upstream/balance/endpoint-state.ts";
@@ -94,11 +97,7 @@ export class DataPlane {
 
   #onSocket(socket: Socket, entry: "captured" | "explicit"): void {
     const { recorder, quotas, config, workloads } = this.#plane;
-    if (this.#live.size >= config.limits.connections) {
-      recorder.event("connection_refused_limit");
-      socket.destroy();
-      return;
-    }
+    const { connections, workloadConnections } = config.limits;
     const address = canonicalAddress(socket.remoteAddress ?? "");
     const destination = entry === "captured" ? this.#destinationOf(socket) : null;
     if (destination !== null && isProbe(destination.host, destination.port)) {
@@ -107,16 +106,20 @@ export class DataPlane {
       return;
     }
     const workload = workloads.at(address);
-    if (
-      workload !== null &&
-      !quotas.tryOpenConnection(workload.slot, config.limits.workloadConnections)
-    ) {
+    const origin = { entry, address, workload, destination };
+    if (this.#live.size >= connections) {
+      recorder.event("connection_refused_limit");
+      const error = new MeshError("CONNECTION_LIMIT", `${connections} connections`);
+      refuse(this.#plane, socket, origin, error);
+      return;
+    }
+    if (workload !== null && !quotas.tryOpenConnection(workload.slot, workloadConnections)) {
       recorder.event("connection_refused_quota");
-      socket.destroy();
+      const detail = `${workload.key}, limit ${workloadConnections}`;
+      refuse(this.#plane, socket, origin, new MeshError("QUOTA_CONNECTIONS", detail));
       return;
     }
     recorder.event("connection_opened");
-    const origin = { entry, address, workload, destination };
     this.#serve(Conn.accept(socket, NOBODY), origin);
   }
 
@@ -146,10 +149,10 @@ export class DataPlane {
       if (origin.entry === "explicit") live = new Exchange(this.#plane, origin, conn, onEnd);
       else if (destination !== null) {
         live = new CapturedConnection(this.#plane, { ...origin, destination }, conn, onEnd);
-      } else throw new Error("the original destination is unknown");
+      } else throw new MeshError("INTERNAL", "the original destination is unknown");
       if (!over) this.#live.add(live);
     } catch (error) {
-      this.#deps.log("a connection was refused", { from: origin.address, error: String(error) });
+      recordRefusal(this.#plane, origin, toMeshError(error));
       conn.reset();
       onEnd();
     }
@@ -206,7 +209,7 @@ function goneSlots(change: TableChange): readonly number[] {
   return gone;
 }
 
-/** Places outside the mesh are judged once it is known where their names have led. */
+/** A connection is judged once it is known where it has led. */
 function judged(
   target: PoolTarget,
   handler: DialHandler,
@@ -215,7 +218,7 @@ function judged(
 ): DialHandler {
   return {
     onConnected(conn) {
-      const error = judgeOutside(conn, target.client ?? "", own, recorder);
+      const error = judge(conn, target.client ?? null, own, recorder);
       if (error === null) {
         handler.onConnected(conn);
         return;
@@ -250,8 +253,11 @@ function makePlane(deps: DataPlaneDeps): Plane {
       },
     },
     dial: (target, handler) => {
-      const guarded = target.slot < 0 ? judged(target, handler, own, recorder) : handler;
-      dial(target, guarded, { clock, deadlines, connectMs: timeouts.connectMs });
+      dial(target, judged(target, handler, own, recorder), {
+        clock,
+        deadlines,
+        connectMs: timeouts.connectMs,
+      });
     },
     recorder,
     clock,

@@ -15,7 +15,7 @@ import type { Plane } from "./plane.ts";
 import { type Destination, Router, serviceOf } from "./resolve.ts";
 import { ResponseRelay } from "./response-relay.ts";
 import { firstHopLines, goesRound, identify, upstreamHead } from "./rewrite.ts";
-import { isIdempotent, mayRetry } from "./routing/policy/retry.ts";
+import { isIdempotent } from "./routing/policy/retry.ts";
 import { Switchover } from "./switchover.ts";
 import type { Freshness, PoolWaiter } from "./upstream/pool/pool.ts";
 
@@ -54,8 +54,6 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   #answered = false;
   /** Has an interim response gone to the client? */
   #interim = false;
-  /** Was it sent again already? */
-  #replayed = false;
   #keepAlive = false;
   /** Set once the connection has stopped being HTTP. */
   #switchover: Switchover | null = null;
@@ -98,7 +96,6 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     this.#complete = last;
     this.#answered = false;
     this.#interim = false;
-    this.#replayed = false;
     this.#keepAlive = head.keepAlive;
     this.#body.begin(chunk, start, end);
     try {
@@ -273,22 +270,12 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     if (CODES[error.code].side === "upstream") {
       this.#attempt.observe(true, this.#plane.clock.now());
     }
-    const again = mayRetry({
-      code: error.code,
-      method: head.method,
-      attempts: this.#facts.attempts,
-      maxAttempts: this.#plane.config.limits.attempts,
-      replayable: this.#body.whole,
-      answered: this.#answered || this.#interim,
-      // Only one that had been used before is likely to have been lost by bad luck.
-      elsewhere: this.#attempt.hasOther || (this.#attempt.reused && !this.#replayed),
-    });
-    if (!again) {
+    const answered = this.#answered || this.#interim;
+    if (!this.#attempt.mayRepeat(error.code, head.method, this.#body.whole, answered)) {
       this.#fail(error);
       return;
     }
     this.#plane.recorder.retry(this.#facts.service, error.code);
-    this.#replayed = true;
     this.#attempt.giveUp();
     this.#try("new");
   }

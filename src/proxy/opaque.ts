@@ -5,7 +5,7 @@ import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Conn } from "../http/conn.ts";
 import type { Origin } from "./context.ts";
 import { toMeshError } from "./failure.ts";
-import { judgeOutside } from "./outside.ts";
+import { judge } from "./judge.ts";
 import type { Plane } from "./plane.ts";
 import { type Destination, hashFor, othersOf, pickEndpoint, serviceOf } from "./resolve.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
@@ -96,14 +96,13 @@ export class OpaqueSession {
 
   #onConnected(conn: Conn): void {
     this.#dial = null;
-    if (this.#destination.kind === "outside") {
-      const { own, recorder } = this.#plane;
-      const error = judgeOutside(conn, this.#origin.address, own, recorder);
-      if (error !== null) {
-        conn.destroy();
-        this.#fail(error);
-        return;
-      }
+    const { own, recorder } = this.#plane;
+    const client = this.#destination.kind === "outside" ? this.#origin.address : null;
+    const error = judge(conn, client, own, recorder);
+    if (error !== null) {
+      conn.destroy();
+      this.#fail(error);
+      return;
     }
     this.#conn = conn;
     this.#observe(false);

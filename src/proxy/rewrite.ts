@@ -48,7 +48,7 @@ export function upstreamHead(
   const hop = isFirst ? firstHop : laterHopLines(head, origin);
   const { destination } = origin;
   const host = destination === null ? "" : formatHostPort(destination.host, destination.port);
-  return requestHeadText(head, hop + ids, { host, upgrade: head.upgrade !== "", close: false });
+  return requestHeadText(head, hop + ids, { host, upgrade: head.upgrade !== "" });
 }
 
 function laterHopLines(head: RequestHead, origin: Origin): string {

@@ -78,7 +78,7 @@ export const TRAFFIC_METRICS: readonly MetricDeclaration[] = [
   {
     type: "histogram",
     name: "hostmesh_request_duration_seconds",
-    help: "From the request's first byte to the end of its response; of a tunnel, its whole life",
+    help: "From the complete request head to the end of the response; of a tunnel, its whole life",
     labels: SHAPES.flows.labels,
     bounds: REQUEST_SECONDS.bounds,
     *read({ series }) {
@@ -95,27 +95,37 @@ export const TRAFFIC_METRICS: readonly MetricDeclaration[] = [
   {
     type: "counter",
     name: "hostmesh_request_bytes_total",
-    help: "Bytes of request bodies, or from the client through a tunnel",
+    help: "Bytes of request bodies with their chunked coding, or from the client through a tunnel",
     labels: SHAPES.flows.labels,
     read: words("flows", FLOW.requestBytes),
   },
   {
     type: "counter",
     name: "hostmesh_response_bytes_total",
-    help: "Bytes of response bodies, or to the client through a tunnel",
+    help: "Bytes of response bodies with their chunked coding, or to the client through a tunnel",
     labels: SHAPES.flows.labels,
     read: words("flows", FLOW.responseBytes),
   },
-  perDestination("hostmesh_request_size_bytes", "Body of one HTTP request", SIZE_BYTES, {
-    sum: DESTINATION.requestSum,
-    first: DESTINATION.requestSizes,
-    unit: 1,
-  }),
-  perDestination("hostmesh_response_size_bytes", "Body of one HTTP response", SIZE_BYTES, {
-    sum: DESTINATION.responseSum,
-    first: DESTINATION.responseSizes,
-    unit: 1,
-  }),
+  perDestination(
+    "hostmesh_request_size_bytes",
+    "Body of one HTTP request, with its chunked coding",
+    SIZE_BYTES,
+    {
+      sum: DESTINATION.requestSum,
+      first: DESTINATION.requestSizes,
+      unit: 1,
+    },
+  ),
+  perDestination(
+    "hostmesh_response_size_bytes",
+    "Body of one HTTP response, with its chunked coding",
+    SIZE_BYTES,
+    {
+      sum: DESTINATION.responseSum,
+      first: DESTINATION.responseSizes,
+      unit: 1,
+    },
+  ),
   perDestination(
     "hostmesh_queue_time_seconds",
     "Time that an HTTP request waited for a pooled connection",

@@ -278,7 +278,7 @@ describe("quotas of a workload", () => {
     }
     await until(() => lab.quotas.connections(0) === 2);
     const third = await RawClient.open(lab.port, "127.0.0.1", "127.0.0.2");
-    assert.equal(await third.untilEnd(), "");
+    assert.match(await third.untilEnd(), /^HTTP\/1\.1 503 [^]*Error: QUOTA_CONNECTIONS\r\n/);
     await ask(1, undefined, "127.0.0.3");
     held[0]?.close();
     await until(() => lab.quotas.connections(0) === 1);

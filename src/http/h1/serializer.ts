@@ -8,8 +8,6 @@ export interface RequestHeadOptions {
   readonly host: string;
   /** Ask for the upgrade that the client asked for; the connection may then become a tunnel. */
   readonly upgrade: boolean;
-  /** Tell the endpoint to close its connection after the response. */
-  readonly close: boolean;
 }
 
 /** How a response goes on to the client. */
@@ -45,14 +43,14 @@ export function requestHeadText(
     text += `Proxy-Authorization: ${head.proxyAuthorization}\r\n`;
   }
   const upgrade = options.upgrade ? head.upgrade : "";
-  if (head.acceptsTrailers || upgrade !== "" || options.close) {
-    text += connectionLines(head.acceptsTrailers, upgrade, options.close);
+  if (head.acceptsTrailers || upgrade !== "") {
+    text += connectionLines(head.acceptsTrailers, upgrade);
   }
   return `${text}${extra}\r\n`;
 }
 
 /** TE and Upgrade are themselves for one hop only, so Connection must name them. */
-function connectionLines(trailers: boolean, upgrade: string, close: boolean): string {
+function connectionLines(trailers: boolean, upgrade: string): string {
   const names: string[] = [];
   let lines = "";
   if (upgrade !== "") {
@@ -63,7 +61,6 @@ function connectionLines(trailers: boolean, upgrade: string, close: boolean): st
     names.push("te");
     lines += "TE: trailers\r\n";
   }
-  if (close) names.push("close");
   return `Connection: ${names.join(", ")}\r\n${lines}`;
 }
 

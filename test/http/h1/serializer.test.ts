@@ -10,7 +10,7 @@ import {
 import { byteByByte } from "../../helpers/chunks.ts";
 import { latin1, meshErrorOf, parseRequest, parseResponse } from "../../helpers/heads.ts";
 
-const REQUEST: RequestHeadOptions = { host: "fallback:1", upgrade: false, close: false };
+const REQUEST: RequestHeadOptions = { host: "fallback:1", upgrade: false };
 const RESPONSE: ResponseHeadOptions = {
   keepAlive: true,
   minor: 1,
@@ -121,11 +121,9 @@ test("passes on an upgrade only when told to", () => {
   assert.deepEqual(sent(GET, "", { upgrade: true }), [...GET, "", ""]);
 });
 
-test("tells the endpoint to close, together with other options", () => {
-  assert.deepEqual(sent(GET, "", { close: true }), [...GET, "Connection: close", "", ""]);
+test("names upgrade and te together as meant for one hop", () => {
   const all = [...GET, "TE: trailers", "Connection: upgrade", "Upgrade: a"];
-  const lines = sent(all, "", { close: true, upgrade: true });
-  assert.ok(lines.includes("Connection: upgrade, te, close"));
+  assert.ok(sent(all, "", { upgrade: true }).includes("Connection: upgrade, te"));
 });
 
 test("consumes Proxy-Authorization of those who address the proxy, and of nobody else", () => {

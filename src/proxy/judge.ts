@@ -5,26 +5,25 @@ import type { Conn } from "../http/conn.ts";
 import type { OwnPlaces } from "./clusters.ts";
 
 /**
- * Judges a connection that was just made to a place outside the mesh. Only now is it known where a name has
- * led: to this proxy itself, which would be a loop, or to the host's loopback, whose services trust whoever
- * reaches them and must not be reached by a container through the proxy. Null: it is fine.
+ * Judges a connection that was just made. Only now is it known where a name has led, and which addresses this
+ * host has by now: to this proxy itself, which would be a loop, or to the host's loopback, whose services
+ * trust whoever reaches them and must not be reached by a container through the proxy. `clientAddress` is null
+ * for endpoints of the mesh, which somebody has registered on purpose. Returns null where all is well.
  */
-export function judgeOutside(
+export function judge(
   conn: Conn,
-  clientAddress: string,
+  clientAddress: string | null,
   own: OwnPlaces,
   recorder: Recorder,
 ): MeshError | null {
   const { remoteAddress, remotePort = 0, localAddress } = conn.socket;
   const address = canonicalAddress(remoteAddress ?? "");
   const place = formatHostPort(address, remotePort);
-  // The host's addresses may have changed since the start: a connection to oneself shows them as they are.
   const toOurselves = remoteAddress === localAddress && own.hasPort(remotePort);
   if (toOurselves || own.has(address, remotePort)) {
     recorder.event("loop_refused");
     return new MeshError("LOOP", place);
   }
-  return isLoopback(address) && !isLoopback(clientAddress)
-    ? new MeshError("FORBIDDEN_DESTINATION", place)
-    : null;
+  const reachesIn = clientAddress !== null && isLoopback(address) && !isLoopback(clientAddress);
+  return reachesIn ? new MeshError("FORBIDDEN_DESTINATION", place) : null;
 }

@@ -1,0 +1,31 @@
+import type { Socket } from "node:net";
+import { CODES, type MeshError } from "../core/errors.ts";
+import type { Origin } from "./context.ts";
+import { newFacts } from "./exchange-facts.ts";
+import { failureResponse } from "./failure.ts";
+import type { Plane } from "./plane.ts";
+
+/**
+ * Ends a connection that is not served at all. A client of the explicit proxy is told why; one whose protocol
+ * is unknown can only be cut off. Either way it is recorded.
+ */
+export function refuse(plane: Plane, socket: Socket, origin: Origin, error: MeshError): void {
+  recordRefusal(plane, origin, error);
+  socket.on("error", () => socket.destroy());
+  if (origin.entry === "explicit") {
+    const options = { keepAlive: false, minor: 1, method: "" } as const;
+    socket.end(failureResponse(error, "", options), "latin1", () => socket.destroy());
+  } else socket.resetAndDestroy();
+}
+
+/** Records a connection that ended before it was known what it would carry. */
+export function recordRefusal(plane: Plane, origin: Origin, error: MeshError): void {
+  const facts = newFacts(origin);
+  const isHttp = origin.entry === "explicit";
+  facts.protocol = isHttp ? "http" : "tcp";
+  facts.status = isHttp ? CODES[error.code].http : 0;
+  facts.error = error.code;
+  facts.startMs = plane.clock.now();
+  plane.recorder.started(origin.workload, null);
+  plane.recorder.exchange(facts);
+}
