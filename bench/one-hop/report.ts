@@ -4,7 +4,7 @@ import type { Spread } from "../lib/statistics.ts";
 import type { Row, Unit } from "./summarize.ts";
 
 /** CPU of a small request against HAProxy's: what hostmesh promises. */
-export const GOAL = { bodyBytes: 115, ofHaproxy: 1.25 };
+const GOAL = { bodyBytes: 115, ofHaproxy: 1.25 };
 /** Beyond this share of somebody else a row cannot be trusted to a tenth. */
 const DISTURBED = 0.05;
 

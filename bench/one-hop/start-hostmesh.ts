@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { packageVersion } from "../../daemon/package-version.ts";
-import { RegistryHttpClient } from "../../src/registry/http-client.ts";
 import { fetchThrough } from "../lib/fetch-through.ts";
 import { freePorts } from "../lib/free-ports.ts";
 import { pinned } from "../lib/pinning.ts";
+import { registryCall } from "../lib/registry-call.ts";
 import type { Workbench } from "../lib/workbench.ts";
 import { type Contestant, SERVICE } from "./contestant.ts";
 
@@ -31,21 +31,16 @@ export async function startHostmesh(
   const flags = settings.flatMap((setting) => ["--set", setting]);
   const command = pinned([process.execPath, CLI, ...args, ...flags], cpu);
   const pid = bench.start("hostmesh", command, environment());
-  const client = new RegistryHttpClient({ url: `http://127.0.0.1:${registry}`, timeoutMs: 2_000 });
   const isUp = async () =>
     (await fetchThrough(registry, "registry", "/v1/mesh/status")).status === 200;
-  try {
-    await bench.until("hostmesh", isUp, START_MS);
-    for (const [at, port] of upstreams.entries()) {
-      await client.register({
-        ID: `${SERVICE}-${at}`,
-        Name: SERVICE,
-        Address: "127.0.0.1",
-        Port: port,
-      });
-    }
-  } finally {
-    await client.close();
+  await bench.until("hostmesh", isUp, START_MS);
+  for (const [at, port] of upstreams.entries()) {
+    await registryCall(`http://127.0.0.1:${registry}`, "PUT", "/v1/agent/service/register", {
+      ID: `${SERVICE}-${at}`,
+      Name: SERVICE,
+      Address: "127.0.0.1",
+      Port: port,
+    });
   }
   return {
     name: "hostmesh",

@@ -4,7 +4,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { RegistryHttpClient } from "../../src/registry/http-client.ts";
+import * as z from "zod";
+import { registryCall } from "../lib/registry-call.ts";
 
 /**
  * Size of the registry: 10,000 services with 100,000 endpoints, one real client, 1,000 simulated watchers.
@@ -36,11 +37,18 @@ async function message(child: ChildProcess): Promise<Map<string, unknown>> {
 const megabytes = (bytes: unknown) => `${(Number(bytes) / 1e6).toFixed(0)} MB`;
 const seconds = (ms: unknown) => `${(Number(ms) / 1e3).toFixed(2)} s`;
 
-async function fill(client: RegistryHttpClient): Promise<number> {
+const statusReply = z.object({
+  epoch: z.string(),
+  revision: z.number(),
+  services: z.number(),
+  endpoints: z.number(),
+});
+
+async function fill(url: string): Promise<number> {
   const begin = performance.now();
   const batch = 2_000;
   for (let first = 0; first < endpoints; first += batch) {
-    await client.apply({
+    await registryCall(url, "POST", "/v1/mesh/apply", {
       endpoints: Array.from({ length: Math.min(batch, endpoints - first) }, (_, offset) => {
         const index = first + offset;
         return {
@@ -51,7 +59,7 @@ async function fill(client: RegistryHttpClient): Promise<number> {
           address: `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}`,
           port: 8_080,
           zone: `zone-${index % 3}`,
-          protocol: "http" as const,
+          protocol: "http",
           meta: { version: "1.2.3" },
         };
       }),
@@ -65,12 +73,12 @@ async function memory(registry: ChildProcess): Promise<Map<string, unknown>> {
   return message(registry);
 }
 
-async function changesToAll(client: RegistryHttpClient, groups: readonly ChildProcess[]) {
+async function changesToAll(url: string, groups: readonly ChildProcess[]) {
   const times: number[] = [];
   for (let index = 0; index < CHANGES; index++) {
     const arrived = Promise.all(groups.map((group) => message(group)));
     const begin = Number(process.hrtime.bigint()) / 1e6;
-    await client.putEndpoint("host-1/changing", {
+    await registryCall(url, "PUT", "/v1/mesh/endpoints/host-1/changing", {
       ...{ service: "service-1", namespace: "team-1", address: "10.200.0.1" },
       port: 10_000 + index,
     });
@@ -84,12 +92,11 @@ async function run(): Promise<void> {
   const registry = start("registry.ts", [dataDir]);
   const started = await message(registry);
   const url = String(started.get("url"));
-  const client = new RegistryHttpClient({ url, timeoutMs: 60_000 });
   const empty = await memory(registry);
   console.log(`node ${process.version}, ${availableParallelism()} CPUs (${cpus()[0]?.model})`);
-  console.log(`filled by batches of 2,000 in ${seconds(await fill(client))}`);
+  console.log(`filled by batches of 2,000 in ${seconds(await fill(url))}`);
   const full = await memory(registry);
-  const status = await client.status();
+  const status = statusReply.parse(await registryCall(url, "GET", "/v1/mesh/status"));
   console.log(`services ${status.services}, endpoints ${status.endpoints}`);
   console.log(
     `registry rss ${megabytes(empty.get("rss"))} empty, ${megabytes(full.get("rss"))} full`,
@@ -110,7 +117,7 @@ async function run(): Promise<void> {
   const ready = Promise.all(groups.map((group) => message(group)));
   for (const group of groups) group.send({ epoch: status.epoch, revision: status.revision });
   await ready;
-  const times = await changesToAll(client, groups);
+  const times = await changesToAll(url, groups);
   const at = (share: number) =>
     `${(times[Math.floor((times.length - 1) * share)] ?? 0).toFixed(1)} ms`;
   console.log(
@@ -118,7 +125,6 @@ async function run(): Promise<void> {
   );
   const after = await memory(registry);
   console.log(`registry rss with ${watchers} watchers ${megabytes(after.get("rss"))}`);
-  await client.close();
 }
 
 try {

@@ -20,15 +20,15 @@ export function goesRound(head: RequestHead): boolean {
  * tracestate without a valid traceparent must not be sent on (W3C Trace Context section 3.3), so it is taken
  * out of the head.
  */
-export function identify(head: RequestHead, trace: TraceContext): string {
+export function identify(head: RequestHead, trace: TraceContext, sampled: boolean): string {
   if (head.requestId === "" && head.traceparent === "") {
     head.tracestate = "";
-    return trace.newLines(false);
+    return trace.newLines(sampled);
   }
   const continued = head.traceparent === "" ? null : trace.continueTrace(head.traceparent);
   if (continued === null) head.tracestate = "";
   const requestId = head.requestId === "" ? trace.newRequestId() : head.requestId;
-  return identityLines(requestId, continued ?? trace.newTrace(false));
+  return identityLines(requestId, continued ?? trace.newTrace(sampled));
 }
 
 /** Via and X-Forwarded-* of a request that no proxy has seen before: the same for a whole connection. */

@@ -59,7 +59,7 @@ const probe = {
   failuresBeforeCritical: z.number().min(1),
 };
 
-export const checkSpecSchema = z.discriminatedUnion("kind", [
+const checkSpecSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("ttl"), ttlMs: z.number().min(1) }),
   z.object({
     kind: z.literal("http"),

@@ -8,7 +8,7 @@ import { TRAFFIC_METRICS } from "./traffic-metrics.ts";
 export const METRICS: readonly MetricDeclaration[] = [...TRAFFIC_METRICS, ...DAEMON_METRICS];
 
 /** Prefix of prom-client's own metrics of the process (`process_...`, `nodejs_...`). */
-export const DEFAULT_METRICS_PREFIX = "hostmesh_";
+const DEFAULT_METRICS_PREFIX = "hostmesh_";
 
 /**
  * The registry behind `/metrics`. Nothing is counted here: each scrape reads the workers' shared memory

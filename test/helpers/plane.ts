@@ -46,7 +46,7 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
   const config = configSchema.parse({
     ...input,
     limits: { ...SMALL, ...input.limits },
-    telemetry: { accessLog: options.keepFacts === false ? "off" : "json" },
+    telemetry: { ...input.telemetry, accessLog: options.keepFacts === false ? "off" : "json" },
   });
   const memory = layout(config, 1);
   const { endpoints, quotas } = openMemory(memory, 0, config);

@@ -43,6 +43,14 @@ describe("an exchange", () => {
     assert.match(sent, /Via: 1\.1 hostmesh\r\n/);
   });
 
+  it("begins traces that are sampled if the operator says so", async () => {
+    const telemetry = { sampleNewTraces: true };
+    const { upstream, client } = await setUp(answering(OK), { telemetry });
+    client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+    await client.until(/ok$/);
+    assert.match(upstream.received[0] ?? "", /Traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-03\r\n/);
+  });
+
   it("answers pipelined requests in order over one upstream connection", async () => {
     let count = 0;
     const { upstream, client } = await setUp((socket, received) => {

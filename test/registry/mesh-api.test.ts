@@ -1,55 +1,53 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { RegistryHttpClient, RegistryRequestError } from "../../src/registry/http-client.ts";
 import { call, dig, tempFolder, testRegistry } from "./setup.ts";
 
 const endpoint = { service: "web", address: "10.0.0.1", port: 8080 };
 
 test("a declared service keeps its settings over its endpoints, and without any", async (t) => {
   const registry = await testRegistry(t);
-  const client = new RegistryHttpClient({ url: registry.url });
-  t.after(() => client.close());
-  await client.putService("shop", "web", {
+  const services = async () => (await call(registry, "GET", "/v1/mesh/services")).body;
+  const remove = async (path: string) =>
+    dig((await call(registry, "DELETE", path)).body, "removed");
+  await call(registry, "PUT", "/v1/mesh/services/shop/web", {
     protocol: "http",
     balancer: { policy: "ring-hash", hashOn: { kind: "header", name: "x-user" } },
     ports: [{ name: "", port: 80 }],
     meta: { team: "a" },
   });
-  await client.putEndpoint("h1/web-1", {
-    ...endpoint,
-    namespace: "shop",
-    protocol: "tcp",
-    tags: ["x"],
-  });
-  const [service] = await client.services();
-  assert.equal(service?.protocol, "http");
-  assert.deepEqual(service?.balancer, {
+  const web = { ...endpoint, namespace: "shop", protocol: "tcp", tags: ["x"] };
+  await call(registry, "PUT", "/v1/mesh/endpoints/h1/web-1", web);
+  const listed = await services();
+  assert.equal(dig(listed, "0.protocol"), "http");
+  assert.deepEqual(dig(listed, "0.balancer"), {
     policy: "ring-hash",
     hashOn: { kind: "header", name: "x-user" },
     slowStartMs: 10_000,
   });
-  assert.deepEqual(service?.endpoints, { passing: 1, warning: 0, critical: 0 });
-  assert.equal(service?.addresses.length, 2);
-  assert.equal(await client.deleteEndpoint("h1/web-1"), true);
-  assert.equal(await client.deleteEndpoint("h1/web-1"), false);
-  assert.deepEqual((await client.services())[0]?.declared, true);
-  assert.equal(await client.deleteService("shop", "web"), true);
-  assert.deepEqual(await client.services(), []);
+  assert.deepEqual(dig(listed, "0.endpoints"), { passing: 1, warning: 0, critical: 0 });
+  assert.equal(dig(listed, "0.addresses.length"), 2);
+  assert.equal(await remove("/v1/mesh/endpoints/h1/web-1"), true);
+  assert.equal(await remove("/v1/mesh/endpoints/h1/web-1"), false);
+  assert.equal(dig(await services(), "0.declared"), true);
+  assert.equal(await remove("/v1/mesh/services/shop/web"), true);
+  assert.deepEqual(await services(), []);
 });
 
 test("withdrawing a declaration leaves a service with endpoints, its addresses and no settings", async (t) => {
   const registry = await testRegistry(t);
-  const client = new RegistryHttpClient({ url: registry.url });
-  t.after(() => client.close());
-  await client.putService("default", "web", { protocol: "http" });
-  await client.putEndpoint("h1/web-1", endpoint);
-  const before = (await client.services())[0];
-  await client.deleteService("default", "web");
-  const after = (await client.services())[0];
-  assert.deepEqual(after?.addresses, before?.addresses);
-  assert.equal(after?.protocol, undefined);
-  assert.equal(after?.declared, false);
-  assert.equal(await client.deleteService("default", "web"), false);
+  const services = async () => (await call(registry, "GET", "/v1/mesh/services")).body;
+  await call(registry, "PUT", "/v1/mesh/services/default/web", { protocol: "http" });
+  await call(registry, "PUT", "/v1/mesh/endpoints/h1/web-1", endpoint);
+  const before = await services();
+  await call(registry, "DELETE", "/v1/mesh/services/default/web");
+  const after = await services();
+  assert.deepEqual(dig(after, "0.addresses"), dig(before, "0.addresses"));
+  assert.equal(dig(before, "0.protocol"), "http");
+  assert.equal(dig(after, "0.name"), "web");
+  assert.equal(dig(after, "0.protocol"), undefined);
+  assert.equal(dig(after, "0.declared"), false);
+  const again = await call(registry, "DELETE", "/v1/mesh/services/default/web");
+  assert.equal(dig(again.body, "removed"), false);
 });
 
 test("virtual addresses are unique, come from the ranges, and survive restarts", async (t) => {
@@ -222,28 +220,15 @@ test("writes that arrive together share revisions and all are kept", async (t) =
   assert.ok(after.index - before < 100, `${after.index - before} commits for 200 writes`);
 });
 
-test("the client tells a refusal with its path from a registry that is gone", async (t) => {
+test("a Consul registration is an endpoint of the mesh until it is deregistered", async (t) => {
   const registry = await testRegistry(t);
-  const client = new RegistryHttpClient({ url: registry.url });
-  t.after(() => client.close());
-  await client.register({ Name: "web", Port: 80 }, undefined);
-  assert.equal((await client.endpoints({ service: "web" })).length, 1);
-  assert.equal((await client.status()).endpoints, 1);
-  await client.deregister("web");
-  assert.deepEqual(await client.endpoints(), []);
-  await client.putWorkload("default", "w", { addresses: ["10.1.1.1"] });
-  assert.equal((await client.workloads()).length, 1);
-  assert.equal(await client.deleteWorkload("default", "w"), true);
-  await client.apply({ services: [{ name: "x" }] });
-  await assert.rejects(client.register({ Name: "web" }), (error) => {
-    assert.ok(error instanceof RegistryRequestError);
-    assert.deepEqual([error.status, error.path], [400, "Port"]);
-    return true;
-  });
-  await registry.close();
-  await assert.rejects(client.status(), (error) => {
-    assert.ok(error instanceof RegistryRequestError);
-    assert.equal(error.status, 0);
-    return /cannot be reached/.test(error.message);
-  });
+  const list = async () => (await call(registry, "GET", "/v1/mesh/endpoints?service=web")).body;
+  await call(registry, "PUT", "/v1/agent/service/register", { Name: "web", Port: 80 });
+  assert.equal(dig(await list(), "0.port"), 80);
+  assert.equal(dig(await list(), "length"), 1);
+  assert.equal(dig((await call(registry, "GET", "/v1/mesh/status")).body, "endpoints"), 1);
+  const refused = await call(registry, "PUT", "/v1/agent/service/register", { Name: "web" });
+  assert.deepEqual([refused.status, dig(refused.body, "path")], [400, "Port"]);
+  await call(registry, "PUT", "/v1/agent/service/deregister/web");
+  assert.deepEqual(await list(), []);
 });
