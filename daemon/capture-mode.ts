@@ -1,8 +1,10 @@
+import { readFileSync } from "node:fs";
 import { ipv6Works } from "../iptables/interfaces.ts";
 import type { CaptureSpec } from "../iptables/rules.ts";
 import type { Runner } from "../iptables/runner.ts";
 import { execRunner } from "../iptables/runner.ts";
 import type { Config } from "../src/config/schema.ts";
+import { StartError } from "./start-error.ts";
 import type { CaptureMode } from "./worker-messages.ts";
 
 export interface CaptureChoice {
@@ -20,6 +22,9 @@ export interface Machine {
   readonly uid: number;
   readonly runner: Runner;
 }
+
+/** Number of the capability (capabilities(7), linux/capability.h). */
+const CAP_NET_ADMIN = 12n;
 
 const BINARIES = [
   ["iptables", "-V"],
@@ -41,6 +46,33 @@ export async function chooseCapture(
   const ipv6 = capture.ipv6 === "on" || (auto && (await ipv6Works(machine.runner)));
   if (mode === "auto") return { mode: "tproxy", required: false, ipv6, reason: "" };
   return { mode, required: true, ipv6, reason: "" };
+}
+
+/**
+ * Refuses a mode that was asked for by name and that this process has no right to, before anything starts.
+ * `status` is the text of /proc/self/status, null where there is none.
+ * @throws StartError
+ */
+export function refuseUnprivileged(
+  { capture }: Pick<Config, "capture">,
+  platform: string = process.platform,
+  status: string | null = ownStatus(),
+): void {
+  const { mode } = capture;
+  if (mode !== "tproxy" && mode !== "redirect") return;
+  const remedy = "use --capture explicit, which needs no privilege";
+  if (platform !== "linux") {
+    throw new StartError(`capture.mode ${mode} needs Linux; this is ${platform}`, { remedy });
+  }
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status ?? "")?.[1];
+  if (effective === undefined || (BigInt(`0x${effective}`) >> CAP_NET_ADMIN) % 2n === 1n) return;
+  throw new StartError(`capture.mode ${mode} needs root, or CAP_NET_ADMIN and CAP_NET_RAW`, {
+    remedy: `run it with sudo, or ${remedy}`,
+  });
+}
+
+function ownStatus(): string | null {
+  return process.platform === "linux" ? readFileSync("/proc/self/status", "utf8") : null;
 }
 
 /** The capture as the rules need it, from settings and the ports that were really opened. */

@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import type { Log } from "../src/telemetry/log.ts";
 import { describeError } from "../src/telemetry/log.ts";
 import type { RegistryCall } from "./declarations.ts";
-import { parseDeclarations } from "./declarations.ts";
+import { readDeclarations } from "./read-declarations.ts";
 
 export interface DeclaredFilesOptions {
   readonly files: readonly string[];
@@ -80,7 +80,7 @@ export class DeclaredFiles {
   async #apply(): Promise<void> {
     const { files, host, log } = this.#options;
     const declared = await Promise.all(
-      files.map(async (file) => parseDeclarations(file, await readFile(file, "utf8"), host)),
+      files.map((file) => readDeclarations(file, host)),
     );
     const before = await this.#remembered();
     const now = declared.flatMap(({ remove }) => remove);
@@ -106,7 +106,7 @@ export class DeclaredFiles {
     });
     const text = await response.text();
     if (response.ok) return;
-    throw new Error(`${what}: ${method} ${path}: status ${response.status} ${text.trim()}`);
+    throw new Error(`${what}: the registry refused it: ${refusalText(text)}`);
   }
 
   async #remembered(): Promise<RegistryCall[]> {
@@ -131,4 +131,15 @@ function isRemoval(value: unknown): value is RegistryCall {
   if (typeof value !== "object" || value === null) return false;
   if (!("method" in value) || !("path" in value) || typeof value.path !== "string") return false;
   return (value.method === "PUT" || value.method === "DELETE") && value.path.startsWith("/v1/");
+}
+
+/** The registry's own words out of its answer. */
+function refusalText(answer: string): string {
+  try {
+    const body: unknown = JSON.parse(answer);
+    if (typeof body === "object" && body !== null && "error" in body) return String(body.error);
+  } catch {
+    // An answer that is no JSON is shown as it is.
+  }
+  return answer.trim().slice(0, 500);
 }

@@ -6,7 +6,7 @@ import type { Log } from "../src/telemetry/log.ts";
 import { abandonAtForce } from "./abandon-at-force.ts";
 import { captureControl } from "./capture-control.ts";
 import type { CaptureChoice } from "./capture-mode.ts";
-import { captureSpec, chooseCapture } from "./capture-mode.ts";
+import { captureSpec, chooseCapture, refuseUnprivileged } from "./capture-mode.ts";
 import type { CaptureOwnership } from "./capture-owner.ts";
 import { CaptureTaken, ownCapture } from "./capture-owner.ts";
 import { freePort } from "./free-port.ts";
@@ -57,6 +57,7 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
 }
 
 async function start(config: Config, options: DaemonOptions): Promise<RunningDaemon> {
+  refuseUnprivileged(config);
   await claimHost(config);
   const choice = await chooseCapture(config);
   const ownership = choice.mode === "explicit" ? null : await claimCapture();

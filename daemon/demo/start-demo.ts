@@ -14,6 +14,8 @@ export interface DemoOptions {
   readonly log: (line: string) => void;
   /** Root on Linux: every program gets a network namespace of its own and no idea of a proxy. */
   readonly privileged: boolean;
+  /** Called before anything is made, with what takes it back: a start may be abandoned half way. */
+  readonly onBegin?: (stop: () => Promise<void>) => void;
 }
 
 export interface Demo {
@@ -30,6 +32,7 @@ export interface Demo {
 export async function startDemo(options: DemoOptions): Promise<Demo> {
   await clearFormerDemo(options);
   const run = new DemoRun(options);
+  options.onBegin?.(() => run.stop());
   try {
     await run.start();
   } catch (reason) {
@@ -89,6 +92,10 @@ class DemoRun {
     }
   }
 
+  #refuseStopped(): void {
+    if (this.#stopping !== null) throw new Error("the demo was stopped while it started");
+  }
+
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
@@ -98,12 +105,14 @@ class DemoRun {
     const ipv6 = await hasIpv6();
     for (const [index, instance] of DEMO_INSTANCES.entries()) {
       const plan = planContainer(instance, index + 1, ipv6);
+      this.#refuseStopped();
       await createContainer(plan);
       this.#plans.set(instance.name, plan);
     }
   }
 
   async #startProgram(instance: DemoInstance): Promise<RunningProgram> {
+    this.#refuseStopped();
     const plan = this.#plans.get(instance.name);
     const program = await startProgram({
       program: instance.program,

@@ -1,3 +1,4 @@
+import { StartError } from "../start-error.ts";
 import { removeContainers } from "./containers.ts";
 import { readDemoState, removeDemoState, stillRuns } from "./state.ts";
 
@@ -16,12 +17,8 @@ export interface SweepOptions {
  */
 export async function sweepDemo(options: SweepOptions): Promise<void> {
   const { stateFile, privileged, log } = options;
+  await refuseRunningDemo(stateFile);
   const state = await readDemoState(stateFile);
-  if (state !== null && state.owner.pid !== process.pid && (await stillRuns(state.owner))) {
-    throw new Error(
-      `another demo runs on this host (process ${state.owner.pid}); stop it first: kill ${state.owner.pid}`,
-    );
-  }
   const removed: string[] = [];
   for (const mark of state?.processes ?? []) {
     if (!(await stillRuns(mark))) continue;
@@ -32,4 +29,13 @@ export async function sweepDemo(options: SweepOptions): Promise<void> {
   if (state !== null) await options.deregister();
   await removeDemoState(stateFile);
   if (removed.length > 0) log(`cleared after a demo that was killed: ${removed.join(", ")}`);
+}
+
+/** Throws where the demo that wrote this state still runs, unless it is this process. */
+export async function refuseRunningDemo(stateFile: string): Promise<void> {
+  const state = await readDemoState(stateFile);
+  if (state === null || state.owner.pid === process.pid || !(await stillRuns(state.owner))) return;
+  throw new StartError(`another demo runs on this host (process ${state.owner.pid})`, {
+    remedy: `stop it first: kill ${state.owner.pid}`,
+  });
 }

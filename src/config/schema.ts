@@ -274,11 +274,11 @@ const telemetry = z
       .enum(["off", "json", "text"])
       .default("off")
       .describe("One line per exchange on standard output."),
-    sampleNewTraces: z
-      .boolean()
-      .default(false)
+    newTraces: z
+      .enum(["sampled", "unsampled"])
+      .default("unsampled")
       .describe(
-        "The sampled flag of traces that begin at the proxy because the caller brought none. Programs that follow their caller's decision record all of these traces if true and none if false.",
+        "Flag of traces that begin at the proxy because the caller brought none. Programs that follow their caller's decision record all of these traces or none.",
       ),
     logLevel: z
       .enum(["debug", "info", "warn", "error"])

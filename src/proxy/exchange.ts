@@ -116,7 +116,8 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
       this.#server.finish(head.keepAlive, plane.clock.now());
       return;
     }
-    this.#ids = identify(head, plane.trace, plane.config.telemetry.sampleNewTraces);
+    const sampled = plane.config.telemetry.newTraces === "sampled";
+    this.#ids = identify(head, plane.trace, sampled);
     const destination = this.#router.route(head);
     this.#destination = destination;
     facts.service = serviceOf(destination);

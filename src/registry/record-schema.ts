@@ -12,7 +12,7 @@ const hashOn = z.union([
   z.object({ kind: z.literal("source") }),
 ]);
 
-export const serviceSchema = z.object({
+const serviceSchema = z.object({
   name: z.string(),
   namespace: z.string(),
   addresses: z.array(z.string()),
@@ -28,7 +28,7 @@ export const serviceSchema = z.object({
   meta: strings,
 });
 
-export const endpointSchema = z.object({
+const endpointSchema = z.object({
   id: z.string(),
   service: z.string(),
   namespace: z.string(),
@@ -43,7 +43,7 @@ export const endpointSchema = z.object({
   health,
 });
 
-export const workloadSchema = z.object({
+const workloadSchema = z.object({
   name: z.string(),
   namespace: z.string(),
   serviceAccount: z.string(),

@@ -44,7 +44,7 @@ describe("an exchange", () => {
   });
 
   it("begins traces that are sampled if the operator says so", async () => {
-    const telemetry = { sampleNewTraces: true };
+    const telemetry = { newTraces: "sampled" } as const;
     const { upstream, client } = await setUp(answering(OK), { telemetry });
     client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
     await client.until(/ok$/);
