@@ -4,7 +4,8 @@ import type { RequestHead, ResponseHead } from "../message.ts";
 import { TOKEN } from "./field-lines.ts";
 import { malformed, quoted, type Side } from "./malformed.ts";
 
-const DIGITS = /^[0-9]{1,16}$/;
+/** Enough for 2^53. */
+const MAX_DIGITS = 16;
 
 /**
  * Takes a Content-Length into the head. Only plain digits up to 2^53 - 1, and only once: a list or a
@@ -16,11 +17,23 @@ export function applyContentLength(
   side: Side,
 ): void {
   if (head.contentLength !== -1) throw malformed(side, "more than one Content-Length");
-  const length = DIGITS.test(value) ? Number(value) : Number.NaN;
+  const length = plainDigits(value);
   if (!Number.isSafeInteger(length)) {
     throw malformed(side, `the Content-Length ${quoted(value)}`);
   }
   head.contentLength = length;
+}
+
+/** The number that plain digits write, else NaN. By hand, at a third of the price of a pattern and `Number`. */
+function plainDigits(text: string): number {
+  if (text.length === 0 || text.length > MAX_DIGITS) return Number.NaN;
+  let number = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (digit < 0 || digit > 9) return Number.NaN;
+    number = 10 * number + digit;
+  }
+  return number;
 }
 
 const CODINGS = new RegExp(`^${TOKEN}(?:[ \\t]*,[ \\t]*${TOKEN})*$`);
