@@ -25,7 +25,11 @@ export function parseDeclarations(file: string, text: string, host: string): Dec
   const remove: RegistryCall[] = [];
   for (const document of parseAllDocuments(text)) {
     const [problem] = document.errors;
-    if (problem !== undefined) throw new Error(`${file}: ${problem.message}`, { cause: problem });
+    if (problem !== undefined) {
+      // The lines after the first draw the place, which the first one names.
+      const [said = ""] = problem.message.split("\n");
+      throw new Error(`${file}: ${said.replace(/:$/, "")}`, { cause: problem });
+    }
     const content: unknown = document.toJS();
     if (content === null || content === undefined) continue;
     if (!isRecord(content)) throw new Error(`${file}: expected a mapping`);

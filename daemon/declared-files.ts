@@ -79,9 +79,7 @@ export class DeclaredFiles {
 
   async #apply(): Promise<void> {
     const { files, host, log } = this.#options;
-    const declared = await Promise.all(
-      files.map((file) => readDeclarations(file, host)),
-    );
+    const declared = await Promise.all(files.map((file) => readDeclarations(file, host)));
     const before = await this.#remembered();
     const now = declared.flatMap(({ remove }) => remove);
     for (const [index, { apply }] of declared.entries()) {

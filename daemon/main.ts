@@ -1,6 +1,6 @@
 import type { Config } from "../src/config/schema.ts";
 import type { Log } from "../src/telemetry/log.ts";
-import { createLog, describeError } from "../src/telemetry/log.ts";
+import { createLog } from "../src/telemetry/log.ts";
 import { shutdownSignals } from "./shutdown-signals.ts";
 import { startDaemon } from "./start-daemon.ts";
 
@@ -11,8 +11,8 @@ export interface RunDaemonOptions {
 }
 
 /**
- * `hostmesh daemon`: runs until it is told to stop. Resolves with the exit code: 0 after an orderly stop,
- * 1 where it could not start.
+ * `hostmesh daemon`: runs until it is told to stop. Resolves with the exit code, 0 after an orderly stop;
+ * rejects where it could not start.
  */
 export async function runDaemon(config: Config, options: RunDaemonOptions = {}): Promise<number> {
   const { logLevel, logFormat } = config.telemetry;
@@ -26,8 +26,7 @@ export async function runDaemon(config: Config, options: RunDaemonOptions = {}):
     return await daemon.done;
   } catch (error) {
     if (shutdown.stop.aborted) return 0;
-    log.error("the daemon did not start", { reason: describeError(error) });
-    return 1;
+    throw error;
   } finally {
     shutdown.dispose();
   }

@@ -4,24 +4,34 @@ import type { RunningRegistry } from "../src/registry/registry.ts";
 import { startRegistry } from "../src/registry/registry.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import { createLog, describeError } from "../src/telemetry/log.ts";
+import { abandonAtForce } from "./abandon-at-force.ts";
+import { refuseUnprivileged } from "./capture-mode.ts";
 import { DeclaredFiles } from "./declared-files.ts";
+import { claimDemoFolder, refuseSecondDemo, sweepDemoFolder } from "./demo/claim-folder.ts";
+import { removeDemoFolder } from "./demo/data-folder.ts";
 import { demoFrame, demoLines } from "./demo/demo-frame.ts";
 import { liveTable } from "./demo/live-table.ts";
 import type { DemoOptions } from "./demo/start-demo.ts";
 import { clearFormerDemo, startDemo } from "./demo/start-demo.ts";
 import { fetchStats } from "./demo/stat-view.ts";
+import { explainRegistryError } from "./explain-registry-error.ts";
+import { readDeclarations } from "./read-declarations.ts";
 import type { Shutdown } from "./shutdown-signals.ts";
 import { shutdownSignals } from "./shutdown-signals.ts";
 import type { RunningDaemon } from "./start-daemon.ts";
 import { startDaemon } from "./start-daemon.ts";
+import { StartError } from "./start-error.ts";
 
 export interface UpOptions {
   readonly config: Config;
   /** Files that declare services, endpoints and workloads. */
   readonly files: readonly string[];
   readonly demo: boolean;
-  /** Folder of the registry's store and of the snapshot. */
-  readonly dataDir: string;
+  /**
+   * Folder of the registry's store and of the snapshot, as the user named it. null: that of the settings, and
+   * for the demo one of its own that is removed at the end.
+   */
+  readonly dataDir: string | null;
   /** Takes one line of the log, without its end. */
   readonly log: (line: string) => void;
 }
@@ -29,9 +39,13 @@ export interface UpOptions {
 /** What has been started, in order; undone in reverse. */
 type Undo = { readonly what: string; readonly run: () => Promise<void> };
 
+/** What an undoing that is forced to end may still take. */
+const FORCE_GRACE_MS = 10_000;
+
 /**
  * `hostmesh up`: registry and guardian in this process, the data path in a child. Runs until a signal or
- * `POST /drain`. Resolves with the exit code: 0 after an orderly stop, 1 where something did not start.
+ * `POST /drain`. Resolves with the exit code, 0 after an orderly stop. Rejects with what did not start, after
+ * everything that did has ended.
  */
 export async function runUp(options: UpOptions): Promise<number> {
   const { logLevel, logFormat } = options.config.telemetry;
@@ -39,30 +53,38 @@ export async function runUp(options: UpOptions): Promise<number> {
   const log = createLog({ level: logLevel, format: logFormat, write });
   const shutdown = shutdownSignals(log);
   const undo: Undo[] = [];
-  let code = 0;
   try {
     await run(options, log, shutdown, undo);
+    return await undoAll(undo, log, shutdown);
   } catch (error) {
-    if (!shutdown.stop.aborted) {
-      log.error("could not start", { reason: describeError(error) });
-      code = 1;
-    }
+    const code = await undoAll(undo, log, shutdown);
+    if (!shutdown.stop.aborted) throw error;
+    return code;
+  } finally {
+    shutdown.dispose();
   }
-  for (const { what, run: undoIt } of undo.reverse()) {
+}
+
+async function undoAll(undo: Undo[], log: Log, { force }: Shutdown): Promise<number> {
+  let code = 0;
+  for (const { what, run: undoIt } of undo.splice(0).reverse()) {
     try {
-      await undoIt();
+      await abandonAtForce(undoIt(), force, FORCE_GRACE_MS);
     } catch (error) {
       log.error(`could not stop ${what}`, { reason: describeError(error) });
       code = 1;
     }
   }
-  shutdown.dispose();
   return code;
 }
 
 async function run(options: UpOptions, log: Log, shutdown: Shutdown, undo: Undo[]): Promise<void> {
-  const { files, dataDir } = options;
-  const registry = await beginRegistry(options, log);
+  const { files } = options;
+  const { stop, force } = shutdown;
+  // Nothing has been started yet, so the first signal may end this at once.
+  await abandonAtForce(lookAhead(options), stop, 0);
+  const dataDir = await takeDataDir(options, log, undo);
+  const registry = await abandonAtForce(beginRegistry({ ...options, dataDir }, log), force, 0);
   undo.push({ what: "the registry", run: () => registry.close() });
   const urls = [registry.url];
   const settings = { ...options.config.registry, port: registry.port, urls };
@@ -73,10 +95,10 @@ async function run(options: UpOptions, log: Log, shutdown: Shutdown, undo: Undo[
   const { host } = config;
   const declared = new DeclaredFiles({ files, registryUrl: registry.url, host, dataDir, log });
   undo.push({ what: "watching files", run: () => declared.close() });
-  await declared.start();
+  await abandonAtForce(declared.start(), force, 0);
 
   const ended = new AbortController();
-  const end = AbortSignal.any([shutdown.stop, ended.signal]);
+  const end = AbortSignal.any([stop, ended.signal]);
   void daemon.done.then(() => ended.abort());
   const ports = { ...config.ports, explicit: daemon.ports.explicit, admin: daemon.ports.admin };
   const demoOptions: DemoOptions = {
@@ -84,30 +106,63 @@ async function run(options: UpOptions, log: Log, shutdown: Shutdown, undo: Undo[
     registryUrl: registry.url,
     log: (line) => log.info(line),
     privileged: daemon.mode !== "explicit",
+    onBegin: (stopDemo) => undo.push({ what: "the demo", run: stopDemo }),
   };
   log.info("ready", { mode: daemon.mode, registry: registry.url, ...daemon.ports });
-  if (options.demo) await runDemo(demoOptions, options, undo, end);
+  if (options.demo) await runDemo(demoOptions, options, end, force);
   else {
-    await clearDemo(demoOptions, log);
+    await abandonAtForce(clearDemo(demoOptions, log), force, 0);
     options.log(`try: curl -x http://127.0.0.1:${daemon.ports.explicit} http://SERVICE/`);
   }
   await aborted(end);
 }
 
-function beginRegistry({ config, dataDir }: UpOptions, log: Log): Promise<RunningRegistry> {
+/** Finds what would fail for certain, before anything is started. */
+async function lookAhead({ config, files, demo, dataDir }: UpOptions): Promise<void> {
+  refuseUnprivileged(config);
+  try {
+    for (const file of files) await readDeclarations(file, config.host);
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    const remedy = "docs/cli.md shows what a file may hold; nothing was started";
+    throw new StartError(message, { isUsage: true, remedy, cause });
+  }
+  if (demo) await refuseSecondDemo(dataDir);
+}
+
+/** The demo without a folder of its user's choice gets one of its own, which goes with it. */
+async function takeDataDir(options: UpOptions, log: Log, undo: Undo[]): Promise<string> {
+  const { config, dataDir, demo } = options;
+  const say = (line: string) => log.info(line);
+  if (dataDir !== null) return dataDir;
+  if (!demo) return config.dataDir;
+  const folder = await claimDemoFolder({ log: say });
+  undo.push({ what: "the demo's folder", run: () => removeDemoFolder(folder) });
+  return folder;
+}
+
+async function beginRegistry(
+  { config, dataDir }: { readonly config: Config; readonly dataDir: string },
+  log: Log,
+): Promise<RunningRegistry> {
   const { bind, port, virtualCidr4, virtualCidr6, pingMs } = config.registry;
   const { policy, slowStartMs } = config.balance;
-  return startRegistry({
-    ...{ dataDir, bind, port, virtualCidr4, virtualCidr6, pingMs, log },
-    host: config.host,
-    // What is registered here without an address runs on this very machine.
-    nodeAddress: "127.0.0.1",
-    balancer: { policy, slowStartMs },
-  });
+  try {
+    return await startRegistry({
+      ...{ dataDir, bind, port, virtualCidr4, virtualCidr6, pingMs, log },
+      host: config.host,
+      // What is registered here without an address runs on this very machine.
+      nodeAddress: "127.0.0.1",
+      balancer: { policy, slowStartMs },
+    });
+  } catch (error) {
+    throw explainRegistryError(error, { bind, port, dataDir });
+  }
 }
 
 /** While the daemon starts, a signal must reach it; later it is stopped in its turn. */
 async function beginDaemon(config: Config, log: Log, shutdown: Shutdown): Promise<RunningDaemon> {
+  if (shutdown.stop.aborted) throw new Error("stopped before the daemon was started");
   const starting = new AbortController();
   const onStop = () => starting.abort();
   shutdown.stop.addEventListener("abort", onStop);
@@ -122,11 +177,10 @@ async function beginDaemon(config: Config, log: Log, shutdown: Shutdown): Promis
 async function runDemo(
   demoOptions: DemoOptions,
   { log: print }: UpOptions,
-  undo: Undo[],
   end: AbortSignal,
+  force: AbortSignal,
 ): Promise<void> {
-  const demo = await startDemo(demoOptions);
-  undo.push({ what: "the demo", run: () => demo.stop() });
+  const demo = await abandonAtForce(startDemo(demoOptions), force, 0);
   print(demo.describe());
   const admin = `http://127.0.0.1:${demoOptions.config.ports.admin}`;
   await liveTable({
@@ -144,6 +198,7 @@ async function runDemo(
 async function clearDemo(demoOptions: DemoOptions, log: Log): Promise<void> {
   try {
     await clearFormerDemo(demoOptions);
+    await sweepDemoFolder({ log: demoOptions.log });
   } catch (error) {
     log.warn("what a former demo left was not cleared", { reason: describeError(error) });
   }

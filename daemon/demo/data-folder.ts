@@ -32,7 +32,9 @@ export async function ownsDemoFolder(folder: string): Promise<boolean> {
   const uid = process.getuid?.();
   const isOurs = uid === undefined || (found.uid === uid && (found.mode & 0o077) === 0);
   if (found.isDirectory() && isOurs) return true;
-  throw new Error(`${folder} is not a folder of this user alone; remove it, or name one with --data`);
+  throw new Error(
+    `${folder} is not a folder of this user alone; remove it, or name one with --data`,
+  );
 }
 
 /**

@@ -30,7 +30,7 @@ export function demoFrame(stats: StatView, options: TableOptions): string[] {
   const alive = stats.workers.filter((worker) => worker.alive).length;
   const total = stats.services.reduce((sum, service) => sum + service.rps, 0);
   const seconds = Math.round(stats.windowMs / 1_000);
-  const headline = `${formatRate(total)} requests/s through one daemon with ${alive} workers, last ${seconds} s`;
+  const headline = `${formatRate(total)} requests/s through one daemon with ${alive} workers, last ${seconds} s (success of an endpoint: since the start)`;
   return [
     paint(truncate(headline, options.width), "strong", options.color),
     "",

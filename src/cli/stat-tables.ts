@@ -41,7 +41,7 @@ export function endpointsTable(endpoints: readonly EndpointView[]): TableData {
       { title: "HEALTH" },
       { title: "SHARE", align: "right" },
       { title: "IN-FLIGHT", align: "right" },
-      { title: "LATENCY", align: "right" },
+      { title: "COST", align: "right" },
       { title: "P99", align: "right" },
       { title: "FAILED", align: "right" },
       { title: "EJECTED" },
@@ -59,6 +59,14 @@ export function endpointsTable(endpoints: readonly EndpointView[]): TableData {
     ]),
     empty: "The service has no endpoint.",
   };
+}
+
+/** What the columns of `endpointsTable` are about; `windowMs` is the time that rates look back. */
+export function endpointNotes(windowMs: number): string[] {
+  return [
+    `SHARE and P99 are of the last ${Math.round(windowMs / 1_000)} s; FAILED counts since the data path started; the others are of now.`,
+    "COST is the balancer's estimate of the latency, in which a failure counts as slow.",
+  ];
 }
 
 /** `NAME` in the default namespace, else `NAME.NAMESPACE`, as the proxy's port takes it. */

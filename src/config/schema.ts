@@ -166,9 +166,12 @@ const limits = z
     headerCount: count(100, "Fields of one head or trailer. Envoy's default."),
     connections: count(
       50_000,
-      "Accepted connections per worker; beyond it new ones are closed at once.",
+      "Accepted connections per worker. Beyond it new ones get 503 on the explicit port, and are reset where they are captured.",
     ),
-    workloadConnections: count(10_000, "Connections of one workload over all workers."),
+    workloadConnections: count(
+      10_000,
+      "Connections of one workload over all workers; beyond it the same.",
+    ),
     workloadInFlight: count(
       2_000,
       "Requests in flight of one workload over all workers; beyond it 429.",

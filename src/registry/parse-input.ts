@@ -11,8 +11,14 @@ export function parseInput<T>(schema: z.ZodType<T>, input: unknown): T {
   const issue = deepest(result.error.issues);
   const unknown = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
   const path = formatPath(unknown === undefined ? issue.path : [...issue.path, unknown]);
-  const reason = unknown === undefined ? issue.message : "unknown field";
+  const reason = unknown === undefined ? plainReason(issue.message) : "unknown field";
   throw new RegistryError(400, path === "" ? reason : `${path}: ${reason}`, path);
+}
+
+/** The schema library's words for a field that is not there speak of JavaScript; ours do not. */
+function plainReason(message: string): string {
+  if (/^Invalid input: expected .*, received undefined$/.test(message)) return "missing";
+  return message.replace(/^Invalid input: expected/, "expected");
 }
 
 /** The first issue; of a union, the issue that got furthest in any of its forms. */

@@ -38,7 +38,7 @@ const CONNECTION_METRICS: readonly MetricDeclaration[] = [
   {
     type: "counter",
     name: "hostmesh_connections_refused_total",
-    help: "Connections closed at once: the worker's limit, or the workload's quota",
+    help: "Connections refused at once: the worker's limit, or the workload's quota",
     labels: ["reason"],
     read: ({ series }) => [
       [["limit"], series.total((region) => region.event("connection_refused_limit"))],

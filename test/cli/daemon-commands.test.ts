@@ -151,8 +151,10 @@ describe("stat", () => {
 
   it("shows the endpoints of one service", async () => {
     const { stdout } = await stat("catalog");
-    assert.match(stdout, /^ENDPOINT +ADDRESS +HEALTH +SHARE +IN-FLIGHT +LATENCY .*EJECTED$/m);
+    assert.match(stdout, /^ENDPOINT +ADDRESS +HEALTH +SHARE +IN-FLIGHT +COST .*EJECTED$/m);
     assert.match(stdout, /^catalog-1 +10\.0\.0\.7:8080 +passing +100 % +1 +1\.8 ms .* yes$/m);
+    assert.match(stdout, /^SHARE and P99 are of the last 10 s; FAILED counts since/m);
+    assert.match(stdout, /^COST is .* a failure counts as slow\.$/m);
   });
 
   it("names the services that there are when the name is wrong", async () => {

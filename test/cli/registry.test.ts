@@ -3,26 +3,15 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type RunningRegistry, startRegistry } from "../../src/registry/registry.ts";
+import type { RunningRegistry } from "../../src/registry/registry.ts";
+import { startTestRegistry } from "../helpers/registry.ts";
 import { type CliResult, runCli, runCliHere } from "./run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hostmesh-cli-registry-"));
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
 let registry: RunningRegistry;
 
 before(async () => {
-  registry = await startRegistry({
-    dataDir: folder,
-    bind: "127.0.0.1",
-    port: 0,
-    host: "here",
-    nodeAddress: "127.0.0.1",
-    virtualCidr4: "240.240.0.0/16",
-    virtualCidr6: "2001:2::/48",
-    pingMs: 5_000,
-    balancer: { policy: "peak-ewma", slowStartMs: 10_000 },
-    log: silent,
-  });
+  registry = await startTestRegistry({ dataDir: folder });
 });
 after(async () => {
   await registry.close();

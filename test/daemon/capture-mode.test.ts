@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Machine } from "../../daemon/capture-mode.ts";
-import { captureSpec, chooseCapture } from "../../daemon/capture-mode.ts";
+import { captureSpec, chooseCapture, refuseUnprivileged } from "../../daemon/capture-mode.ts";
 import { CommandError } from "../../iptables/runner.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { configSchema } from "../../src/config/schema.ts";
@@ -73,4 +73,21 @@ test("the rules leave the proxy's own ports alone, those that were really opened
   assert.equal(spec.outboundPort, 31_001);
   assert.deepEqual(spec.proxyPorts, [31_001, 34_140, 15_020, 15_021, 15_010]);
   assert.deepEqual([spec.mode, spec.onDeath, spec.ipv6], ["tproxy", "closed", false]);
+});
+
+test("a mode that was asked for is refused early where the process has no right to it", () => {
+  const ordinary = "Name:\tnode\nCapEff:\t0000000000000000\n";
+  const netAdmin = "Name:\tnode\nCapEff:\t0000000000003000\n";
+  for (const mode of ["tproxy", "redirect"] as const) {
+    assert.throws(() => refuseUnprivileged(settings({ mode }), "linux", ordinary), {
+      name: "StartError",
+      message: /needs root, or CAP_NET_ADMIN/,
+      remedy: /sudo.*--capture explicit/,
+    });
+    assert.throws(() => refuseUnprivileged(settings({ mode }), "darwin", null), /needs Linux/);
+    refuseUnprivileged(settings({ mode }), "linux", netAdmin);
+  }
+  for (const mode of ["auto", "explicit"] as const) {
+    refuseUnprivileged(settings({ mode }), "linux", ordinary);
+  }
 });

@@ -14,24 +14,20 @@ import type { ConfigInput } from "../../src/config/schema.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { duplicateFd } from "../../src/proxy/downstream/libc.ts";
 import type { RunningRegistry } from "../../src/registry/registry.ts";
-import { startRegistry } from "../../src/registry/registry.ts";
+import { startTestRegistry } from "../helpers/registry.ts";
 import { until } from "../helpers/until.ts";
 import { memoryLog } from "./fixtures.ts";
 
 const skip = process.platform !== "linux" && "shared listening sockets need Linux";
 
 async function registry(t: TestContext, dataDir: string, port = 0): Promise<RunningRegistry> {
-  const running = await startRegistry({
+  const running = await startTestRegistry({
     dataDir,
-    bind: "127.0.0.1",
     port,
     host: "node-a",
-    nodeAddress: "127.0.0.1",
-    virtualCidr4: "240.240.0.0/16",
     virtualCidr6: "",
     pingMs: 1_000,
     balancer: { policy: "peak-ewma", slowStartMs: 0 },
-    log: memoryLog().log,
   });
   let closed = false;
   const close = async () => {

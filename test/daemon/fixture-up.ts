@@ -4,10 +4,16 @@ import { configSchema } from "../../src/config/schema.ts";
 
 const [settings = "{}", ...files] = process.argv.slice(2);
 const config = configSchema.parse(JSON.parse(settings));
-process.exitCode = await runUp({
-  config,
-  files,
-  demo: false,
-  dataDir: config.dataDir,
-  log: (line) => process.stdout.write(`${line}\n`),
-});
+const print = (line: string) => process.stdout.write(`${line}\n`);
+try {
+  process.exitCode = await runUp({
+    config,
+    files,
+    demo: false,
+    dataDir: config.dataDir,
+    log: print,
+  });
+} catch (error) {
+  print(`could not start: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+}

@@ -197,3 +197,24 @@ test("a drain that takes too long is cut", async (t) => {
   assert(performance.now() - startMs < 3_000);
   assert.equal(supervisor.stats().ready, 0);
 });
+
+test("quiesce waits for workers in the middle of their start, and begins none after it", async (t) => {
+  const { supervisor } = await setup(t);
+  const started = supervisor.start();
+  await supervisor.quiesce();
+  assert.equal(supervisor.stats().ready, 2, "nobody duplicates a socket any more");
+  await started;
+  await supervisor.worker(0)?.terminate();
+  await until(() => supervisor.stats().ready === 1);
+  assert.equal(supervisor.worker(0), null);
+  assert.equal(supervisor.stats().restarts, 0);
+});
+
+test("quiesce ends a crash loop, and a start after it is refused", async (t) => {
+  const { supervisor } = await setup(t, {}, { failAtStart: true });
+  await assert.rejects(supervisor.start());
+  await supervisor.quiesce();
+  assert.equal(supervisor.stats().backingOff, 0);
+  assert.deepEqual([supervisor.worker(0), supervisor.worker(1)], [null, null]);
+  await assert.rejects(supervisor.start(), /stopped before/);
+});

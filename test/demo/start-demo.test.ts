@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { startDemo } from "../../daemon/demo/start-demo.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import { type RunningRegistry, startRegistry } from "../../src/registry/registry.ts";
+import type { RunningRegistry } from "../../src/registry/registry.ts";
+import { startTestRegistry } from "../helpers/registry.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hostmesh-start-demo-"));
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
 /** Port 1 of loopback stands for a proxy that is not there: the programs start all the same. */
 const config = loadConfig({
   env: {},
@@ -17,17 +17,10 @@ const config = loadConfig({
 let registry: RunningRegistry;
 
 before(async () => {
-  registry = await startRegistry({
+  registry = await startTestRegistry({
     dataDir: folder,
-    bind: "127.0.0.1",
-    port: 0,
-    host: "here",
-    nodeAddress: "127.0.0.1",
-    virtualCidr4: "240.240.0.0/16",
     virtualCidr6: "",
-    pingMs: 5_000,
     balancer: { policy: "peak-ewma", slowStartMs: 0 },
-    log: silent,
   });
 });
 after(async () => {

@@ -22,6 +22,17 @@ async function congest(from: ConnPair, to: ConnPair): Promise<void> {
   assert.ok(read < 32_000_000 && to.conn.pendingBytes > 0, "held back");
 }
 
+/** Lets the peer read on, and counts what it gets: all of it, and the bytes that are not `congest`'s. */
+function countAtPeer({ peer }: ConnPair): { bytes: number; wrong: number } {
+  const got = { bytes: 0, wrong: 0 };
+  peer.on("data", (chunk) => {
+    got.bytes += chunk.length;
+    for (const byte of chunk) if (byte !== 0x78) got.wrong += 1;
+  });
+  peer.resume();
+  return got;
+}
+
 describe("a connection", () => {
   it("reads, writes, and hands the end of each direction on by itself", async () => {
     const pair = await connPair();
@@ -73,15 +84,9 @@ describe("a connection", () => {
     from.probe.take = () => undefined;
     from.conn.endStream();
     await until(() => from.probe.bytes === 32_000_000, { what: "what comes behind the stream" });
-    let received = 0;
-    let wrong = 0;
-    to.peer.on("data", (chunk) => {
-      received += chunk.length;
-      for (const byte of chunk) if (byte !== 0x78) wrong += 1;
-    });
-    to.peer.resume();
-    await until(() => received === sent, { what: "what the stream had carried" });
-    assert.equal(wrong, 0);
+    const got = countAtPeer(to);
+    await until(() => got.bytes === sent, { what: "what the stream had carried" });
+    assert.equal(got.wrong, 0);
     from.close();
     to.close();
   });
@@ -101,15 +106,9 @@ describe("a connection", () => {
       other.peer.write(Buffer.alloc(2_000_000, "y"));
     }
     await until(() => others.every((other) => other.probe.bytes === 2_000_000));
-    let received = 0;
-    let wrong = 0;
-    to.peer.on("data", (chunk) => {
-      received += chunk.length;
-      for (const byte of chunk) if (byte !== 0x78) wrong += 1;
-    });
-    to.peer.resume();
-    await until(() => received === sent);
-    assert.equal(wrong, 0);
+    const got = countAtPeer(to);
+    await until(() => got.bytes === sent);
+    assert.equal(got.wrong, 0);
     for (const pair of [from, to, ...others, ...sinks]) pair.close();
   });
 

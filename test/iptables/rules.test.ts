@@ -2,22 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dryRunText } from "../../iptables/apply.ts";
 import { buildPlan, type CaptureSpec, type Family, type Plan } from "../../iptables/rules.ts";
-
-function spec(overrides: Partial<CaptureSpec> = {}): CaptureSpec {
-  return {
-    mode: "tproxy",
-    outboundPort: 15_001,
-    onDeath: "open",
-    ipv6: true,
-    excludePorts: [],
-    excludeSubnets: [],
-    mark: 0x4d4d,
-    table: 15_001,
-    deadManMs: 5_000,
-    proxyPorts: [4_140],
-    ...overrides,
-  };
-}
+import { captureSpec } from "../helpers/capture-spec.ts";
 
 /** Ids of the rules of one chain, in order. */
 function ids(plan: Plan, family: Family, table: string, chain: string): string[] {
@@ -32,7 +17,7 @@ const ALL_RULES = (plan: Plan): string[] =>
   );
 
 test("proxied flows are first, the decision to capture is last", () => {
-  const plan = buildPlan(spec({ excludePorts: [25], excludeSubnets: ["10.8.0.0/16"] }));
+  const plan = buildPlan(captureSpec({ excludePorts: [25], excludeSubnets: ["10.8.0.0/16"] }));
   assert.deepEqual(ids(plan, 4, "raw", "HOSTMESH_PREROUTING"), [
     "proxied",
     "established",
@@ -49,29 +34,29 @@ test("proxied flows are first, the decision to capture is last", () => {
 });
 
 test("closed refuses after the decision, in tproxy and in redirect", () => {
-  const tproxy = buildPlan(spec({ onDeath: "closed" }));
+  const tproxy = buildPlan(captureSpec({ onDeath: "closed" }));
   assert.equal(ids(tproxy, 6, "raw", "HOSTMESH_PREROUTING").at(-1), "dead");
   assert.deepEqual(ids(tproxy, 6, "filter", "HOSTMESH_FORWARD"), ["refuse"]);
-  const redirect = buildPlan(spec({ onDeath: "closed", mode: "redirect" }));
+  const redirect = buildPlan(captureSpec({ onDeath: "closed", mode: "redirect" }));
   const last = ids(redirect, 4, "nat", "HOSTMESH_PREROUTING").slice(-3);
   assert.deepEqual(last, ["alive", "dead-mark", "dead-stop"]);
-  assert.deepEqual(ids(buildPlan(spec()), 4, "filter", "HOSTMESH_FORWARD"), []);
+  assert.deepEqual(ids(buildPlan(captureSpec()), 4, "filter", "HOSTMESH_FORWARD"), []);
 });
 
 test("each family gets only its own subnets and sets", () => {
-  const plan = buildPlan(spec({ excludeSubnets: ["10.8.0.0/16", "fd00:8::/32"] }));
+  const plan = buildPlan(captureSpec({ excludeSubnets: ["10.8.0.0/16", "fd00:8::/32"] }));
   const four = JSON.stringify(plan.families[0]);
   const six = JSON.stringify(plan.families[1]);
   assert.match(four, /10\.8\.0\.0/);
   assert.doesNotMatch(four, /fd00:8::|hostmesh-?\w*6 /);
   assert.match(six, /fd00:8::/);
   assert.doesNotMatch(six, /10\.8\.0\.0|hostmesh-?\w*4 /);
-  assert.equal(buildPlan(spec({ ipv6: false })).families.length, 1);
+  assert.equal(buildPlan(captureSpec({ ipv6: false })).families.length, 1);
 });
 
 test("more than fifteen ports are spread over rules, sorted and once each", () => {
   const excludePorts = [...Array.from({ length: 20 }, (_, n) => 120 - n), 110];
-  const plan = buildPlan(spec({ excludePorts, ipv6: false }));
+  const plan = buildPlan(captureSpec({ excludePorts, ipv6: false }));
   const rules = ALL_RULES(plan).filter((text) => text.includes("excluded ports"));
   assert.deepEqual(
     rules.map((text) => /--dports (\S+)/.exec(text)?.[1]?.split(",").length),
@@ -80,7 +65,7 @@ test("more than fifteen ports are spread over rules, sorted and once each", () =
 });
 
 test("every rule names its plan, itself and its reason, and ids are unique in their chain", () => {
-  const plan = buildPlan(spec({ onDeath: "closed", excludePorts: [1] }));
+  const plan = buildPlan(captureSpec({ onDeath: "closed", excludePorts: [1] }));
   for (const text of ALL_RULES(plan)) {
     assert.match(text, new RegExp(`--comment "hostmesh:${plan.hash}:[^ "]+ [^"']+"`));
   }
@@ -94,15 +79,15 @@ test("every rule names its plan, itself and its reason, and ids are unique in th
 });
 
 test("the hash follows the rules and not what the kernel never sees", () => {
-  const base = buildPlan(spec()).hash;
-  assert.equal(buildPlan(spec({ deadManMs: 9_000 })).hash, base);
-  assert.notEqual(buildPlan(spec({ outboundPort: 15_002 })).hash, base);
-  assert.notEqual(buildPlan(spec({ onDeath: "closed" })).hash, base);
-  assert.notEqual(buildPlan(spec({ mark: 0x99 })).hash, base);
+  const base = buildPlan(captureSpec()).hash;
+  assert.equal(buildPlan(captureSpec({ deadManMs: 9_000 })).hash, base);
+  assert.notEqual(buildPlan(captureSpec({ outboundPort: 15_002 })).hash, base);
+  assert.notEqual(buildPlan(captureSpec({ onDeath: "closed" })).hash, base);
+  assert.notEqual(buildPlan(captureSpec({ mark: 0x99 })).hash, base);
 });
 
 test("what starts the capture is written last", () => {
-  const text = dryRunText(spec());
+  const text = dryRunText(captureSpec());
   const order = ["ipset restore", "route add", "rule add", "*filter", "*mangle", "*raw"];
   const places = order.map((part) => text.indexOf(part));
   assert.ok(places.every((place) => place >= 0));
@@ -113,7 +98,7 @@ test("what starts the capture is written last", () => {
 });
 
 test("REDIRECT needs neither mark routing nor the raw table", () => {
-  const text = dryRunText(spec({ mode: "redirect" }));
+  const text = dryRunText(captureSpec({ mode: "redirect" }));
   assert.doesNotMatch(text, /rule add|\*raw|\*mangle|TPROXY/);
   assert.match(text, /REDIRECT --to-ports 15001/);
 });
@@ -132,6 +117,6 @@ test("a spec that cannot be rules is refused with the value", () => {
     [{ table: 254 }, /table 254/],
   ];
   for (const [overrides, message] of cases) {
-    assert.throws(() => buildPlan(spec(overrides)), message, JSON.stringify(overrides));
+    assert.throws(() => buildPlan(captureSpec(overrides)), message, JSON.stringify(overrides));
   }
 });

@@ -5,11 +5,8 @@ import type { TestContext } from "node:test";
 import { processClock } from "../../src/core/clock.ts";
 import { RegistryClient, type RegistryClientOptions } from "../../src/registry/client.ts";
 import type { Log } from "../../src/registry/log.ts";
-import {
-  type RegistryOptions,
-  type RunningRegistry,
-  startRegistry,
-} from "../../src/registry/registry.ts";
+import type { RegistryOptions, RunningRegistry } from "../../src/registry/registry.ts";
+import { startTestRegistry } from "../helpers/registry.ts";
 
 export interface LogLine {
   readonly level: keyof Log;
@@ -36,16 +33,9 @@ export async function testRegistry(
   t: TestContext,
   options: Partial<RegistryOptions> = {},
 ): Promise<RunningRegistry> {
-  const registry = await startRegistry({
+  const registry = await startTestRegistry({
     dataDir: options.dataDir ?? (await tempFolder(t)),
-    bind: "127.0.0.1",
-    port: 0,
     host: "h1",
-    nodeAddress: "127.0.0.1",
-    virtualCidr4: "240.240.0.0/16",
-    virtualCidr6: "2001:2::/48",
-    pingMs: 5_000,
-    balancer: { policy: "peak-ewma", slowStartMs: 10_000 },
     log: keepingLog(),
     random: () => 0.5,
     ...options,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { until } from "../helpers/until.ts";
 import { FakeTime } from "./fake-time.ts";
 import { RawWatch } from "./raw-watch.ts";
@@ -15,6 +15,17 @@ const keys = (update: unknown) => {
   assert.ok(Array.isArray(changes));
   return changes.map((change) => `${dig(change, "kind")} ${dig(change, "key")}`).sort();
 };
+
+/** A registry with one service, and a daemon that has acknowledged it at revision 2. */
+async function currentWatch(t: TestContext) {
+  const registry = await testRegistry(t);
+  await put(registry, "a");
+  const watch = await RawWatch.open(t, registry.url);
+  watch.hello();
+  await watch.next("update");
+  watch.send({ type: "ack", revision: 2 });
+  return { registry, watch };
+}
 
 test("a new daemon gets a welcome, its checks and a snapshot; then deltas, one at a time", async (t) => {
   const registry = await testRegistry(t);
@@ -115,12 +126,7 @@ test("a revision that neither memory nor the log reaches gets a snapshot", async
 });
 
 test("a refused revision is recorded and tried again only with a newer one", async (t) => {
-  const registry = await testRegistry(t);
-  await put(registry, "a");
-  const watch = await RawWatch.open(t, registry.url);
-  watch.hello();
-  await watch.next("update");
-  watch.send({ type: "ack", revision: 2 });
+  const { registry, watch } = await currentWatch(t);
   await put(registry, "bad");
   await watch.next("update", 1);
   watch.send({ type: "nack", revision: 3, reason: "no such thing" });
@@ -138,12 +144,7 @@ test("a refused revision is recorded and tried again only with a newer one", asy
 });
 
 test("a daemon that lost track gets everything, and one that does so without end is cut off", async (t) => {
-  const registry = await testRegistry(t);
-  await put(registry, "a");
-  const watch = await RawWatch.open(t, registry.url);
-  watch.hello();
-  await watch.next("update");
-  watch.send({ type: "ack", revision: 2 });
+  const { registry, watch } = await currentWatch(t);
   watch.send({ type: "resync", reason: "the digest differs" });
   assert.equal(dig(await watch.next("update", 1), "full"), true);
   await until(async () => dig(await daemons(registry), "0.resyncs") === 1);

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { describeCommand } from "../describe-command.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
+import { startFailure } from "../start-failure.ts";
 
 /** `hostmesh daemon`. */
 export function daemonCommand(onExit: (code: number) => void): Command {
@@ -16,7 +17,11 @@ export function daemonCommand(onExit: (code: number) => void): Command {
     .action(async (flags: SettingsFlags & { keepRules?: boolean }) => {
       const config = readSettings(flags);
       const { runDaemon } = await import("../../../daemon/main.ts");
-      onExit(await runDaemon(config, { keepRules: flags.keepRules === true }));
+      try {
+        onExit(await runDaemon(config, { keepRules: flags.keepRules === true }));
+      } catch (reason) {
+        throw startFailure(reason);
+      }
     });
   addSettingsOptions(command, ["capture", "registry", "data"]);
   return describeCommand(command, {

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { captureOwner } from "../../../daemon/capture-owner.ts";
 import { dryRunText, install, uninstall } from "../../../iptables/apply.ts";
 import { BARE_HOST, readLive } from "../../../iptables/live.ts";
 import type { CaptureSpec } from "../../../iptables/rules.ts";
@@ -10,10 +11,16 @@ import { captureGroup } from "../check/capture-group.ts";
 import { printGroup, runChecks, summary } from "../check/run-checks.ts";
 import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
+import { knownWorkloads } from "../known-workloads.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
 import { namesCapture, runningConfig } from "../running-daemon.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import { printStructured, type TerminalOutput } from "../terminal-output.ts";
+
+interface InstallFlags extends SettingsFlags {
+  readonly workload?: readonly string[];
+  readonly force?: boolean;
+}
 
 /** `hostmesh iptables`. */
 export function iptablesCommand(output: TerminalOutput, onExit: (code: number) => void): Command {
@@ -37,10 +44,22 @@ function installCommand(output: TerminalOutput): Command {
     .description(
       "Installs the rules, in one transaction a table, or repairs them; does nothing where all is in place. Nothing is captured before a daemon refreshes the dead-man set.",
     )
-    .action(async (flags: SettingsFlags) => {
-      const spec = await specFor(flags);
+    .option("--workload <address...>", "workloads whose interfaces have to suit the mode")
+    .option("--force", "install although a running daemon was told something else")
+    .action(async (flags: InstallFlags) => {
       requireRoot("install rules");
-      const steps = await install(spec);
+      const own = readSettings(flags);
+      const running = await runningConfig(adminUrl({}, own));
+      if (flags.force !== true) await refuseOtherRules(flags, running);
+      const config = namesCapture(flags) ? own : (running ?? own);
+      const spec = await specOf(config);
+      const { addresses, origin } = await knownWorkloads(config, flags.workload);
+      const steps = await install(spec, { workloads: addresses });
+      output.line(
+        origin === null
+          ? "no workload could be looked at: no daemon and no registry answers (--workload names some)"
+          : `the interfaces of ${addresses.length} workload addresses suit ${spec.mode} (${origin})`,
+      );
       output.line(
         steps.length === 0 ? "everything was in place" : `installed in ${steps.length} steps`,
       );
@@ -50,7 +69,23 @@ function installCommand(output: TerminalOutput): Command {
     examples: [
       "sudo hostmesh iptables install",
       "sudo hostmesh iptables install --capture redirect --on-death closed",
+      "sudo hostmesh iptables install --capture redirect --workload 10.0.0.5 10.0.0.6",
     ],
+    notes: [
+      "While a daemon captures, its own rules are repaired; other settings are refused without --force. Where the interface of a workload does not suit the mode, nothing is installed.",
+    ],
+  });
+}
+
+/** The daemon puts its own rules back within half a minute; until then they would contradict it. */
+async function refuseOtherRules(flags: InstallFlags, running: Config | null): Promise<void> {
+  const owner = await captureOwner();
+  if (owner === null || (running !== null && !namesCapture(flags))) return;
+  throw new CliError(`${owner} captures on this host, with rules of its own`, {
+    remedy:
+      running === null
+        ? "its admin API does not answer, so what it was told is not known; --force installs all the same"
+        : "leave out the options to repair its rules, or stop it first; --force installs all the same",
   });
 }
 
@@ -60,14 +95,25 @@ function uninstallCommand(output: TerminalOutput): Command {
     .description(
       "Removes chains, sets, routing rules and routes of hostmesh, whatever version or settings made them.",
     )
-    .action(async () => {
+    .option("--force", "remove them although a daemon captures with them")
+    .action(async (flags: { force?: boolean }) => {
       requireRoot("remove rules");
+      const owner = flags.force === true ? null : await captureOwner();
+      if (owner !== null) {
+        throw new CliError(`${owner} captures on this host with these rules`, {
+          remedy:
+            "stop it, and it removes them itself; --force removes them now, and it puts them back within half a minute",
+        });
+      }
       const steps = await uninstall();
       output.line(
         steps.length === 0 ? "nothing was installed" : `removed in ${steps.length} steps`,
       );
     });
-  return describeCommand(command, { examples: ["sudo hostmesh iptables uninstall"] });
+  return describeCommand(command, {
+    examples: ["sudo hostmesh iptables uninstall", "sudo hostmesh iptables uninstall --force"],
+    notes: ["Refuses while a daemon captures: it removes its rules itself when it stops."],
+  });
 }
 
 function printCommand(output: TerminalOutput): Command {

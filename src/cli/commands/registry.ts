@@ -1,6 +1,6 @@
-import { once } from "node:events";
 import { networkInterfaces } from "node:os";
 import { Command } from "commander";
+import { shutdownSignals } from "../../../daemon/shutdown-signals.ts";
 import type { Config } from "../../config/schema.ts";
 import { createLog } from "../../telemetry/log.ts";
 import { EXIT } from "../cli-error.ts";
@@ -36,7 +36,9 @@ async function runRegistry(config: Config): Promise<void> {
   const { startRegistry } = await import("../../registry/registry.ts");
   const { logLevel, logFormat } = config.telemetry;
   const { bind, port, virtualCidr4, virtualCidr6, pingMs } = config.registry;
-  const stopped = Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+  const log = createLog({ level: logLevel, format: logFormat });
+  const { stop, force } = shutdownSignals(log);
+  const stopped = aborted(stop);
   const registry = await startRegistry({
     dataDir: config.dataDir,
     bind,
@@ -47,10 +49,16 @@ async function runRegistry(config: Config): Promise<void> {
     virtualCidr6,
     pingMs,
     balancer: { policy: config.balance.policy, slowStartMs: config.balance.slowStartMs },
-    log: createLog({ level: logLevel, format: logFormat }),
+    log,
   });
   await stopped;
-  await registry.close();
+  await Promise.race([registry.close(), aborted(force)]);
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }
 
 /** The address that others reach this host at, for registrations that name none. */

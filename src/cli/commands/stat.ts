@@ -8,7 +8,7 @@ import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
-import { endpointsTable, servicesTable, shortName } from "../stat-tables.ts";
+import { endpointNotes, endpointsTable, servicesTable, shortName } from "../stat-tables.ts";
 import { printData, type TableData, type TerminalOutput } from "../terminal-output.ts";
 
 interface StatFlags extends FormatFlag, SettingsFlags, AdminFlag {
@@ -20,7 +20,7 @@ export function statCommand(output: TerminalOutput): Command {
   const command = new Command("stat")
     .summary("show traffic, success and latency")
     .description(
-      "Shows what the daemon of this host carries: per service, or per endpoint of one service. Rates, success and percentiles are of the last seconds, counts are since the daemon's start.",
+      "Shows what the daemon of this host carries: per service, or per endpoint of one service. Per service, rates, success and percentiles are of the last seconds, and retries are counted since the data path's start. Per endpoint, a line below the table says what is of when.",
     )
     .argument("[service]", "NAME or NAME.NAMESPACE: show its endpoints")
     .option("-w, --watch", "show it anew every second, until Ctrl-C")
@@ -44,7 +44,7 @@ export function statCommand(output: TerminalOutput): Command {
       "hostmesh stat -o json | jq '.services[] | {service, p99Ms}'",
     ],
     notes: [
-      "SHARE is the endpoint's part of the service's requests; LATENCY is the balancer's own estimate.",
+      "SHARE is the endpoint's part of the service's requests. COST is the balancer's own estimate of the latency, in which a failure counts as slow; it may be far above what a caller sees.",
     ],
   });
 }
@@ -89,7 +89,7 @@ function findService(stats: StatView, wanted: string): ServiceView {
 
 /** Traffic that belongs to no service is worth a line only where there is some. */
 function notes(stats: StatView, service: string | undefined): string[] {
-  if (service !== undefined) return [];
+  if (service !== undefined) return ["", ...endpointNotes(stats.windowMs)];
   const lines: string[] = [];
   if (stats.idleServices > 0)
     lines.push(`${stats.idleServices} services without traffic are not shown.`);
@@ -110,8 +110,9 @@ async function watch(
   // The first reading is asked for outside the loop: a wrong name or no daemon ends the command.
   tableOf(await readStats(admin), service);
   const stop = new AbortController();
-  process.once("SIGINT", () => stop.abort());
-  process.once("SIGTERM", () => stop.abort());
+  // Not once: a Ctrl-C under npm comes twice, and the second must not end this before the cursor is back.
+  process.on("SIGINT", () => stop.abort());
+  process.on("SIGTERM", () => stop.abort());
   const lines = (stats: StatView, width: number): string[] => {
     const { columns, rows } = tableOf(stats, service);
     return textTable(columns, rows, { width, color: output.color });

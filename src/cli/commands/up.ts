@@ -1,6 +1,12 @@
 import { Command } from "commander";
+import { loadConfig } from "../../config/load.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
+import { startFailure } from "../start-failure.ts";
+
+/** Of the environment only what the default of the data folder depends on. */
+const { XDG_STATE_HOME } = process.env;
+const NO_SETTINGS = { env: { XDG_STATE_HOME }, flags: {} };
 
 interface UpFlags extends SettingsFlags {
   readonly file?: readonly string[];
@@ -22,15 +28,19 @@ export function upCommand(onExit: (code: number) => void): Command {
     .action(async (flags: UpFlags) => {
       const config = readSettings(flags);
       const { runUp } = await import("../../../daemon/up.ts");
-      onExit(
-        await runUp({
+      const named = flags.data !== undefined || config.dataDir !== loadConfig(NO_SETTINGS).dataDir;
+      try {
+        const code = await runUp({
           config,
           files: flags.file ?? [],
           demo: flags.demo === true,
-          dataDir: config.dataDir,
+          dataDir: named ? config.dataDir : null,
           log: (line: string) => void process.stderr.write(`${line}\n`),
-        }),
-      );
+        });
+        onExit(code);
+      } catch (reason) {
+        throw startFailure(reason);
+      }
     });
   addSettingsOptions(command, ["capture", "data"]);
   return describeCommand(command, {
@@ -40,6 +50,8 @@ export function upCommand(onExit: (code: number) => void): Command {
       "hostmesh up -f services.yaml --data ./mesh-data",
       "sudo hostmesh up --capture tproxy --on-death closed",
     ],
-    notes: ["Ctrl-C or SIGTERM ends everything and leaves no rule, container or process behind."],
+    notes: [
+      "Ctrl-C or SIGTERM ends everything and leaves no rule, container or process behind. The demo's registry is removed too, unless --data names a folder for it.",
+    ],
   });
 }

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { CaptureSpec } from "../../../iptables/rules.ts";
+import { captureSpec } from "../../helpers/capture-spec.ts";
 import type { Namespace } from "./namespace.ts";
 
 /** What `dial` learned: who answered, or the error. */
@@ -15,21 +16,9 @@ export interface Dialled {
 
 const script = (name: string): string => fileURLToPath(new URL(`./${name}.ts`, import.meta.url));
 
-/** A spec with short times for tests. */
+/** A spec whose dead-man entry outlives the test. */
 export function spec(overrides: Partial<CaptureSpec> = {}): CaptureSpec {
-  return {
-    mode: "tproxy",
-    outboundPort: 15_001,
-    onDeath: "open",
-    ipv6: true,
-    excludePorts: [],
-    excludeSubnets: [],
-    mark: 0x4d4d,
-    table: 15_001,
-    deadManMs: 60_000,
-    proxyPorts: [4_140, 15_001],
-    ...overrides,
-  };
+  return captureSpec({ deadManMs: 60_000, proxyPorts: [4_140, 15_001], ...overrides });
 }
 
 /** Starts a helper script in a namespace and waits until it says that it is ready. */
