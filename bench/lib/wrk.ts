@@ -14,12 +14,15 @@ export interface WrkLoad {
   readonly host: string;
   readonly connections: number;
   readonly seconds: number;
+  /** A script of wrk's; null: the same request over and over. */
+  readonly script: string | null;
 }
 
 /** Arguments of wrk for a load of one thread. */
-export function wrkArguments({ url, host, connections, seconds }: WrkLoad): string[] {
+export function wrkArguments({ url, host, connections, seconds, script }: WrkLoad): string[] {
   const load = ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "--timeout", "5s"];
-  return [...load, "-H", `Host: ${host}`, url];
+  const varied = script === null ? [] : ["-s", script];
+  return [...load, ...varied, "-H", `Host: ${host}`, url];
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { us: 1e-3, ms: 1, s: 1e3, m: 6e4, h: 3.6e6 };

@@ -23,16 +23,21 @@ export type Load = (to: Contestant, bodyBytes: number, seconds: number) => Promi
 /** Beyond its own duration: start, and responses that are late. */
 const GRACE_MS = 15_000;
 
-/** Keep-alive requests with wrk, one thread. */
+const VARY = fileURLToPath(new URL("../lib/vary.lua", import.meta.url));
+
+/** Keep-alive requests with wrk, one thread. `vary`: no two of them alike. */
 export function wrkLoad(
   bench: Workbench,
   wrk: Tool,
-  connections: number,
+  { connections, vary }: { readonly connections: number; readonly vary: boolean },
   cpu: number | null,
 ): Load {
   return async ({ port }, bodyBytes, seconds) => {
     const url = `http://127.0.0.1:${port}/${bodyBytes}`;
-    const args = wrkArguments({ url, host: SERVICE, connections, seconds });
+    const args = wrkArguments({
+      ...{ url, host: SERVICE, connections, seconds },
+      script: vary ? VARY : null,
+    });
     const command = pinned([wrk.path, ...args], cpu);
     const result = parseWrk(await bench.run("wrk", command, seconds * 1_000 + GRACE_MS));
     return { ...result, bytes: result.requests * bodyBytes };

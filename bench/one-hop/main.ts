@@ -70,7 +70,7 @@ async function run(options: Options, bench: Workbench): Promise<Outcome> {
   const { tcp, connections, bodies, rounds, seconds } = options;
   const load = tcp
     ? tunnelLoad(bench, connections, loadCpu)
-    : wrkLoad(bench, tools.wrk, connections, loadCpu);
+    : wrkLoad(bench, tools.wrk, options, loadCpu);
   const { contestants } = field;
   const onSample = progress(options);
   const plan = { contestants, bodies, rounds, seconds, load, proxyCpu, onSample };

@@ -32,8 +32,14 @@ function http({ folder }: NginxPlace, inner: string): string {
 
 /** Configuration of the upstream: static files below `root`, on every one of the ports. */
 export function upstreamConfig(
-  place: NginxPlace & { readonly ports: readonly number[]; readonly root: string },
+  place: NginxPlace & {
+    readonly ports: readonly number[];
+    readonly root: string;
+    /** Each response has a field of its own value. */
+    readonly vary: boolean;
+  },
 ): string {
+  const varied = place.vary ? "add_header X-Id $request_id;" : "";
   const listen = place.ports.map((port) => `listen 127.0.0.1:${port};`).join(" ");
   return main(
     place,
@@ -43,7 +49,7 @@ export function upstreamConfig(
   sendfile on; tcp_nopush on; tcp_nodelay on;
   open_file_cache max=100; open_file_cache_valid 1h;
   ${FOREVER}
-  server { ${listen} root ${place.root}; }`,
+  server { ${listen} root ${place.root}; ${varied} }`,
     ),
   );
 }

@@ -8,6 +8,8 @@ export interface Options {
   readonly seconds: number;
   readonly connections: number;
   readonly bodies: readonly number[];
+  /** No two requests, and no two response heads, are alike. */
+  readonly vary: boolean;
   /** HAProxy's `tune.bufsize`. */
   readonly haproxyBufferBytes: number;
   /** File of the JSON result; null: none. */
@@ -26,6 +28,7 @@ npm run bench -- [options]
   --seconds N          length of one measurement (3)
   --connections N      keep-alive connections of the load (64; 16 with --tcp)
   --body N[,N...]      body sizes in bytes (115,1024,10240,102400,1048576; 1048576 with --tcp)
+  --vary               no two requests and no two response heads alike
   --tcp                opaque TCP: CPU-seconds per GB
   --haproxy-buffer N   HAProxy's tune.bufsize in bytes (16384, its default)
   --out FILE           write the result as JSON
@@ -49,6 +52,7 @@ export function parseOptions(args: readonly string[]): Options | null {
   const bodies = tcp ? "1048576" : quick ? "115,10240" : "115,1024,10240,102400,1048576";
   return {
     tcp,
+    vary: values.vary === true,
     rounds: integer("--rounds", values.rounds ?? (quick ? "2" : "5"), MAX.rounds),
     seconds: integer("--seconds", values.seconds ?? (quick ? "1" : "3"), MAX.seconds),
     connections: integer(
@@ -73,7 +77,7 @@ function parseFlags(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       options: {
-        ...{ quick: flag, tcp: flag, help: { ...flag, short: "h" } },
+        ...{ quick: flag, tcp: flag, vary: flag, help: { ...flag, short: "h" } },
         ...{
           rounds: text,
           seconds: text,

@@ -21,10 +21,11 @@ export interface Field {
 export async function startContestants(
   bench: Workbench,
   tools: Tools,
-  { tcp, bodies, haproxyBufferBytes }: Options,
+  options: Options,
   { proxyCpu: cpu, loadCpu }: Pinning,
 ): Promise<Field> {
-  const upstreams = await startUpstream(bench, tools.nginx, bodies, loadCpu);
+  const { tcp, bodies, haproxyBufferBytes } = options;
+  const upstreams = await startUpstream(bench, tools.nginx, options, loadCpu);
   const place = { upstreams, cpu, mode: tcp ? "tcp" : "http" } as const;
   const direct: Contestant = {
     ...{ name: "direct", version: tools.nginx.version, port: upstreams[0] ?? 0 },

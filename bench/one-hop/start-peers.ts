@@ -25,7 +25,7 @@ export interface PeerPlace {
 export async function startUpstream(
   bench: Workbench,
   nginx: Tool,
-  bodies: readonly number[],
+  { bodies, vary }: { readonly bodies: readonly number[]; readonly vary: boolean },
   cpu: number | null,
 ): Promise<number[]> {
   const root = join(bench.folder, "bodies");
@@ -34,7 +34,7 @@ export async function startUpstream(
   const ports = await freePorts(UPSTREAM_PORTS);
   const folder = await folderFor(bench, "upstream");
   const file = join(folder, "nginx.conf");
-  await writeFile(file, upstreamConfig({ folder, ports, root }));
+  await writeFile(file, upstreamConfig({ folder, ports, root, vary }));
   bench.start("the upstream", pinned(nginxCommand(nginx, folder, file), cpu));
   await bench.until("the upstream", () => answers(ports[0] ?? 0, bodies[0] ?? 0), START_MS);
   return ports;

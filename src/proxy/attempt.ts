@@ -176,7 +176,7 @@ export class Attempt {
     const { endpoint } = this;
     const destination = this.#destination;
     if (endpoint === null || destination === null) return false;
-    return othersOf(destination, endpoint).some(
+    return othersOf(this.#plane, destination, endpoint).some(
       (one) => !this.#tried.some((tried) => tried.slot === one.slot),
     );
   }

@@ -119,7 +119,8 @@ export class OpaqueSession {
     const { attempts } = this.#facts;
     const maxAttempts = this.#plane.config.limits.attempts;
     const attempt = { code: error.code, method: "CONNECT", attempts, maxAttempts };
-    const another = endpoint !== null && othersOf(this.#destination, endpoint).length > 0;
+    const another =
+      endpoint !== null && othersOf(this.#plane, this.#destination, endpoint).length > 0;
     if (!mayRetry({ ...attempt, replayable: true, answered: false, elsewhere: another })) {
       this.#fail(error);
       return;

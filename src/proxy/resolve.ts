@@ -8,6 +8,7 @@ import { type Origin, sourceNamespace } from "./context.ts";
 import type { Plane } from "./plane.ts";
 import { parseAuthority } from "./routing/match/authority.ts";
 import type { Lookup } from "./routing/match/table.ts";
+import { isCandidate } from "./upstream/balance/candidates.ts";
 import { hashOf } from "./upstream/balance/hash.ts";
 
 /** Where a request or connection goes: to a cluster, or to a place outside the mesh. */
@@ -108,11 +109,16 @@ export function serviceOf(destination: Destination): DataService | null {
 
 /** The other endpoints that the request could go to; none where the client dialled this one itself. */
 export function othersOf(
+  plane: Plane,
   destination: Destination,
   endpoint: DataEndpoint,
 ): readonly DataEndpoint[] {
   if (destination.kind === "outside" || destination.fixed !== null) return [];
-  return destination.cluster.endpoints.filter((one) => one.slot !== endpoint.slot);
+  const nowMs = plane.clock.now();
+  return destination.cluster.endpoints.filter(
+    (one) =>
+      one.slot !== endpoint.slot && isCandidate(one) && !plane.endpoints.isEjected(one.slot, nowMs),
+  );
 }
 
 /**

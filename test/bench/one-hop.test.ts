@@ -125,8 +125,11 @@ test("errors of wrk, answers that are no success and no answer at all are proble
 });
 
 test("wrk is told connections, duration and Host", () => {
-  const load = { url: "http://127.0.0.1:1/115", host: "web", connections: 64, seconds: 3 };
-  const args = wrkArguments(load);
+  const url = "http://127.0.0.1:1/115";
+  const load = { url, host: "web", connections: 64, seconds: 3, script: null };
+  assert.ok(!wrkArguments(load).includes("-s"));
+  const args = wrkArguments({ ...load, script: "vary.lua" });
+  assert.equal(args[args.indexOf("-s") + 1], "vary.lua");
   for (const one of ["-t1", "-c64", "-d3s", "--latency", "Host: web", load.url]) {
     assert.ok(args.includes(one), one);
   }
@@ -191,7 +194,12 @@ test("both proxies add what hostmesh adds and keep their connections", () => {
 });
 
 test("each has one thread and the same servers, and listens on loopback alone", () => {
-  const upstream = upstreamConfig({ folder: "/tmp/x", ports: [20_001, 20_002], root: "/tmp/b" });
+  const upstream = upstreamConfig({
+    folder: "/tmp/x",
+    ports: [20_001, 20_002],
+    root: "/tmp/b",
+    vary: false,
+  });
   const stream = nginxStreamConfig(PLACE, "/lib/stream.so");
   const configs = [nginxConfig(PLACE), stream, haproxyConfig(PLACE, "http", 16_384)];
   for (const text of configs) {
@@ -248,7 +256,8 @@ const withNginx = { skip: nginx === undefined ? "nginx is not installed" : false
 test("nginx itself accepts the configurations of upstream and proxy", withNginx, async () => {
   const flags = ["-e", "stderr", "-t", "-c"];
   const proxy = (folder: string) => nginxConfig({ ...PLACE, folder });
-  const upstream = (folder: string) => upstreamConfig({ folder, ports: [20_001], root: folder });
+  const upstream = (folder: string) =>
+    upstreamConfig({ folder, ports: [20_001], root: folder, vary: true });
   assert.equal(await refusal(nginx ?? "", proxy, flags), "");
   assert.equal(await refusal(nginx ?? "", upstream, flags), "");
   assert.match(await refusal(nginx ?? "", () => "nonsense", flags), /failed/);

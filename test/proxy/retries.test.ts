@@ -56,6 +56,18 @@ describe("a retry", () => {
     assert.ok((retried?.proxyMs ?? 999) < 150, `${retried?.proxyMs} ms in the proxy`);
   });
 
+  it("does not go to the same endpoint because another one exists that takes nothing", async () => {
+    const reset: OnData = (socket) => socket.resetAndDestroy();
+    const { lab, upstreams, open } = await setUp([reset, answering(OK)]);
+    const [bad, good] = upstreams.map(({ port }) => port);
+    const critical = endpoint(good ?? 0, { health: "critical" });
+    lab.services(service("web", [endpoint(bad ?? 0), critical]));
+    const client = await open();
+    client.send(GET);
+    await client.until(/^HTTP\/1\.1 502 /);
+    assert.equal(upstreams[0]?.sockets.length, 1);
+  });
+
   it("does not follow an interim response that went to the client", async () => {
     const early: OnData = (socket) => socket.end("HTTP/1.1 103 Early Hints\r\n\r\n");
     const { upstreams, open } = await setUp([early, early]);
