@@ -212,7 +212,7 @@ test("the access log gets each exchange once, and what it drops is counted", () 
   );
 });
 
-test("recording costs no allocation once the label sets are known", () => {
+test("recording costs no allocation once the label sets are known", async () => {
   const { recorders } = setUpSeries(1, 256);
   const [recorder] = recorders;
   const services = Array.from({ length: 10 }, (_, i) => makeService(`s${i}`));
@@ -226,13 +226,22 @@ test("recording costs no allocation once the label sets are known", () => {
       recorder?.exchange(facts);
     }
   };
-  run(300_000);
-  // An object per exchange would be 320 kB a round. A collection in between makes a round look cheaper,
-  // some work of the compiler dearer: the median is neither.
-  const grown = Array.from({ length: 9 }, () => {
-    const before = process.memoryUsage().heapUsed;
-    run(20_000);
-    return process.memoryUsage().heapUsed - before;
-  }).sort((a, b) => a - b);
-  assert.ok((grown[4] ?? 0) < 80_000, `${grown.join(" ")} bytes in 20,000 exchanges`);
+  // An object per exchange would be 320 kB a round, whatever the compiler does. A collection in between makes
+  // a round look cheaper, some work of the compiler dearer: the median is neither. The compiler works in the
+  // background, and on a busy machine it takes its time.
+  const medianGrowth = (): number => {
+    const grown = Array.from({ length: 9 }, () => {
+      const before = process.memoryUsage().heapUsed;
+      run(20_000);
+      return process.memoryUsage().heapUsed - before;
+    });
+    return grown.sort((x, y) => x - y)[4] ?? 0;
+  };
+  let bytes = Number.POSITIVE_INFINITY;
+  for (let attempt = 0; attempt < 12 && bytes >= 80_000; attempt += 1) {
+    run(200_000);
+    await new Promise(setImmediate);
+    bytes = medianGrowth();
+  }
+  assert.ok(bytes < 80_000, `${bytes} bytes in 20,000 exchanges`);
 });
