@@ -78,6 +78,8 @@ test("a chunked body without an end gets 413 when it passes the limit", async (t
     registry.port,
     "PUT /v1/mesh/services/default/web HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
   );
+  // The head goes out when the connection stands; no chunk may be queued before it.
+  await until(() => socket.bytesWritten > 0, { what: "the head to be sent" });
   const chunk = `10000\r\n${" ".repeat(65_536)}\r\n`;
   const pour = setInterval(() => socket.write(chunk), 1);
   t.after(() => clearInterval(pour));
