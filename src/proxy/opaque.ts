@@ -4,6 +4,7 @@ import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Conn } from "../http/conn.ts";
 import type { Origin } from "./context.ts";
+import { newFacts } from "./exchange-facts.ts";
 import { toMeshError } from "./failure.ts";
 import { judge } from "./judge.ts";
 import type { Plane } from "./plane.ts";
@@ -219,26 +220,11 @@ export class OpaqueSession {
 function tunnelFacts(plane: Plane, origin: Origin, destination: Destination): RequestFacts {
   const place = origin.destination;
   return {
+    ...newFacts(origin),
     entry: destination.kind === "outside" ? "passthrough" : origin.entry,
     protocol: "tcp",
-    source: origin.workload,
-    sourceAddress: origin.address,
     service: serviceOf(destination),
-    endpoint: null,
-    method: "",
     target: place === null ? "" : formatHostPort(place.host, place.port),
-    authority: "",
-    status: 0,
-    error: null,
-    requestBytes: 0,
-    responseBytes: 0,
     startMs: plane.clock.now(),
-    durationMs: 0,
-    queueMs: 0,
-    upstreamMs: 0,
-    proxyMs: 0,
-    attempts: 0,
-    requestId: "",
-    traceparent: "",
   };
 }
