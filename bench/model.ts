@@ -146,3 +146,37 @@ export interface Sample {
 
 /** `rate`: the asked rate was reached. `load`: generator and upstream share a CPU, and it was full. */
 export type Bottleneck = "rate" | "proxy" | "load" | "generator" | "upstream" | "unknown";
+
+/** Memory of one kind of proxy for a number of containers that do nothing, on one host. */
+export interface IdleRow {
+  /** `hostmesh daemon`, `nginx sidecars`, `haproxy sidecars`, `haproxy sidecars, mTLS`, `envoy sidecars`. */
+  readonly contestant: string;
+  readonly containers: number;
+  readonly pssBytes: number;
+  readonly rssBytes: number;
+  readonly processes: number;
+}
+
+/** What idle keep-alive client connections cost one proxy. */
+export interface IdleConnectionsRow {
+  readonly contestant: string;
+  readonly connections: number;
+  /** Growth of PSS divided by the connections. */
+  readonly pssBytesEach: number;
+}
+
+export type ScaleDimension = "services" | "endpoints" | "connections" | "workers";
+
+/** One shared proxy while one thing grows and everything else stays. */
+export interface ScaleRow {
+  readonly contestant: string;
+  readonly dimension: ScaleDimension;
+  readonly value: number;
+  readonly cpuMicrosPerRequest: Figure;
+  readonly throughput: Figure;
+  readonly p99Ms: Figure;
+  readonly pssBytes: number;
+  readonly bottleneck: Bottleneck;
+  /** Empty, or what makes the row invalid. */
+  readonly problems: readonly string[];
+}
