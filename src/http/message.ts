@@ -42,7 +42,7 @@ export interface RequestHead {
   /** May the client's connection carry another request after this one? */
   keepAlive: boolean;
   /** The client sends its content only after a 100 response. */
-  expectContinue: boolean;
+  readonly expectContinue: boolean;
   /** Value of Upgrade, where the request is really one that can be upgraded (see `parseRequestHead`). */
   upgrade: string;
   /** Further fields that are only meant for this hop: the options of Connection, lower-case. */
@@ -57,6 +57,10 @@ export interface RequestHead {
   proxyAuthorization: string;
   /** TE names `trailers`, its only member that reaches beyond a hop (RFC 9110 section 10.1.4). */
   acceptsTrailers: boolean;
+  /** The client sends this very head again and again: what is made of it may be kept. */
+  repeats: boolean;
+  /** What goes to an endpoint for this head, but for the lines that identify the request; see `repeats`. */
+  forwarded: string;
   /** Size of the head in bytes. */
   readonly bytes: number;
 }
@@ -77,7 +81,9 @@ export interface ResponseHead {
   keepAlive: boolean;
   /** Value of Upgrade, where Connection names it. */
   upgrade: string;
-  /** What last went to a client for this head, so that a head that repeats is written once. */
+  /** The endpoint sends this very head again and again: what is made of it may be kept. */
+  repeats: boolean;
+  /** What goes to a client that speaks HTTP/1.1 and stays; see `repeats`. */
   forwarded: string;
   /** As in `RequestHead`. */
   connectionTokens: readonly string[];

@@ -54,6 +54,8 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   #answered = false;
   /** Has an interim response gone to the client? */
   #interim = false;
+  /** Has the client been told to send the content for which it waited? */
+  #continued = false;
   #keepAlive = false;
   /** Set once the connection has stopped being HTTP. */
   #switchover: Switchover | null = null;
@@ -96,6 +98,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     this.#complete = last;
     this.#answered = false;
     this.#interim = false;
+    this.#continued = !head.expectContinue;
     this.#keepAlive = head.keepAlive;
     this.#body.begin(chunk, start, end);
     try {
@@ -202,7 +205,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   onInformational(head: ResponseHead): void {
     this.#interim = true;
     const request = this.#head as RequestHead;
-    if (head.status === 100) request.expectContinue = false;
+    if (head.status === 100) this.#continued = true;
     this.#relay.informational(head, request, this.#server.conn);
   }
 
@@ -336,7 +339,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     if (this.#answered) {
       const slowClient = this.#server.conn.pendingBytes > 0;
       this.#fail(new MeshError(slowClient ? "CLIENT_CLOSED" : "UPSTREAM_STALLED", this.#peer()));
-    } else if (!this.#complete && !this.#attempt.congested && !this.#head.expectContinue) {
+    } else if (!this.#complete && !this.#attempt.congested && this.#continued) {
       this.#keepAlive = false;
       this.#fail(new MeshError("REQUEST_BODY_TIMEOUT", this.#origin.address));
     } else {

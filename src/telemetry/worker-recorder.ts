@@ -72,6 +72,11 @@ export class WorkerRecorder implements Recorder {
   readonly #destinations: SlotAllotter;
   readonly #endpoints: SlotAllotter;
   readonly #byService = new WeakMap<object, Destination>();
+  /** What was looked up last: the end of a request asks for what its start has just found. */
+  #lastService: DataService | null | undefined;
+  #lastSource: DataWorkload | null | undefined;
+  #lastDestination: Destination | undefined;
+  #lastPair: Pair | undefined;
   /** By the endpoint's slot in the shared endpoint state, which is dense. */
   readonly #byEndpoint: ({ endpoint: DataEndpoint; handle: Handle } | undefined)[] = [];
 
@@ -171,7 +176,14 @@ export class WorkerRecorder implements Recorder {
   }
 
   #destination(service: DataService | null): Destination {
-    return this.#byService.get(service ?? NO_SERVICE) ?? this.#newDestination(service);
+    if (this.#lastService === service && this.#lastDestination !== undefined) {
+      return this.#lastDestination;
+    }
+    const found = this.#byService.get(service ?? NO_SERVICE) ?? this.#newDestination(service);
+    this.#lastService = service;
+    this.#lastDestination = found;
+    this.#lastPair = undefined;
+    return found;
   }
 
   #newDestination(service: DataService | null): Destination {
@@ -190,8 +202,19 @@ export class WorkerRecorder implements Recorder {
     source: DataWorkload | null,
     service: DataService | null,
   ): Pair {
-    const known = destination.pairs.get(source ?? NO_SOURCE);
-    if (known !== undefined) return known;
+    if (this.#lastSource === source && this.#lastPair !== undefined) return this.#lastPair;
+    const pair =
+      destination.pairs.get(source ?? NO_SOURCE) ?? this.#newPair(destination, source, service);
+    this.#lastSource = source;
+    this.#lastPair = pair;
+    return pair;
+  }
+
+  #newPair(
+    destination: Destination,
+    source: DataWorkload | null,
+    service: DataService | null,
+  ): Pair {
     const labels = [nameOf(source), service?.key ?? NO_DESTINATION];
     const pair = { inFlight: this.#pairs.handle(labels), flows: [] };
     destination.pairs.set(source ?? NO_SOURCE, pair);

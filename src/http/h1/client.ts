@@ -126,6 +126,7 @@ export class ClientConnection implements ConnHandler {
     if (bodyStart === -1) return end;
     const reader = this.#reader;
     const known = reader.repeated && this.#lastMethod === this.#method ? this.#lastHead : null;
+    if (known !== null) known.repeats = true;
     const head = known ?? parseResponseHead(reader.text, this.#method, this.#limits);
     this.#lastHead = head;
     this.#lastMethod = this.#method;

@@ -1,4 +1,5 @@
 import { MeshError } from "../../core/errors.ts";
+import { HeadPrint } from "./head-print.ts";
 import { malformed, type Side } from "./malformed.ts";
 
 /** Limits of a head. */
@@ -38,6 +39,8 @@ export class HeadReader {
   readonly #side: Side;
   #text = "";
   #repeated = false;
+  /** The bytes of `#text`, once it has come twice. */
+  #print: HeadPrint | null = null;
   #carry: Buffer = EMPTY;
   #length = 0;
   #state = START;
@@ -84,6 +87,7 @@ export class HeadReader {
   reset(): void {
     this.#text = "";
     this.#repeated = false;
+    this.#print = null;
     this.#restart();
   }
 
@@ -97,11 +101,18 @@ export class HeadReader {
 
   #readWhole(chunk: Buffer, start: number, end: number): number {
     if (start >= end || chunk[start] === CR) return -1;
+    // A head ends with its only empty line, so bytes that begin with a whole head have exactly that head.
+    if (this.#print?.matches(chunk, start, end) === true) {
+      this.#repeated = true;
+      this.#emptyLines = 0;
+      return start + this.#text.length;
+    }
+    this.#print = null;
     let window = Math.min(end, start + WINDOW_BYTES);
     let text = chunk.toString("latin1", start, window);
-    // A head ends with its only empty line, so text that begins with a whole head has exactly that head.
     this.#repeated = this.#text !== "" && text.startsWith(this.#text);
     if (this.#repeated) {
+      this.#print = new HeadPrint(this.#text);
       this.#emptyLines = 0;
       return start + this.#text.length;
     }
@@ -135,6 +146,7 @@ export class HeadReader {
       if (this.#state === LAST_CR && byte === LF) {
         this.#text = this.#carry.toString("latin1", 0, this.#length);
         this.#repeated = false;
+        this.#print = null;
         this.#restart();
         return at + 1;
       }

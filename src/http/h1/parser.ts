@@ -66,6 +66,8 @@ class ParsedRequest extends ParsedHead implements RequestHead {
   forwardedProto = "";
   proxyAuthorization = "";
   acceptsTrailers = false;
+  repeats = false;
+  forwarded = "";
 
   constructor(text: string, lineEnd: number, limits: FieldLimits) {
     super(text, lineEnd + 2, minorAt(text, lineEnd - 1));
@@ -155,6 +157,7 @@ class ParsedRequest extends ParsedHead implements RequestHead {
 class ParsedResponse extends ParsedHead implements ResponseHead {
   status: number;
   reason: string;
+  repeats = false;
   forwarded = "";
 
   constructor(text: string, lineEnd: number, requestMethod: string, limits: FieldLimits) {

@@ -33,6 +33,11 @@ export function requestHeadText(
   extra: string,
   options: RequestHeadOptions,
 ): string {
+  return `${requestHeadLines(head, options)}${extra}\r\n`;
+}
+
+/** What `requestHeadText` begins with: all lines that come from the client. */
+export function requestHeadLines(head: RequestHead, options: RequestHeadOptions): string {
   const host = head.authority === "" ? options.host : head.authority;
   let text = `${head.method} ${head.path} HTTP/1.1\r\nHost: ${host}\r\n${head.passed}`;
   if (head.framing === "length") text += `Content-Length: ${head.contentLength}\r\n`;
@@ -46,7 +51,7 @@ export function requestHeadText(
   if (head.acceptsTrailers || upgrade !== "") {
     text += connectionLines(head.acceptsTrailers, upgrade);
   }
-  return `${text}${extra}\r\n`;
+  return text;
 }
 
 /** TE and Upgrade are themselves for one hop only, so Connection must name them. */

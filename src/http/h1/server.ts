@@ -131,6 +131,7 @@ export class ServerConnection implements ConnHandler, Expirable {
       return end;
     }
     const known = reader.repeated ? this.#lastHead : null;
+    if (known !== null) known.repeats = true;
     const head = known ?? parseRequestHead(reader.text, limits);
     this.#lastHead = head;
     this.deadlineMs = Number.POSITIVE_INFINITY;
