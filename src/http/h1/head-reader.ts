@@ -108,13 +108,16 @@ export class HeadReader {
       return start + this.#text.length;
     }
     this.#print = null;
-    let window = Math.min(end, start + WINDOW_BYTES);
+    // A head is mostly as long as the one before: then it is cut out, without what is behind it, at once.
+    const guess = start + this.#text.length;
+    const isLikely = guess > start && guess <= end && followsEmptyLine(chunk, guess);
+    let window = isLikely ? guess : Math.min(end, start + WINDOW_BYTES);
     let text = chunk.toString("latin1", start, window);
-    this.#repeated = this.#text !== "" && text.startsWith(this.#text);
+    this.#repeated = isLikely && text === this.#text;
     if (this.#repeated) {
-      this.#print = new HeadPrint(this.#text);
+      this.#print = new HeadPrint(text);
       this.#emptyLines = 0;
-      return start + this.#text.length;
+      return window;
     }
     let at = text.indexOf("\r\n\r\n");
     if (at === -1 && window < end) {
@@ -220,4 +223,9 @@ export class HeadReader {
       ? new MeshError("HEAD_TOO_LARGE", detail)
       : new MeshError("UPSTREAM_PROTOCOL", `a head of ${detail}`);
   }
+}
+
+/** Is there an empty line right before this place, as at the end of a head? */
+function followsEmptyLine(chunk: Buffer, at: number): boolean {
+  return chunk[at - 1] === LF && chunk[at - 2] === CR && chunk[at - 3] === LF;
 }
