@@ -127,15 +127,19 @@ export class HeadReader {
     }
     if (at === -1) return -1;
     const size = at + 4;
+    this.#mustFit(text, size);
+    // Cut from the chunk and not from the text: V8 reads a slice of a string twice as slowly.
+    this.#text = size === text.length ? text : chunk.toString("latin1", start, start + size);
+    this.#emptyLines = 0;
+    return start + size;
+  }
+
+  #mustFit(text: string, size: number): void {
     const { headBytes, requestLineBytes } = this.#limits;
     if (size > requestLineBytes && this.#side === "request") {
       if (text.indexOf("\r") > requestLineBytes) throw this.#lineTooLong();
     }
     if (size > headBytes) throw this.#tooLarge();
-    // Cut from the chunk and not from the text: V8 reads a slice of a string twice as slowly.
-    this.#text = size === text.length ? text : chunk.toString("latin1", start, start + size);
-    this.#emptyLines = 0;
-    return start + size;
   }
 
   #readPart(chunk: Buffer, start: number, end: number): number {
