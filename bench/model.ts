@@ -85,6 +85,11 @@ export interface LoadJob {
   readonly warmUpSeconds: number;
   /** No two request heads alike: each has a path and a field of its own. */
   readonly vary: boolean;
+  /**
+   * Send only so many requests, none of them a warm-up, and report them all: what a fresh proxy does first. `seconds` is
+   * then the longest that it may take.
+   */
+  readonly firstRequests?: number;
 }
 
 /** What it reports, as one line of JSON on its standard output. */
@@ -106,6 +111,7 @@ export interface LoadResult {
   readonly lateP99Micros: number | null;
   /** CPU time of the generator within the counted time, all threads. */
   readonly cpuMs: number;
+  /** Connections that it opened since its start, those among them that replaced others. */
   readonly connectionsOpened: number;
 }
 

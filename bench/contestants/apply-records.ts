@@ -1,0 +1,41 @@
+import { readFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { registryCall } from "../lib/registry-call.ts";
+
+/**
+ * A process that registers everything in a file with a registry, as soon as that answers:
+ * `node apply-records.ts URL FILE SECONDS`, where FILE holds Records. A process of its own, because it runs in the
+ * registry's network namespace.
+ */
+export interface Records {
+  readonly endpoints: readonly {
+    readonly id: string;
+    readonly service: string;
+    readonly address: string;
+    readonly port: number;
+  }[];
+  readonly workloads: readonly { readonly name: string; readonly addresses: readonly string[] }[];
+}
+
+/** A call stays well below the largest body that the registry takes. */
+const BATCH = 2_000;
+const PAUSE_MS = 50;
+
+const [, , url = "", file = "", seconds = "0"] = process.argv;
+const until = performance.now() + Number(seconds) * 1_000;
+const { endpoints, workloads }: Records = JSON.parse(await readFile(file, "utf8"));
+for (;;) {
+  const isUp = await registryCall(url, "GET", "/v1/mesh/status").then(
+    () => true,
+    () => false,
+  );
+  if (isUp) break;
+  if (performance.now() > until) throw new Error(`the registry at ${url} does not answer`);
+  await delay(PAUSE_MS);
+}
+for (let at = 0; at < Math.max(endpoints.length, workloads.length); at += BATCH) {
+  await registryCall(url, "POST", "/v1/mesh/apply", {
+    endpoints: endpoints.slice(at, at + BATCH),
+    workloads: workloads.slice(at, at + BATCH),
+  });
+}

@@ -1,0 +1,28 @@
+import type { Between, Mode, Peer, Target } from "../model.ts";
+import type { Crew } from "./crew.ts";
+
+/** Somebody who is to be started. */
+export interface Entry {
+  readonly name: string;
+  readonly peer: Peer | null;
+  readonly mode: Mode;
+  readonly between: Between;
+  readonly version: string;
+  readonly warmUpSeconds: number;
+  /** Starts its processes; resolves before they answer. */
+  start(crew: Crew): Promise<Started>;
+}
+
+export interface Started {
+  /** One for each service, in their order. */
+  readonly targets: readonly Target[];
+  /** Ports on which proxies accept TLS connections of other proxies. */
+  readonly tlsPorts: readonly number[];
+}
+
+/** Programs of C and C++ need connections and no more; V8 compiles what is hot. */
+export const WARM_UP_SECONDS = { hostmesh: 6, others: 1 };
+
+/** Why hostmesh is missing where two proxies shall speak TLS. */
+export const NO_TLS =
+  "two daemons of hostmesh speak no TLS with each other yet; one for the host needs none on that host";

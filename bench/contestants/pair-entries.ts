@@ -1,0 +1,136 @@
+import { packageVersion } from "../../daemon/package-version.ts";
+import type { Between, Missing, Peer } from "../model.ts";
+import type { Crew } from "./crew.ts";
+import { type Entry, NO_TLS, type Started, WARM_UP_SECONDS } from "./entry.ts";
+import type { FieldContext } from "./field-context.ts";
+import type { Program } from "./program.ts";
+import type { Route, Wire } from "./relay.ts";
+import { makeRelays, targetsOf } from "./relays.ts";
+import { startDaemon, startRegistry, targetThrough } from "./start-hostmesh.ts";
+import { startProxy } from "./start-proxy.ts";
+
+type PairBetween = Exclude<Between, "none">;
+
+/** What is spoken between the two sidecars, and what a name adds for it. */
+const HOPS: Readonly<
+  Record<
+    PairBetween,
+    { readonly title: string; readonly wires: { readonly http1?: Wire; readonly tcp?: Wire } }
+  >
+> = {
+  plain: { title: "", wires: { http1: "http1", tcp: "tcp" } },
+  "mtls-http1": { title: ", mTLS h1", wires: { http1: "tls-http1" } },
+  "mtls-http2": { title: ", mTLS h2", wires: { http1: "tls-http2" } },
+  "mtls-tcp": { title: ", mTLS tcp", wires: { tcp: "tls-tcp" } },
+};
+
+/** Which ways of TLS the peers have between two of themselves. */
+const TLS_HOPS: Readonly<Record<Program["peer"], readonly PairBetween[]>> = {
+  nginx: ["mtls-http1", "mtls-tcp"],
+  haproxy: ["mtls-http1", "mtls-http2", "mtls-tcp"],
+  envoy: ["mtls-http2", "mtls-tcp"],
+};
+
+/** Pairs of sidecars of a peer: the client's, and one for each service. */
+export function programPairs(context: FieldContext, program: Program): (Entry | Missing)[] {
+  const { protocol, tls } = context.request;
+  const hops = tls ? TLS_HOPS[program.peer] : (["plain"] as const);
+  const entries = hops.flatMap((between) => {
+    const wire = HOPS[between].wires[protocol];
+    return wire === undefined ? [] : [programPair(context, program, between, wire)];
+  });
+  if (program.peer !== "nginx" || !tls || protocol !== "http1") return entries;
+  // Also since 1.29.4, whose HTTP/2 to servers carries one request at a time on a connection.
+  const reason =
+    "nginx does not multiplex requests over HTTP/2 to servers; its pair speaks HTTP/1.1 over TLS";
+  return [...entries, { name: pairName("nginx", "mtls-http2"), reason }];
+}
+
+function programPair(
+  context: FieldContext,
+  program: Program,
+  between: PairBetween,
+  wire: Wire,
+): Entry {
+  const { peer, version } = program;
+  return {
+    ...{ name: pairName(peer, between), peer, version, mode: "sidecar", between },
+    warmUpSeconds: WARM_UP_SECONDS.others,
+    start: (crew) => startPair(crew, program, context, wire),
+  };
+}
+
+async function startPair(
+  crew: Crew,
+  program: Program,
+  { site, request, routes, issuer }: FieldContext,
+  wire: Wire,
+): Promise<Started> {
+  const { workers, connections, protocol } = request;
+  const plain: Wire = protocol;
+  const isTls = wire !== plain;
+  const credentialsFor = (workload: string) =>
+    isTls && issuer !== null ? issuer.issue(workload) : Promise.resolve(null);
+  const sidecars: Route[] = [];
+  for (const route of routes) {
+    const { authority } = route;
+    const wires = { accepts: wire, dials: plain };
+    const relays = await makeRelays("inbound", site.b.address, wires, [route]);
+    const credentials = await credentialsFor(authority);
+    const plan = { place: site.b, relays, workers, connections, credentials };
+    await startProxy(crew, program, { role: `server sidecar of ${authority}`, ...plan });
+    for (const { listen } of relays) sidecars.push({ authority, to: listen });
+  }
+  const wires = { accepts: plain, dials: wire };
+  const relays = await makeRelays("outbound", site.a.address, wires, sidecars);
+  const credentials = await credentialsFor("client");
+  const plan = { place: site.a, relays, workers, connections, credentials };
+  await startProxy(crew, program, { role: "client sidecar", ...plan });
+  return { targets: targetsOf(relays), tlsPorts: isTls ? sidecars.map(({ to }) => to.port) : [] };
+}
+
+/** hostmesh run as others run sidecars: a daemon for the client and one for each service. */
+export function hostmeshPair({ site, request, routes }: FieldContext): Entry | Missing {
+  const { protocol, tls, workers, connections } = request;
+  const hop = protocol === "tcp" ? "mtls-tcp" : "mtls-http2";
+  const name = pairName("hostmesh", tls ? hop : "plain");
+  if (tls) {
+    return { name, reason: NO_TLS };
+  }
+  if (protocol === "tcp") {
+    const reason =
+      "without capture a daemon takes TCP by CONNECT only, which the client's daemon does not send to the server's";
+    return { name, reason };
+  }
+  return {
+    ...{ name, peer: "hostmesh", mode: "sidecar", between: "plain", version: packageVersion() },
+    warmUpSeconds: WARM_UP_SECONDS.hostmesh,
+    async start(crew) {
+      // Each side has a registry, as the same name leads the client to a sidecar and that to the service itself.
+      const behind = await register(crew, "registry of the servers", routes);
+      const sidecars: Route[] = [];
+      for (const { authority } of routes) {
+        const { explicit } = await startDaemon(crew, {
+          ...{ role: `server sidecar of ${authority}`, place: site.b, registryUrl: behind },
+          ...{ workers, connections },
+        });
+        sidecars.push({ authority, to: explicit });
+      }
+      const registryUrl = await register(crew, "registry of the client", sidecars);
+      const own = { role: "client sidecar", place: site.a, registryUrl, workers, connections };
+      const { explicit } = await startDaemon(crew, own);
+      const targets = routes.map(({ authority }) => targetThrough(explicit, authority, protocol));
+      return { targets, tlsPorts: [] };
+    },
+  };
+}
+
+async function register(crew: Crew, role: string, routes: readonly Route[]): Promise<string> {
+  const services = routes.map(({ authority, to }) => ({ name: authority, endpoints: [to] }));
+  return (await startRegistry(crew, { role, services })).url;
+}
+
+/** As `haproxy pair, mTLS h2`. */
+function pairName(peer: Peer, between: PairBetween): string {
+  return `${peer} pair${HOPS[between].title}`;
+}
