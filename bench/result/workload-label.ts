@@ -1,0 +1,49 @@
+import type { Between, Protocol, Workload } from "../model.ts";
+import { grouped } from "./format-figure.ts";
+
+const PROTOCOLS: Readonly<Record<Protocol, string>> = {
+  http1: "HTTP/1.1",
+  http2: "HTTP/2",
+  grpc: "gRPC",
+  tcp: "TCP",
+};
+
+const BETWEEN: Readonly<Record<Between, string>> = {
+  none: "-",
+  plain: "plain",
+  "mtls-http1": "mTLS, HTTP/1.1",
+  "mtls-http2": "mTLS, HTTP/2",
+  "mtls-tcp": "mTLS",
+};
+
+/** Size of a body as people say it. */
+export function formatBody(bytes: number): string {
+  if (bytes >= 1_048_576 && bytes % 1_048_576 === 0) return `${bytes / 1_048_576} MiB`;
+  return bytes >= 1_024 && bytes % 1_024 === 0 ? `${bytes / 1_024} KiB` : `${bytes} B`;
+}
+
+export function formatProtocol(protocol: Protocol): string {
+  return PROTOCOLS[protocol];
+}
+
+/** What two proxies speak between them. */
+export function formatBetween(between: Between): string {
+  return BETWEEN[between];
+}
+
+/** `8,000/s`, or `max` where as much as possible was asked for. */
+export function formatAskedRate(rate: number | null): string {
+  return rate === null ? "max" : `${grouped(rate)}/s`;
+}
+
+/** `HTTP/1.1, body 115 B, 64 connections, 8,000/s`. */
+export function workloadLabel(workload: Workload): string {
+  const { protocol, bodyBytes, connections, rate, services } = workload;
+  const parts = [
+    formatProtocol(protocol),
+    `body ${formatBody(bodyBytes)}`,
+    `${connections} ${connections === 1 ? "connection" : "connections"}`,
+    rate === null ? "as fast as answers come" : formatAskedRate(rate),
+  ];
+  return [...parts, ...(services > 1 ? [`${services} services`] : [])].join(", ");
+}
