@@ -1,8 +1,9 @@
 import { install, uninstall } from "../iptables/apply.ts";
 import { ipvsAddresses } from "../iptables/interfaces.ts";
+import { forgetEnded } from "../iptables/leftovers.ts";
 import type { CaptureSpec } from "../iptables/rules.ts";
 import type { Runner } from "../iptables/runner.ts";
-import { execRunner } from "../iptables/runner.ts";
+import { CommandError, execRunner } from "../iptables/runner.ts";
 import { CaptureSets } from "../iptables/sets.ts";
 import type { Log } from "../src/telemetry/log.ts";
 
@@ -28,9 +29,22 @@ export function captureControl(
   const sets = new CaptureSets(runner, spec);
   let known: readonly string[] = [];
   let refusedBefore = "";
+  const warnOfKept = (reason: string) =>
+    log.warn("connections that have just ended hold up clients that use their source port again", {
+      reason,
+    });
   const sync = async (addresses: readonly string[]) => {
+    const now = new Set(addresses);
+    const someLeft = known.some((address) => !now.has(address));
     known = addresses;
     const refused = await sets.syncWorkloads(addresses);
+    if (someLeft && spec.mode === "tproxy") {
+      // What is direct from now on would meet the sockets of connections that were captured.
+      await forgetEnded(runner).catch((error: unknown) => {
+        if (!(error instanceof CommandError)) throw error;
+        warnOfKept(error.message);
+      });
+    }
     const text = refused.map((one) => `${one.address} (${one.interface})`).join(", ");
     if (text !== refusedBefore && text !== "") {
       log.warn("not captured: REDIRECT needs an address on the interface of a workload", { text });
@@ -52,7 +66,7 @@ export function captureControl(
       return steps.length > 0;
     },
     async uninstall() {
-      await uninstall(runner);
+      await uninstall(runner, warnOfKept);
     },
   };
 }

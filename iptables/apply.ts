@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { differences } from "./differences.ts";
 import { incapableInterfaces } from "./interfaces.ts";
+import { forgetEnded } from "./leftovers.ts";
 import { BARE_HOST, type Live, type LiveFamily, parseJson, readLive } from "./live.ts";
 import {
   buildPlan,
@@ -50,13 +51,30 @@ export async function install(
 
 /**
  * Removes everything of ours, from whatever spec and version; a host without anything of ours is left as it
- * is. Resolves with the commands that were run.
+ * is. Resolves with the commands that were run. Captured connections that have ended are forgotten too, as far as
+ * the kernel can: `onKept` hears why it could not be asked to.
  */
-export async function uninstall(runner: Runner = execRunner()): Promise<readonly Step[]> {
+export async function uninstall(
+  runner: Runner = execRunner(),
+  onKept: (reason: string) => void = () => undefined,
+): Promise<readonly Step[]> {
   const live = await readLive(runner, "if-any");
   const steps = [...live.families.flatMap((now) => removal(now)), ...destroySets(live.sets)];
+  const isTransparent = live.families.some((now) => now.routingRules.length > 0);
+  // Before, so that no client meets them without rules; and after, for those that ended meanwhile.
+  if (isTransparent) await forget(runner, () => undefined);
   for (const step of steps) await runStep(step, runner);
+  if (isTransparent) await forget(runner, onKept);
   return steps;
+}
+
+async function forget(runner: Runner, onKept: (reason: string) => void): Promise<void> {
+  try {
+    await forgetEnded(runner);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    onKept(error.message);
+  }
 }
 
 /**

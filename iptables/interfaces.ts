@@ -92,6 +92,12 @@ export async function ipvsAddresses(runner: Runner): Promise<string[]> {
   return ipvs.map((entry) => canonicalAddress(entry.address));
 }
 
+/** All addresses of this host, those of services that IPVS has put here left out. */
+export async function hostAddresses(runner: Runner): Promise<string[]> {
+  const own = (await addressList(runner)).filter((entry) => entry.device !== IPVS_DEVICE);
+  return [...new Set(own.map((entry) => entry.address))];
+}
+
 /** Can IPv6 be captured here (`capture.ipv6: auto`)? The loopback interface has its address and ip6tables answers. */
 export async function ipv6Works(runner: Runner): Promise<boolean> {
   const loopback = (await addressList(runner)).some((entry) => entry.address === "::1");

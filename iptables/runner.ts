@@ -33,6 +33,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "ip6tables-restore": "iptables",
   ipset: "ipset",
   ip: "iproute2",
+  ss: "iproute2",
   nft: "nftables",
 };
 

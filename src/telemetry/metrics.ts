@@ -20,7 +20,12 @@ export function createMetrics(sources: MetricsSources): Registry {
     if (declared.type === "histogram") new SharedHistogram(declared, sources, registry);
     else registerValue(declared, sources, registry);
   }
-  collectDefaultMetrics({ register: registry, prefix: DEFAULT_METRICS_PREFIX });
+  collectDefaultMetrics({
+    register: registry,
+    prefix: DEFAULT_METRICS_PREFIX,
+    // At its default of 10 ms the look at the event loop would be most of what an idle daemon does.
+    eventLoopMonitoringPrecision: 100,
+  });
   return registry;
 }
 

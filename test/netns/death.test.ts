@@ -10,6 +10,7 @@ import {
   Mesh,
   type MeshContainer,
   type MeshHost,
+  type TcpAnswer,
 } from "./helpers/mesh.ts";
 import { skipReason } from "./helpers/privilege.ts";
 
@@ -17,6 +18,12 @@ import { skipReason } from "./helpers/privilege.ts";
 const PROMISED_MS = 10_000;
 /** A client that is refused "at once" must not have waited for a retransmission (1 s). */
 const AT_ONCE_MS = 500;
+
+/** Source ports outside the range from which the kernel chooses. */
+const SOURCE_PORTS = { 4: 20_004, 6: 20_006 } as const;
+/** The server closes after it, and the client only then: TIME_WAIT is on the server's side. */
+const LAST_REQUEST = "GET / HTTP/1.1\r\nHost: back\r\nConnection: close\r\n\r\n";
+const NEVER = "\0";
 
 interface Stage {
   readonly mesh: Mesh;
@@ -66,6 +73,30 @@ function way({ status, text = "", error }: HttpAnswer): string {
 
 function remoteOf({ text = "" }: HttpAnswer): string {
   return JSON.parse(text).remote;
+}
+
+function lastAnswer(from: MeshContainer, address: string, localPort: number): Promise<TcpAnswer> {
+  return from.tcp(address, 8_080, { localPort, send: LAST_REQUEST, expect: NEVER });
+}
+
+interface Ended {
+  /** `local peer`. */
+  readonly socket: string;
+  /** Was it made for a container's connection? Else it is one of the host itself. */
+  readonly captured: boolean;
+  readonly leftS: number;
+}
+
+/** Sockets of the host in TIME_WAIT. */
+async function endedSockets({ host }: MeshHost): Promise<Ended[]> {
+  const text = await host.namespace.exec("ss", ["-Htno", "state", "time-wait"]);
+  const lines = text.split("\n").filter((line) => line !== "");
+  return lines.map((line) => {
+    const [, , local = "", peer = "", timer = ""] = line.trim().split(/\s+/);
+    const captured = /^\[?(::ffff:)?(10\.1\.0\.[23]|fd00:1::[23])\]?:/.test(local);
+    const leftS = Number(/timewait,(\d+)sec/.exec(timer)?.[1] ?? 0);
+    return { socket: `${local} ${peer}`, captured, leftS };
+  });
 }
 
 // The two stages have nothing in common, and most of their time is waiting for a dead-man.
@@ -217,12 +248,43 @@ describe("life and death of a daemon", { skip: skipReason(), concurrency: true }
         assert.equal(greeting.text, "220 back\r\n");
       });
 
-      test("a daemon that comes back after that captures, and leaves nothing at its end", async (t) => {
+      test("a daemon that comes back after that captures, and leaves nothing at its end", async () => {
         await startDaemon("closed");
         assert.equal(way(await stage.front.http(stage.url)), "by proxy");
         await stopDaemon();
-        const { afterMs } = await waitFor("direct");
-        t.diagnostic(`direct ${afterMs.toFixed(0)} ms after an orderly stop`);
+        assert.equal(way(await stage.front.http(stage.url)), "direct");
+      });
+
+      test("a source port that was captured a moment ago is direct at once after an orderly stop", async () => {
+        const { host, front, back } = stage;
+        const { address4, address6 } = back.container;
+        const answers = () =>
+          Promise.all([
+            lastAnswer(front, address4, SOURCE_PORTS[4]),
+            lastAnswer(front, address6 ?? "", SOURCE_PORTS[6]),
+          ]);
+        await startDaemon("closed");
+        const captured = await answers();
+        assert.match(captured[0].text, /^via: /im);
+        const before = await endedSockets(host);
+        if (mode === "tproxy") assert.ok(before.some((one) => one.captured));
+        await stopDaemon();
+        const after = await endedSockets(host);
+        assert.deepEqual(
+          after.filter((one) => one.captured),
+          [],
+        );
+        const still = new Set(after.map((one) => one.socket));
+        const gone = before.filter(
+          (one) => !one.captured && one.leftS > 30 && !still.has(one.socket),
+        );
+        assert.deepEqual(gone, [], "the host's own are left alone");
+        for (const { text, ms, error } of await answers()) {
+          assert.equal(error, undefined);
+          assert.match(text, /^HTTP\/1.1 200 /);
+          assert.doesNotMatch(text, /^via: /im);
+          assert.ok(ms < AT_ONCE_MS, `${ms} ms`);
+        }
       });
     });
   }

@@ -60,6 +60,8 @@ interface TcpQuestion {
   readonly op: "tcp";
   readonly host: string;
   readonly port: number;
+  /** Source port; absent: any. */
+  readonly localPort?: number;
   /** Absent: only listen. The sending side is closed after it, unless an answer is expected. */
   readonly send?: string;
   /** Send when this was received. Absent: at once. */
@@ -68,10 +70,12 @@ interface TcpQuestion {
   readonly expect?: string;
 }
 
-function tcp({ host, port, send, after, expect }: TcpQuestion): Promise<object> {
+function tcp(question: TcpQuestion): Promise<object> {
+  const { host, port, localPort, send, after, expect } = question;
   const startMs = machineMs();
   return new Promise((resolve) => {
-    const socket = connect({ host, port, allowHalfOpen: true });
+    const from = localPort === undefined ? {} : { localPort };
+    const socket = connect({ host, port, ...from, allowHalfOpen: true });
     let text = "";
     let firstMs: number | null = null;
     let unsent = send;
