@@ -54,13 +54,18 @@ export function sumTree(root: number, all: readonly ProcessTimes[]): TreeTimes {
 
 /** Reads the CPU time of a process and its descendants. Rejects where it has ended. */
 export async function treeTimes(root: number): Promise<TreeTimes> {
+  return sumTree(root, await allProcesses());
+}
+
+/** Every process of this machine that is visible from here. */
+export async function allProcesses(): Promise<ProcessTimes[]> {
   const all: ProcessTimes[] = [];
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const text = await readFile(`/proc/${name}/stat`, "utf8").catch(goneIsEmpty);
     if (text !== "") all.push(parseProcessTimes(text));
   }
-  return sumTree(root, all);
+  return all;
 }
 
 /** Time that one CPU spent in programs and in system calls for them, and that its hypervisor took away. */
@@ -79,8 +84,8 @@ export async function cpuBusyMs(cpu: number): Promise<number> {
   return parseCpuBusyMs(await readFile("/proc/stat", "utf8"), cpu);
 }
 
-/** A process may end between the listing and the reading. */
-function goneIsEmpty(error: NodeJS.ErrnoException): string {
+/** For what is read of a process: it may end between the listing and the reading. */
+export function goneIsEmpty(error: NodeJS.ErrnoException): string {
   if (error.code === "ENOENT" || error.code === "ESRCH") return "";
   throw error;
 }

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 
 /** After this time a process that was asked to end is killed. */
@@ -16,6 +17,20 @@ interface Running {
   readonly ended: Promise<unknown>;
   /** The end of what it printed, for the message when it fails. */
   output: string;
+}
+
+/** What goes in and out of a process that runs to its end. */
+export interface Talk {
+  /** Given on standard input, which ends then. */
+  readonly input: string;
+  /** Called with each line of standard output as it comes. */
+  readonly onLine: (line: string) => void;
+}
+
+/** A process that stays, and the first line that it printed. */
+export interface Announced {
+  readonly pid: number;
+  readonly line: string;
 }
 
 /**
@@ -49,9 +64,31 @@ export class Workbench {
     return child.pid;
   }
 
+  /** Starts a process that stays, and waits for its first line. Rejects where it ends before, or after `timeoutMs`. */
+  async startAnnounced(
+    name: string,
+    command: readonly string[],
+    timeoutMs: number,
+  ): Promise<Announced> {
+    const { child } = this.#spawn(name, command, process.env);
+    let first: string | null = null;
+    if (child.stdout !== null) {
+      createInterface(child.stdout).once("line", (line) => {
+        first = line;
+      });
+    }
+    await this.until(name, () => Promise.resolve(first !== null), timeoutMs);
+    return { pid: child.pid ?? 0, line: first ?? "" };
+  }
+
   /** Runs a process to its end; resolves with what it printed. Rejects on failure or after `timeoutMs`. */
-  async run(name: string, command: readonly string[], timeoutMs: number): Promise<string> {
-    const running = this.#spawn(name, command, process.env);
+  async run(
+    name: string,
+    command: readonly string[],
+    timeoutMs: number,
+    talk: Talk | null = null,
+  ): Promise<string> {
+    const running = this.#spawn(name, command, process.env, talk);
     let printed = "";
     running.child.stdout?.on("data", (text: string) => {
       printed += text;
@@ -86,10 +123,21 @@ export class Workbench {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  #spawn(name: string, command: readonly string[], env: NodeJS.ProcessEnv): Running {
+  #spawn(
+    name: string,
+    command: readonly string[],
+    env: NodeJS.ProcessEnv,
+    talk: Talk | null = null,
+  ): Running {
     this.#signal.throwIfAborted();
     const [file = "", ...args] = command;
-    const child = spawn(file, args, { env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+    const input = talk === null ? "ignore" : "pipe";
+    const child = spawn(file, args, { env, detached: true, stdio: [input, "pipe", "pipe"] });
+    // Nobody reads it when the process has ended, which its exit code tells already.
+    child.stdin?.on("error", () => undefined).end(talk?.input);
+    if (talk !== null && child.stdout !== null) {
+      createInterface(child.stdout).on("line", talk.onLine);
+    }
     const ended = new Promise((resolve) => {
       child.once("close", resolve);
       child.once("error", resolve);

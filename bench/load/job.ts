@@ -1,0 +1,53 @@
+import { z } from "zod";
+import { BenchError } from "../lib/bench-error.ts";
+import type { LoadJob, Target } from "../model.ts";
+
+const MAX_CONNECTIONS = 60_000;
+const MAX_BODY_BYTES = 64 * 1_024 * 1_024;
+
+const TARGET = z.strictObject({
+  host: z.string().min(1),
+  port: z.int().min(1).max(65_535),
+  authority: z.string().regex(/^[\w.:-]+$/),
+  connect: z.boolean(),
+});
+
+const JOB = z.strictObject({
+  protocol: z.enum(["http1", "tcp"]),
+  targets: z.array(TARGET).min(1),
+  connections: z.int().min(1).max(MAX_CONNECTIONS),
+  bodyBytes: z.int().min(0).max(MAX_BODY_BYTES),
+  rate: z.number().positive().max(1e6).nullable(),
+  seconds: z.number().positive().max(86_400),
+  warmUpSeconds: z.number().min(0).max(86_400),
+  vary: z.boolean(),
+  firstRequests: z.int().min(1).optional(),
+});
+
+/** Reads a job from JSON. Throws a BenchError that says what is wrong with it. */
+export function parseLoadJob(text: string): LoadJob {
+  const parsed = JOB.safeParse(JSON.parse(text));
+  if (!parsed.success) throw new BenchError(`the load's job: ${z.prettifyError(parsed.error)}`);
+  const { firstRequests, ...rest } = parsed.data;
+  const job: LoadJob = firstRequests === undefined ? rest : { ...rest, firstRequests };
+  const needed = isOneAddress(job) ? 1 : job.targets.length;
+  if (job.connections < needed) {
+    throw new BenchError(
+      `${needed} addresses need at least as many connections, and there are ${job.connections}`,
+    );
+  }
+  if (job.protocol === "tcp" && job.bodyBytes === 0) {
+    throw new BenchError("an answer of 0 bytes cannot be seen over TCP: ask for at least 1");
+  }
+  return job;
+}
+
+/** May every connection carry requests for every service? With TCP the service is chosen when it is opened. */
+export function isOneAddress({
+  protocol,
+  targets,
+}: Pick<LoadJob, "protocol" | "targets">): boolean {
+  const [first] = targets;
+  const same = ({ host, port }: Target) => host === first?.host && port === first?.port;
+  return targets.length === 1 || (protocol === "http1" && targets.every(same));
+}
