@@ -3,15 +3,24 @@ import { FINE_BUCKETS } from "./buckets.ts";
 import { ENDPOINT, FLOW } from "./series.ts";
 import type { SeriesGroup, SeriesReader } from "./series-reader.ts";
 
-/** Counts of one label set at one time; `fine` holds the fine buckets modulo 2^32. */
+/** Fine buckets modulo 2^32, from the first that is not empty to the last: most durations lie close together. */
+interface Fine {
+  readonly first: number;
+  readonly counts: Uint32Array;
+}
+
+/** Counts of one label set at one time. */
 interface Mark {
   readonly count: number;
-  readonly fine: Uint32Array | null;
+  readonly fine: Fine | null;
 }
+
+/** A label set that was retired and comes back is another group, and counts from zero. */
+type Marks = ReadonlyMap<SeriesGroup, Mark>;
 
 interface Reading {
   readonly atMs: number;
-  readonly marks: ReadonlyMap<string, Mark>;
+  readonly marks: Marks;
 }
 
 /** Where each sampled table keeps its fine buckets. */
@@ -33,7 +42,8 @@ export interface RateSamplerOptions {
 /**
  * Remembers earlier readings of the counters, so that rates and percentiles can be given for the last
  * seconds. Call `tick` five times in each window. A label set that did not change shares its mark with the
- * reading before, so memory is a few KB per label set in use.
+ * reading before, and of the buckets only the used span is kept: with thousands of services in use, what is
+ * allocated here would otherwise cost more than their requests.
  */
 export class RateSampler {
   readonly #series: SeriesReader;
@@ -52,13 +62,12 @@ export class RateSampler {
   tick(): void {
     const atMs = this.#clock.now();
     const before = this.#readings.at(-1)?.marks;
-    const marks = new Map<string, Mark>();
+    const marks = new Map<SeriesGroup, Mark>();
     for (const { table, fine } of SAMPLED) {
       for (const group of this.#series.groups(table)) {
-        const key = markKey(table, group);
         const count = group.sum(0);
-        const last = before?.get(key);
-        marks.set(key, last?.count === count ? last : { count, fine: fineOf(group, fine) });
+        const last = before?.get(group);
+        marks.set(group, last?.count === count ? last : { count, fine: fineOf(group, fine) });
       }
     }
     this.#readings.push({ atMs, marks });
@@ -85,28 +94,28 @@ export class RateSampler {
 /** What grew since one earlier reading. */
 export class RateWindow {
   readonly lengthMs: number;
-  readonly #marks: ReadonlyMap<string, Mark>;
+  readonly #marks: Marks;
 
-  constructor(marks: ReadonlyMap<string, Mark>, lengthMs: number) {
+  constructor(marks: Marks, lengthMs: number) {
     this.#marks = marks;
     this.lengthMs = lengthMs;
   }
 
   /** Uses of the label set within the window. */
-  count(table: SampledTable, group: SeriesGroup): number {
-    return group.sum(0) - this.#before(table, group).count;
+  count(group: SeriesGroup): number {
+    return group.sum(0) - this.#before(group).count;
   }
 
   /** Adds the window's fine buckets of durations to `into`. */
   addFine(table: "flows" | "endpoints", group: SeriesGroup, into: Float64Array): void {
-    const first = table === "flows" ? FLOW.fine : ENDPOINT.fine;
-    const before = this.#before(table, group).fine;
-    const now = fineOf(group, first);
+    const before = this.#before(group).fine;
+    const now = fineOf(group, table === "flows" ? FLOW.fine : ENDPOINT.fine);
     if (now === null) return;
-    for (let bucket = 0; bucket < FINE_BUCKETS; bucket += 1) {
+    for (const [at, count] of now.counts.entries()) {
+      const bucket = now.first + at;
+      const known = before?.counts[bucket - before.first] ?? 0;
       // The difference is right even where the count has passed 2^32 in between.
-      const grown = ((now[bucket] ?? 0) - (before?.[bucket] ?? 0)) >>> 0;
-      if (grown > 0) into[bucket] = (into[bucket] ?? 0) + grown;
+      into[bucket] = (into[bucket] ?? 0) + ((count - known) >>> 0);
     }
   }
 
@@ -115,21 +124,26 @@ export class RateWindow {
   }
 
   /** A label set that was retired and came back counts from zero. */
-  #before(table: SampledTable, group: SeriesGroup): Mark {
-    const mark = this.#marks.get(markKey(table, group));
+  #before(group: SeriesGroup): Mark {
+    const mark = this.#marks.get(group);
     return mark === undefined || mark.count > group.sum(0) ? NOTHING : mark;
   }
 }
 
 const NOTHING: Mark = { count: 0, fine: null };
 
-function markKey(table: SampledTable, group: SeriesGroup): string {
-  return `${table}\0${group.key}`;
-}
+/** Filled and read within one call of `fineOf`. */
+const sums = new Float64Array(FINE_BUCKETS);
 
-function fineOf(group: SeriesGroup, first: number | null): Uint32Array | null {
-  if (first === null) return null;
-  const sums = new Float64Array(FINE_BUCKETS);
-  group.addTo(sums, first, FINE_BUCKETS);
-  return Uint32Array.from(sums);
+/** Null where the label set has no durations, or had none yet. */
+function fineOf(group: SeriesGroup, firstWord: number | null): Fine | null {
+  if (firstWord === null) return null;
+  sums.fill(0);
+  group.addTo(sums, firstWord, FINE_BUCKETS);
+  let first = 0;
+  while (first < FINE_BUCKETS && sums[first] === 0) first += 1;
+  if (first === FINE_BUCKETS) return null;
+  let behind = FINE_BUCKETS;
+  while (sums[behind - 1] === 0) behind -= 1;
+  return { first, counts: Uint32Array.from(sums.subarray(first, behind)) };
 }

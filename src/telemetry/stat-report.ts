@@ -187,7 +187,7 @@ function endpointStats(
 ): EndpointStat[] {
   const found = service.endpoints.map((endpoint) => {
     const group = groups.get(`${service.key}\0${endpoint.id}`);
-    return { endpoint, group, recent: group === undefined ? 0 : window.count("endpoints", group) };
+    return { endpoint, group, recent: group === undefined ? 0 : window.count(group) };
   });
   const all = found.reduce((sum, { recent }) => sum + recent, 0);
   return found.map(({ endpoint, group, recent }) => ({

@@ -71,7 +71,7 @@ export class StatTallies {
   #addOutcome(group: SeriesGroup): void {
     const [, , code, error = ""] = group.labels;
     const count = group.sum(OUTCOME.count);
-    const recent = this.#window.count("outcomes", group);
+    const recent = this.#window.count(group);
     for (const tally of this.#both(group)) {
       tally.requests += count;
       tally.recent += recent;
