@@ -171,7 +171,11 @@ export interface IdleConnectionsRow {
   readonly pssBytesEach: number;
 }
 
-export type ScaleDimension = "services" | "endpoints" | "connections" | "workers";
+/**
+ * `services`: so many services, each called in turn. `known`: so many that the proxy knows, of which the same few are
+ * called, as it is on one host of a large mesh. `connections`: idle ones, beside those that are active.
+ */
+export type ScaleDimension = "services" | "known" | "endpoints" | "connections" | "workers";
 
 /** One shared proxy while one thing grows and everything else stays. */
 export interface ScaleRow {

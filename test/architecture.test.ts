@@ -25,6 +25,7 @@ const CORE = /^src\/core\//;
 const CONFIG = /^src\/config\//;
 const HTTP = /^src\/http\//;
 const TELEMETRY = /^src\/telemetry\//;
+const BENCH = /^bench\//;
 const STAGE =
   /^src\/proxy\/(downstream|routing\/match|routing\/policy|upstream\/balance|upstream\/pool|upstream\/transport)\//;
 const PROXY_CONTEXT = /^src\/proxy\/context\.ts$/;
@@ -35,6 +36,7 @@ const RULES: readonly Rule[] = [
   { of: CONFIG, may: [CORE] },
   { of: HTTP, may: [CORE] },
   { of: TELEMETRY, may: [CORE] },
+  { of: /^src\/identity\//, may: [CORE] },
   { of: STAGE, may: [CORE, HTTP, PROXY_CONTEXT], mayAsType: [CONFIG] },
   {
     of: /^src\/proxy\/[^/]+\.ts$/,
@@ -51,11 +53,14 @@ const RULES: readonly Rule[] = [
       /^src\/telemetry\/(log|stat-report)\.ts$/,
       /^iptables\//,
       /^daemon\//,
+      BENCH,
     ],
   },
   { of: /^iptables\//, may: [CORE, /^src\/proxy\/downstream\/libc\.ts$/] },
   { of: /^daemon\//, may: [/^src\/(?!cli\/)/, /^iptables\//] },
-  { of: /^(test|bench)\//, may: [/^(src|daemon|iptables|test|bench)\//] },
+  // The program itself may be started, as a process of its own.
+  { of: BENCH, may: [/^src\/(?!cli\/(?!main\.ts$))/, /^daemon\//, /^iptables\//] },
+  { of: /^test\//, may: [/^(src|daemon|iptables|test|bench)\//] },
 ];
 
 /** The layer folder of a file: what the rule matched of its path, or the folder of a whole path. */
@@ -162,6 +167,9 @@ test("the layers forbid what they are there to forbid, and no more", () => {
     ["daemon/guardian.ts", "src/cli/main.ts"],
     ["daemon/guardian.ts", "test/helpers/until.ts"],
     ["src/registry/server.ts", "daemon/guardian.ts"],
+    ["bench/run/rounds.ts", "test/helpers/until.ts"],
+    ["bench/run/rounds.ts", "src/cli/cli-error.ts"],
+    ["daemon/guardian.ts", "bench/lib/workbench.ts"],
     ["src/new-folder/file.ts", "src/core/model.ts"],
   ];
   for (const [from, to] of forbidden) {
@@ -180,6 +188,9 @@ test("the layers forbid what they are there to forbid, and no more", () => {
     ["iptables/apply.ts", "src/proxy/downstream/libc.ts"],
     ["src/cli/commands/daemon.ts", "daemon/guardian.ts"],
     ["daemon/worker.ts", "src/proxy/exchange.ts"],
+    ["src/cli/commands/bench.ts", "bench/run/run-bench.ts"],
+    ["bench/run/rounds.ts", "src/core/terminal.ts"],
+    ["bench/lib/free-ports.ts", "daemon/free-port.ts"],
     ["test/proxy/exchange.test.ts", "daemon/worker.ts"],
   ];
   for (const [from, to, isType] of allowed) assert.equal(verdict(from, to, isType), undefined);

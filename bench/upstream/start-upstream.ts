@@ -5,7 +5,7 @@ import type { Workbench } from "../lib/workbench.ts";
 
 /** The upstream's process: `.ts` in a checkout, `.js` in the built package. */
 const SCRIPT = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
-const START_MS = 15_000;
+const START_MS = 30_000;
 /** The addresses of 127.1.0.0/16 without those that end with 0 or 255. */
 const MOST_ADDRESSES = 256 * 254;
 

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { packageVersion } from "../../daemon/package-version.ts";
+import { benchCommand } from "./commands/bench.ts";
 import { checkCommand } from "./commands/check.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
@@ -24,7 +25,8 @@ Exit codes:
   0  ok
   1  failure: what was asked for could not be done
   2  wrong usage or invalid settings; nothing was done
-  3  hostmesh check, hostmesh iptables check: a problem was found`;
+  3  hostmesh check, hostmesh iptables check: a problem was found
+  128 and the number of the signal: hostmesh bench was broken off (Ctrl-C: 130)`;
 
 /** The whole command line. `onExit` takes the exit code of commands that end with one of their own. */
 export function buildProgram(
@@ -47,6 +49,7 @@ export function buildProgram(
     checkCommand(output, onExit),
     iptablesCommand(output, onExit),
     configCommand(output),
+    benchCommand(output, errors, onExit),
     completionCommand(output),
     versionCommand(output),
   ]) {

@@ -23,14 +23,17 @@ export interface StandardStream {
   on(event: "error", listener: (error: NodeJS.ErrnoException) => void): unknown;
 }
 
-/** Output on a stream of the process. A reader that goes away (`| head`) ends the command quietly. */
+/**
+ * Output on a stream of the process. A reader that goes away (`| head`), or a terminal that is closed (EIO), ends the
+ * command quietly.
+ */
 export function terminalOutput(
   stream: StandardStream,
   env: Readonly<Record<string, string | undefined>>,
 ): TerminalOutput {
   const isTerminal = stream.isTTY === true;
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
+    if (error.code !== "EPIPE" && error.code !== "EIO") throw error;
     // A command that has something to undo listens for SIGTERM, and then ends in order.
     if (process.listenerCount("SIGTERM") > 0) process.kill(process.pid, "SIGTERM");
     else process.exit(0);

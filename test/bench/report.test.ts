@@ -193,8 +193,8 @@ for (const width of [1_200, 400]) {
     test(`at ${width} pixels in ${scheme} everything can be read`, withChromium, async () => {
       const { page } = await shown("whole", sampleResult(), width, scheme);
       const plots = await page.evaluate("document.querySelectorAll('svg.plot').length");
-      // Three rates, eight workloads with CPU, five at full load, idle, four dimensions twice.
-      assert.equal(plots, 3 + 8 + 5 + 1 + 8);
+      // Three rates, eight workloads with CPU, five at full load, idle, five dimensions twice.
+      assert.equal(plots, 3 + 8 + 5 + 1 + 10);
       assert.deepEqual(await page.evaluate(PLOT_TEXTS), []);
       assert.deepEqual(await page.evaluate(OVERFLOWS), []);
       assert.deepEqual(await page.evaluate(CONTRASTS), []);

@@ -195,7 +195,7 @@ function idle(contestant: string, containers: number, mib: number, processes: nu
 function scaleRows(): ScaleRow[] {
   const about = (value: number) => ({ median: value, min: value * 0.97, max: value * 1.04 });
   const values = [10, 100, 1_000, 10_000];
-  const growth = { services: 0.012, endpoints: 0.02, connections: 0.09 };
+  const growth = { services: 0.012, known: 0.004, endpoints: 0.02, connections: 0.09 };
   const rows = Object.entries(growth).flatMap(([dimension, by]) =>
     values.map((value, step) => ({
       ...{ contestant: "hostmesh", dimension: dimension as ScaleRow["dimension"], value },

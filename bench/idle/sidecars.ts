@@ -1,0 +1,116 @@
+import { type Issuer, openIssuer } from "../contestants/credentials.ts";
+import type { Crew } from "../contestants/crew.ts";
+import { findPeer } from "../contestants/find-peer.ts";
+import type { Program } from "../contestants/program.ts";
+import type { Address, Relay, Wire } from "../contestants/relay.ts";
+import { startDaemon, startRegistry, targetThrough } from "../contestants/start-hostmesh.ts";
+import { startProxy } from "../contestants/start-proxy.ts";
+import { freePorts } from "../lib/free-ports.ts";
+import type { Missing, Peer, Target } from "../model.ts";
+
+/** Starts the sidecar of container `at`, in front of its own application. Resolves before it answers. */
+export type StartSidecar = (at: number) => Promise<Target>;
+
+/** Sidecars of one kind, all of which run side by side on one host. */
+export interface SidecarKind {
+  /** As the report names it: `haproxy sidecars, mTLS`. */
+  readonly name: string;
+  /** It runs on Node, as the bench does. */
+  readonly isNode: boolean;
+  /** What all of them share is started here; `apps` are the containers' own applications. */
+  prepare(crew: Crew, apps: readonly Address[]): Promise<StartSidecar>;
+}
+
+/** Client connections that a sidecar has room for: the fewer, the less it allocates. */
+const CONNECTIONS = 64;
+const WORKERS = 1;
+
+/** The kinds of the peers, and who is missing. Envoy is measured without TLS, which is less than it has in a mesh. */
+export async function sidecarKinds(
+  peers: readonly Peer[],
+  envoyBinary: string | null,
+): Promise<{ readonly kinds: readonly SidecarKind[]; readonly missing: readonly Missing[] }> {
+  const kinds: SidecarKind[] = [];
+  const missing: Missing[] = [];
+  for (const peer of peers) {
+    if (peer === "hostmesh") {
+      kinds.push({ name: "hostmesh sidecars", isNode: true, prepare: prepareHostmesh });
+      continue;
+    }
+    const program = await findPeer(peer, envoyBinary);
+    if ("reason" in program) missing.push({ name: `${peer} sidecars`, ...program });
+    else kinds.push(...kindsOf(program));
+  }
+  return { kinds, missing };
+}
+
+function kindsOf(program: Program): SidecarKind[] {
+  const kind = (title: string, wire: Wire): SidecarKind => ({
+    name: `${program.peer} sidecars${title}`,
+    isNode: false,
+    prepare: (crew, apps) => prepareProgram(crew, apps, program, wire),
+  });
+  const plain = kind("", "http1");
+  return program.peer === "haproxy" ? [plain, kind(", mTLS", "tls-http1")] : [plain];
+}
+
+async function prepareProgram(
+  crew: Crew,
+  apps: readonly Address[],
+  program: Program,
+  wire: Wire,
+): Promise<StartSidecar> {
+  const issuer = wire === "http1" ? null : await openIssuer(crew.bench.folder);
+  return async (at) => {
+    const app = apps[at];
+    if (app === undefined) throw new RangeError(`container ${at} has no application`);
+    return startProgram(crew, program, { at, app, wire, issuer });
+  };
+}
+
+/**
+ * What a sidecar is at least: one way in, to its own application, and one way out, to one service. That service is its
+ * own, by way of its own way in, so that a request goes through both.
+ */
+async function startProgram(
+  crew: Crew,
+  program: Program,
+  given: {
+    readonly at: number;
+    readonly app: Address;
+    readonly wire: Wire;
+    readonly issuer: Issuer | null;
+  },
+): Promise<Target> {
+  const { at, app, wire, issuer } = given;
+  const { a: place } = crew.site;
+  const [inPort = 0, outPort = 0] = await freePorts(2);
+  const authority = `web-${at}`;
+  const inbound: Relay = {
+    ...{ name: "inbound", listen: { host: place.address, port: inPort } },
+    ...{ accepts: wire, dials: "http1", routes: [{ authority, to: app }] },
+  };
+  const outbound: Relay = {
+    ...{ name: "outbound", listen: { host: place.address, port: outPort } },
+    ...{ accepts: "http1", dials: wire, routes: [{ authority, to: inbound.listen }] },
+  };
+  await startProxy(crew, program, {
+    ...{ role: `sidecar ${at}`, place, relays: [inbound, outbound] },
+    ...{ workers: WORKERS, connections: CONNECTIONS },
+    credentials: issuer === null ? null : await issuer.issue(authority),
+  });
+  return { ...outbound.listen, authority, connect: false };
+}
+
+/** A daemon for each container, with one registry for all of them, which is not counted. */
+async function prepareHostmesh(crew: Crew, apps: readonly Address[]): Promise<StartSidecar> {
+  const services = apps.map((app, at) => ({ name: `web-${at}`, endpoints: [app] }));
+  const { url: registryUrl } = await startRegistry(crew, { role: "registry", services });
+  return async (at) => {
+    const { explicit } = await startDaemon(crew, {
+      ...{ role: `sidecar ${at}`, place: crew.site.a, registryUrl },
+      ...{ workers: WORKERS, connections: CONNECTIONS },
+    });
+    return targetThrough(explicit, `web-${at}`, "http1");
+  };
+}

@@ -1,0 +1,220 @@
+import { parseArgs } from "node:util";
+import { seeded } from "../../src/core/random.ts";
+import type { DataEndpoint, DataService } from "../../src/core/snapshot.ts";
+import { textTable } from "../../src/core/text-table.ts";
+import { type Destination, pickEndpoint } from "../../src/proxy/resolve.ts";
+import { spread } from "../lib/statistics.ts";
+import { type RoutingMesh, routingMesh } from "./routing-mesh.ts";
+
+/**
+ * CPU time that a worker spends on a request to find its service, choose an endpoint and count what happened, with
+ * the very code of the data path and without sockets, as services or endpoints grow. No two requests in a row are for
+ * the same service, so that nothing is remembered from one to the next.
+ */
+const USAGE = `node bench/micro/route-and-balance.ts [options]
+
+  --vary services|endpoints  what grows (default services)
+  --points N,N,...           how many of them (default 10,100,1000,10000)
+  --endpoints N              endpoints of each service while services grow (default 4)
+  --called N                 call only so many of the services, always the same (default all)
+  --order shuffled|in-turn   order in which services are called (default shuffled)
+  --rounds N                 rounds, of which the median counts (default 15)
+  --requests N               requests of a step in a round (default 200000)`;
+
+const STEPS = ["name", "match", "balance", "count", "all"] as const;
+type Step = (typeof STEPS)[number];
+
+/** The order repeats after this many requests: read in sequence, it hardly touches the caches. */
+const ORDER = 1 << 17;
+const LATENCY_MS = 0.3;
+const WARM_ROUNDS = 3;
+const NONE: readonly DataEndpoint[] = [];
+
+interface Options {
+  readonly vary: "services" | "endpoints";
+  readonly points: readonly number[];
+  readonly endpoints: number;
+  /** 0: all. */
+  readonly called: number;
+  readonly shuffled: boolean;
+  readonly rounds: number;
+  readonly requests: number;
+}
+
+interface Subject {
+  readonly points: number;
+  readonly mesh: RoutingMesh;
+  readonly order: Int32Array;
+  /** Of each service, as a match gives it. */
+  readonly clusters: readonly ToCluster[];
+  /** CPU time of a request, one value a round. */
+  readonly micros: Record<Step, number[]>;
+}
+
+type ToCluster = Extract<Destination, { kind: "cluster" }>;
+
+function number(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`not a positive number: ${text}`);
+  return value;
+}
+
+function parseOptions(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      ...{ vary: { type: "string", default: "services" } },
+      ...{ points: { type: "string", default: "10,100,1000,10000" } },
+      ...{ endpoints: { type: "string", default: "4" } },
+      ...{ called: { type: "string", default: "all" } },
+      ...{ order: { type: "string", default: "shuffled" } },
+      ...{ rounds: { type: "string", default: "15" } },
+      ...{ requests: { type: "string", default: "200000" } },
+    },
+  });
+  const calledOf = (text: string): number => (text === "all" ? 0 : number(text));
+  const { vary, order } = values;
+  if (vary !== "services" && vary !== "endpoints") throw new Error(`--vary ${vary}`);
+  if (order !== "shuffled" && order !== "in-turn") throw new Error(`--order ${order}`);
+  return {
+    ...{ vary, shuffled: order === "shuffled", points: values.points.split(",").map(number) },
+    ...{ endpoints: number(values.endpoints), rounds: number(values.rounds) },
+    ...{ requests: number(values.requests), called: calledOf(values.called) },
+  };
+}
+
+function subjectOf(points: number, { vary, endpoints, called, shuffled }: Options): Subject {
+  const mesh = vary === "services" ? routingMesh(points, endpoints) : routingMesh(1, points);
+  const services = mesh.services.length;
+  const count = called === 0 ? services : Math.min(called, services);
+  // At equal distances: neighbours would be neighbours in memory, too.
+  const order = Int32Array.from({ length: ORDER }, (_, at) =>
+    Math.floor(((at % count) * services) / count),
+  );
+  const random = seeded(points);
+  for (let at = ORDER - 1; shuffled && at > 0; at--) {
+    const other = Math.floor(random() * (at + 1));
+    const kept = order[at] ?? 0;
+    order[at] = order[other] ?? 0;
+    order[other] = kept;
+  }
+  const clusters = mesh.services.map((service) => {
+    const cluster = mesh.plane.clusters.get(service, "");
+    return { kind: "cluster", cluster, fixed: null } as const;
+  });
+  const micros = { name: [], match: [], balance: [], count: [], all: [] };
+  return { points, mesh, order, clusters, micros };
+}
+
+/** The name as it comes from the socket: a fresh string, whose hash nobody has computed yet. */
+function readName({ mesh }: Subject, at: number): void {
+  const { head, names, nameBytes } = mesh;
+  head.host = names.toString("latin1", at * nameBytes, (at + 1) * nameBytes);
+}
+
+/** As `Exchange` does it. */
+function match(subject: Subject, at: number): ToCluster {
+  readName(subject, at);
+  const { router, head, facts } = subject.mesh;
+  const destination = router.route(head);
+  if (destination.kind !== "cluster") throw new Error(`${head.host} was not found`);
+  facts.service = destination.cluster.service;
+  return destination;
+}
+
+/** As `Attempt` does it, but for the pool. */
+function balance({ mesh }: Subject, destination: ToCluster): void {
+  const { endpoints, outlier, clock } = mesh.plane;
+  const endpoint = pickEndpoint(destination, -1, NONE);
+  endpoints.begin(endpoint.slot);
+  const nowMs = clock.now();
+  endpoints.observe(endpoint.slot, LATENCY_MS, false, nowMs);
+  outlier.onResult(destination.cluster.endpoints, endpoint, false, nowMs);
+  endpoints.end(endpoint.slot);
+  mesh.facts.endpoint = endpoint;
+}
+
+/** As `Exchange` does it at the beginning and at the end. */
+function count({ mesh: { plane, facts } }: Subject): void {
+  plane.recorder.started(null, facts.service);
+  plane.recorder.event("upstream_connection_reused");
+  plane.recorder.exchange(facts);
+}
+
+function all(subject: Subject, at: number): void {
+  balance(subject, match(subject, at));
+  count(subject);
+}
+
+function balanceOnly(subject: Subject, at: number): void {
+  balance(subject, subject.clusters[at] as ToCluster);
+}
+
+function countOnly(subject: Subject, at: number): void {
+  const { facts, services } = subject.mesh;
+  const service = services[at] as DataService;
+  facts.service = service;
+  facts.endpoint = service.endpoints[at % service.endpoints.length] ?? null;
+  count(subject);
+}
+
+const RUN: Readonly<Record<Step, (subject: Subject, at: number) => unknown>> = {
+  ...{ name: readName, match, balance: balanceOnly, count: countOnly, all },
+};
+
+/** Microseconds of CPU of this thread for one request. */
+function time(step: Step, subject: Subject, requests: number, start: number): number {
+  const run = RUN[step];
+  const { order } = subject;
+  const before = process.threadCpuUsage();
+  for (let request = 0; request < requests; request++) {
+    run(subject, order[(start + request) & (ORDER - 1)] as number);
+  }
+  const { user, system } = process.threadCpuUsage(before);
+  return (user + system) / requests;
+}
+
+/** Everybody in turn, round after round, so that what changes on the machine meets all of them. */
+function measure(subjects: readonly Subject[], { rounds, requests }: Options): void {
+  for (let round = -WARM_ROUNDS; round < rounds; round++) {
+    for (const subject of subjects) {
+      for (const step of STEPS) {
+        const micros = time(step, subject, requests, (round + WARM_ROUNDS) * requests);
+        if (round >= 0) subject.micros[step].push(micros);
+      }
+    }
+  }
+}
+
+function report(subjects: readonly Subject[], { vary }: Options): string[] {
+  const middle = ({ micros }: Subject, step: Step) => spread(micros[step]).median;
+  // The name is read for the match; what that costs is the same for everybody.
+  const net = (subject: Subject, step: Step) =>
+    middle(subject, step) - (step === "match" || step === "all" ? middle(subject, "name") : 0);
+  const columns = ["match", "balance", "count", "all"] as const;
+  const [least] = subjects;
+  const rows = subjects.map((subject) => {
+    const cells = columns.map((step) => {
+      const factor = least === undefined ? 1 : net(subject, step) / net(least, step);
+      return `${net(subject, step).toFixed(2)} (${factor.toFixed(2)}x)`;
+    });
+    const { min, max } = spread(subject.micros.all);
+    return [String(subject.points), ...cells, `${min.toFixed(2)}-${max.toFixed(2)}`];
+  });
+  const right = { align: "right" } as const;
+  const titles = [...columns.map((name) => `${name} us`), "all, min-max"];
+  return textTable(
+    [{ title: vary, ...right }, ...titles.map((title) => ({ title, ...right }))],
+    rows,
+    { width: Number.POSITIVE_INFINITY, color: false },
+  );
+}
+
+const isHelp = process.argv.includes("--help");
+if (isHelp) console.log(USAGE);
+else {
+  const options = parseOptions(process.argv.slice(2));
+  const subjects = options.points.map((points) => subjectOf(points, options));
+  measure(subjects, options);
+  for (const line of report(subjects, options)) console.log(line);
+}

@@ -1,0 +1,92 @@
+import { isAbsolute, relative } from "node:path";
+import { packageVersion } from "../../daemon/package-version.ts";
+import type { Site } from "../lib/site.ts";
+import type { Contestant, IdleConnectionsRow, IdleRow, Missing, ScaleRow } from "../model.ts";
+import type { BenchResult, ContestantFacts, MachineFacts } from "../result/result.ts";
+import { summarize } from "../result/summarize.ts";
+import type { Calls } from "./calls.ts";
+import { droppedText } from "./dropped-text.ts";
+import type { BenchOptions } from "./options.ts";
+import { uniqueMissing } from "./unique-missing.ts";
+
+/** Everything that was measured; what was not asked for, or broken off, is absent. */
+export interface Parts {
+  readonly calls: Calls | null;
+  readonly idle: readonly IdleRow[];
+  readonly idleConnections: readonly IdleConnectionsRow[];
+  readonly scale: readonly ScaleRow[];
+  /** Of idle and scale. */
+  readonly missing: readonly Missing[];
+  /** How these two were measured. */
+  readonly notes: readonly string[];
+  /** Parts that the signal cut short, as `calls`. */
+  readonly brokenOff: readonly string[];
+}
+
+/** Circumstances of a run. */
+export interface About {
+  readonly command: string;
+  /** Of the start, ISO 8601. */
+  readonly date: string;
+  readonly commit: string;
+  readonly machine: MachineFacts;
+  readonly siteNote: Site["note"];
+  /** Folder of result.json. */
+  readonly folder: string;
+}
+
+/** From this load average on others had a notable part of the machine. */
+const BUSY = 0.3;
+
+/** Joins what was measured and how into the content of result.json. */
+export function assemble(options: BenchOptions, about: About, parts: Parts): BenchResult {
+  const { calls } = parts;
+  const contestants = calls?.contestants ?? [];
+  const { topology, seconds, repeat: rounds, workers, vary } = options;
+  return {
+    schema: 1,
+    ...{ command: about.command, date: about.date, commit: about.commit, machine: about.machine },
+    version: packageVersion(),
+    method: { topology, seconds, rounds, workers, vary, site: about.siteNote },
+    baseline: calls?.baseline ?? null,
+    versions: versionsOf(contestants),
+    contestants: contestants.map((one) => factsOf(one, about.folder)),
+    missing: uniqueMissing([...(calls?.missing ?? []), ...parts.missing]),
+    notes: notesOf(options, about, parts),
+    results: summarize(calls?.samples ?? [], contestants, calls?.baseline ?? null, topology),
+    ...{ idle: parts.idle, idleConnections: parts.idleConnections, scale: parts.scale },
+    samples: calls?.samples ?? [],
+  };
+}
+
+function versionsOf(contestants: readonly Contestant[]): Record<string, string> {
+  const versions: Record<string, string> = { node: process.version };
+  for (const { peer, version } of contestants) if (peer !== null) versions[peer] = version;
+  return versions;
+}
+
+function factsOf(contestant: Contestant, folder: string): ContestantFacts {
+  const { name, peer, mode, between, version } = contestant;
+  const inFolder = (file: string) => (isAbsolute(file) ? relative(folder, file) : file);
+  return { name, peer, mode, between, version, configFiles: contestant.configFiles.map(inFolder) };
+}
+
+function notesOf(options: BenchOptions, { machine, siteNote }: About, parts: Parts): string[] {
+  const notes: string[] = [];
+  if (machine.loadAverage >= BUSY) {
+    notes.push(
+      `the machine was busy at the start (load average ${machine.loadAverage.toFixed(2)}): figures are preliminary`,
+    );
+  }
+  if (siteNote.includes("not pinned")) notes.push(siteNote);
+  if (options.quick) {
+    notes.push(
+      "--quick: short rounds after little warm-up; differences below a tenth mean nothing",
+    );
+  }
+  for (const part of parts.brokenOff) {
+    notes.push(`broken off: ${part} holds only what was complete by then`);
+  }
+  for (const dropped of parts.calls?.dropped ?? []) notes.push(`failed: ${droppedText(dropped)}`);
+  return [...notes, ...parts.notes];
+}
