@@ -45,6 +45,12 @@ const SAMPLE_MS = 2_000;
 const RETIRE_MS = 60_000;
 /** Below the time in which a dead-man entry lapses by default: one hung worker must not end the capture. */
 const WORKER_HANG_MS = 5_000;
+/**
+ * A worker that replaces one has connections waiting: the kernel puts its share of the new ones into the queue of
+ * its own listening socket, also while other workers serve. So its warm-up is cut short: what hurts most (code that
+ * was never compiled) is over by then.
+ */
+const URGENT_WARM_UP_MS = 250;
 
 /**
  * The main thread of a generation: it joins registry client, compiler, workers, health checks and the
@@ -179,16 +185,18 @@ export class DataPath {
 
   #makeSupervisor(): WorkerSupervisor {
     const { config, mode, listeners, explicitPort, ownAddresses, ownPorts, workers } = this.#start;
+    const { warmUpMs } = config.timeouts;
     const common = { config, mode, listeners, explicitPort, ownAddresses, ownPorts };
     return new WorkerSupervisor({
       script: new URL(`./worker${extname(import.meta.url)}`, import.meta.url),
       count: workers,
-      startData: (index): WorkerStart => ({
+      startData: (index, urgent): WorkerStart => ({
         ...common,
         index,
         memory: this.#memory,
         known: this.#series.known(index),
         state: this.#compiler.full(),
+        warmUpMs: Math.min(warmUpMs, urgent || this.#start.urgent ? URGENT_WARM_UP_MS : warmUpMs),
       }),
       fullState: () => this.#compiler.full(),
       onSeries: (index, label) => this.#series.learn(index, label),

@@ -16,6 +16,8 @@ export interface GenerationStart {
    * connection of a container still arrives here.
    */
   readonly lingerMs: number;
+  /** It replaces a generation that has ended: connections wait for it. */
+  readonly urgent: boolean;
 }
 
 /** Ports that a generation opened itself. */

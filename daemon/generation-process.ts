@@ -16,11 +16,23 @@ export interface GenerationEvents {
   readonly exit: (how: string) => void;
 }
 
-/** This very Node with its flags, and the generation's script beside this file (`.ts`, or `.js` built). */
+/**
+ * The young generation of each thread's heap, in MiB of one of its halves. V8's own 16 would be filled to the brim
+ * before it is swept, and costs four times as much memory for no gain: requests leave little behind.
+ */
+const FLAGS = ["--max-semi-space-size=4"];
+
+/** This very Node with its flags (which win over ours), and the generation's script beside this file (`.ts`, or `.js` built). */
 export function generationCommand(): GenerationCommand {
   const script = new URL(`./generation${extname(import.meta.url)}`, import.meta.url);
-  return { file: process.execPath, args: [...process.execArgv, fileURLToPath(script)] };
+  return { file: process.execPath, args: [...FLAGS, ...process.execArgv, fileURLToPath(script)] };
 }
+
+/**
+ * glibc gives every thread a heap of its own (up to eight per CPU), and what is freed in one is of no use to the
+ * others. Two are enough for threads that mostly allocate in V8. Other C libraries ignore the variable.
+ */
+const ARENAS = "2";
 
 /** Descriptors 0 to 2 are standard, 3 is the IPC channel, listeners follow. */
 const FIRST_LISTENER_FD = 4;
@@ -39,6 +51,7 @@ export class GenerationProcess {
     const inherited = listeners.map(({ fd }) => fd);
     this.#child = spawn(command.file, command.args, {
       stdio: ["ignore", "inherit", "inherit", "ipc", ...inherited],
+      env: { MALLOC_ARENA_MAX: ARENAS, ...process.env },
     });
     this.#child.on("message", (message) => events.message(message as FromGeneration));
     this.#exited = new Promise((resolve) => {

@@ -9,7 +9,7 @@ import type { SharedListener } from "./worker-messages.ts";
 
 export interface GuardianDeps {
   readonly config: Config;
-  readonly start: Omit<GenerationStart, "listeners" | "lingerMs" | "config">;
+  readonly start: Omit<GenerationStart, "listeners" | "lingerMs" | "config" | "urgent">;
   readonly listeners: readonly SharedListener[];
   /** Closes the guardian's own copies of the listening sockets. */
   readonly closeListeners: () => void;
@@ -161,14 +161,20 @@ export class Guardian {
   #spawn(): void {
     const { command, start, config, listeners, capture, clock } = this.#deps;
     const lingerMs = capture === null ? 0 : config.capture.deadManMs + 500;
+    const urgent = this.#ports !== null;
     this.#respawn = null;
     this.#failReason = "";
     this.#startedMs = clock.now();
     this.#heardMs = this.#startedMs;
-    this.#generation = new GenerationProcess(command, { ...start, config, lingerMs }, listeners, {
-      message: (message) => this.#hear(message),
-      exit: (how) => this.#replace(how),
-    });
+    this.#generation = new GenerationProcess(
+      command,
+      { ...start, config, lingerMs, urgent },
+      listeners,
+      {
+        message: (message) => this.#hear(message),
+        exit: (how) => this.#replace(how),
+      },
+    );
   }
 
   #hear(message: FromGeneration): void {

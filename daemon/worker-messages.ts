@@ -3,6 +3,7 @@ import type { DataUpdate } from "../src/core/snapshot.ts";
 import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
 import type { MemoryLayout } from "./memory.ts";
+import type { CrewResult } from "./warm-up/crew.ts";
 
 /** How connections reach the workers; decides where the original destination is read. */
 export type CaptureMode = "tproxy" | "redirect" | "explicit";
@@ -28,17 +29,22 @@ export interface WorkerStart {
   readonly ownAddresses: readonly string[];
   readonly ownPorts: readonly number[];
   readonly state: DataUpdate;
+  /** Longest time in which it warms up before it accepts; 0: it accepts at once. */
+  readonly warmUpMs: number;
 }
 
 /** From the main thread to a worker. */
 export type ToWorker =
   | { readonly type: "update"; readonly update: DataUpdate }
   | { readonly type: "ping"; readonly id: number }
+  /** Connections wait for it: what is left of its warm-up is not done. */
+  | { readonly type: "hurry" }
   | { readonly type: "drain"; readonly deadlineMs: number };
 
 /** From a worker to the main thread. `rejected`: an update was refused and the old view stays. */
 export type FromWorker =
   | { readonly type: "ready" }
+  | ({ readonly type: "warm" } & CrewResult)
   | { readonly type: "series"; readonly label: SeriesLabel }
   | { readonly type: "pong"; readonly id: number; readonly stats: DataPlaneStats }
   | { readonly type: "rejected"; readonly revision: number; readonly reason: string }

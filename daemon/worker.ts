@@ -12,6 +12,7 @@ import { LineWriter } from "../src/telemetry/line-writer.ts";
 import { describeError } from "../src/telemetry/log.ts";
 import { WorkerRecorder } from "../src/telemetry/worker-recorder.ts";
 import { openMemory, openSeries } from "./memory.ts";
+import { warmUp } from "./warm-up/warm-up.ts";
 import type { CaptureMode, FromWorker, ToWorker, WorkerStart } from "./worker-messages.ts";
 
 const STDOUT = 1;
@@ -23,8 +24,8 @@ const SOURCES: Readonly<Record<CaptureMode, DestinationSource | null>> = {
 };
 
 /**
- * The life of a worker thread: the whole state first, then the listeners, then whatever the main thread
- * says. What throws here ends the thread, and the supervisor replaces it.
+ * The life of a worker thread: the whole state first, then the warm-up, then the listeners; all along whatever
+ * the main thread says. What throws here ends the thread, and the supervisor replaces it.
  */
 async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Promise<void> {
   const tell = (message: FromWorker) => port.postMessage(message);
@@ -54,7 +55,6 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
     log,
   });
   plane.apply(start.state);
-  for (const spec of listeners(start)) await plane.listen(spec);
 
   const apply = (update: DataUpdate) => {
     try {
@@ -68,8 +68,12 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
     await lines?.writer.drained();
     process.exit(0);
   };
+  const hurry = new AbortController();
   port.on("message", (message: ToWorker) => {
     switch (message.type) {
+      case "hurry":
+        hurry.abort();
+        return;
       case "update":
         apply(message.update);
         return;
@@ -80,7 +84,28 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
         void drain(message.deadlineMs);
     }
   });
+  await warm(start, hurry.signal, tell);
+  for (const spec of listeners(start)) await plane.listen(spec);
   tell({ type: "ready" });
+}
+
+/** Warms up, unless that is switched off. A worker whose warm-up failed is cold, and serves all the same. */
+async function warm(
+  { config, mode, state, warmUpMs }: WorkerStart,
+  signal: AbortSignal,
+  tell: (message: FromWorker) => void,
+): Promise<void> {
+  if (warmUpMs === 0) return;
+  const used = new Set(state.services.map((service) => service.balancer.policy));
+  const policies = used.size === 0 ? [config.balance.policy] : [...used];
+  const captured = mode !== "explicit";
+  try {
+    const result = await warmUp({ config, policies, captured, limitMs: warmUpMs, signal });
+    tell({ type: "warm", ...result });
+  } catch (error) {
+    const facts = { reason: describeError(error) };
+    tell({ type: "log", message: "the warm-up failed: the worker starts cold", facts });
+  }
 }
 
 /** The access log of this worker, or null where it is off. */

@@ -14,8 +14,11 @@ export interface SupervisorDeps {
   /** Script of a worker thread. */
   readonly script: URL;
   readonly count: number;
-  /** `workerData` of a worker that begins now: it holds the full state of this moment. */
-  readonly startData: (index: number) => unknown;
+  /**
+   * `workerData` of a worker that begins now: it holds the full state of this moment. `urgent`: connections wait
+   * for it already, as it replaces one that served.
+   */
+  readonly startData: (index: number, urgent: boolean) => unknown;
   readonly fullState: () => DataUpdate;
   /** A worker counts under labels that it had not used before. */
   readonly onSeries: (index: number, label: SeriesLabel) => void;
@@ -109,7 +112,7 @@ export class WorkerSupervisor {
     const started = new Promise<void>((resolve, reject) => {
       this.#starting = { resolve, reject };
     });
-    for (const slot of this.#slots) this.#begin(slot);
+    for (const slot of this.#slots) this.#begin(slot, false);
     const tickMs = Math.min(TICK_MS, (this.#deps.hangMs ?? HANG_MS) / 4);
     this.#tick = setInterval(() => this.#watch(), tickMs);
     await started;
@@ -151,6 +154,7 @@ export class WorkerSupervisor {
   async quiesce(): Promise<void> {
     this.#stopping = true;
     this.#clearRestarts();
+    for (const slot of this.#slots) if (!slot.ready) send(slot, { type: "hurry" });
     while (this.#slots.some((slot) => slot.worker !== null && !slot.ready)) {
       await new Promise<void>((resolve) => {
         this.#settled = resolve;
@@ -190,7 +194,7 @@ export class WorkerSupervisor {
     }
   }
 
-  #begin(slot: Slot): void {
+  #begin(slot: Slot, urgent: boolean): void {
     const { script, startData, resourceLimits, clock, log } = this.#deps;
     const fresh = {
       ready: false,
@@ -203,7 +207,7 @@ export class WorkerSupervisor {
     Object.assign(slot, fresh);
     const worker = new Worker(script, {
       name: `worker-${slot.index}`,
-      workerData: startData(slot.index),
+      workerData: startData(slot.index, urgent),
       ...(resourceLimits === undefined ? {} : { resourceLimits }),
     });
     slot.worker = worker;
@@ -228,6 +232,12 @@ export class WorkerSupervisor {
       case "pong":
         slot.pings.get(message.id)?.(message.stats);
         return;
+      case "warm": {
+        const { requests, durationMs, settled } = message;
+        const facts = { worker: slot.index, requests, ms: Math.round(durationMs), settled };
+        this.#deps.log.debug("worker is warm", facts);
+        return;
+      }
       case "series":
         this.#deps.onSeries(slot.index, message.label);
         return;
@@ -268,8 +278,8 @@ export class WorkerSupervisor {
     this.#restartTimes.push(now);
     const delayMs = this.#restartTimes.length > LOOP_RESTARTS ? LOOP_DELAY_MS : 0;
     log.warn("worker is replaced", { worker: slot.index, code, delayMs });
-    if (delayMs === 0) this.#begin(slot);
-    else slot.timer = setTimeout(() => this.#begin(slot), delayMs);
+    if (delayMs === 0) this.#begin(slot, true);
+    else slot.timer = setTimeout(() => this.#begin(slot, true), delayMs);
   }
 
   #watch(): void {

@@ -152,6 +152,10 @@ const timeouts = z
       "A tunnel of which one direction has ended, without a byte in the other.",
     ),
     drainMs: ms(30_000, "Longest wait for requests and tunnels at shutdown."),
+    warmUpMs: ms(
+      1_000,
+      "Longest time in which a new worker warms its code with requests of its own before it takes traffic. Longer makes the first seconds after a start smoother, and the start itself slower.",
+    ),
   })
   .prefault({})
   .describe("Time limits at every phase. 0 switches one off.");

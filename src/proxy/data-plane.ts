@@ -90,12 +90,13 @@ export class DataPlane {
 
   /** Starts to accept. Resolves with the port once it does. */
   async listen(spec: ListenerSpec): Promise<{ port: number }> {
-    const listener = await listen(spec, (socket) => this.#onSocket(socket, spec.entry));
+    const listener = await listen(spec, (socket) => this.take(socket, spec.entry));
     this.#listeners.push(listener);
     return { port: listener.port };
   }
 
-  #onSocket(socket: Socket, entry: "captured" | "explicit"): void {
+  /** Serves a socket that a listener of `listen` (its own, or that of a warm-up) has accepted. */
+  take(socket: Socket, entry: "captured" | "explicit"): void {
     const { recorder, quotas, config, workloads } = this.#plane;
     const { connections, workloadConnections } = config.limits;
     const address = canonicalAddress(socket.remoteAddress ?? "");

@@ -16,6 +16,7 @@ import { duplicateFd } from "../../src/proxy/downstream/libc.ts";
 import type { RunningRegistry } from "../../src/registry/registry.ts";
 import { startTestRegistry } from "../helpers/registry.ts";
 import { until } from "../helpers/until.ts";
+import type { Line } from "./fixtures.ts";
 import { memoryLog } from "./fixtures.ts";
 
 const skip = process.platform !== "linux" && "shared listening sockets need Linux";
@@ -60,6 +61,7 @@ interface Running {
   readonly ports: GenerationPorts;
   readonly explicit: number;
   readonly told: FromGeneration[];
+  readonly lines: readonly Line[];
 }
 
 async function start(t: TestContext, url: string, more: ConfigInput = {}): Promise<Running> {
@@ -70,11 +72,13 @@ async function start(t: TestContext, url: string, more: ConfigInput = {}): Promi
     ports: { explicit: 0, admin: 0, metrics: 0, ready: 0, metricsBind: "127.0.0.1" },
     registry: { urls: [url], reconnectMaxMs: 200 },
     ...more,
+    timeouts: { warmUpMs: 0, ...more.timeouts },
   });
   const options = { workers: 2, mode: "explicit", ipv6: false, bind: "127.0.0.1" } as const;
   const sockets = openDataPathSockets({ ...options, ports: config.ports });
   t.after(() => sockets.close());
   const told: FromGeneration[] = [];
+  const { log, lines } = memoryLog();
   const path = new DataPath(
     {
       config,
@@ -90,15 +94,16 @@ async function start(t: TestContext, url: string, more: ConfigInput = {}): Promi
       ownAddresses: ["127.0.0.1"],
       ownPorts: [sockets.ports.explicit],
       lingerMs: 0,
+      urgent: false,
     },
     {
-      log: Object.assign(memoryLog().log, { level: "info" as const }),
+      log: Object.assign(log, { level: "info" as const }),
       tell: (message) => told.push(message),
     },
   );
   t.after(() => path.stop());
   const ports = await path.start();
-  return { path, ports, explicit: sockets.ports.explicit, told };
+  return { path, ports, explicit: sockets.ports.explicit, told, lines };
 }
 
 function get(port: number, host: string, agent: Agent): Promise<number> {
@@ -154,6 +159,23 @@ test("serves a service within moments of its registration, and proves that it is
   const metrics = await (await fetch(`http://127.0.0.1:${ports.metrics}/metrics`)).text();
   assert.match(metrics, /hostmesh_requests_total\{[^}]*destination="default\/web"[^}]*\} 1/);
   assert.match(metrics, /hostmesh_workers 2/);
+});
+
+test("a warm-up leaves no trace in what workers count and hold", { skip }, async (t) => {
+  const central = await registry(t, await temporary(t));
+  const { path, ports, lines } = await start(t, central.url, { timeouts: { warmUpMs: 200 } });
+  const warm = lines.filter(({ message }) => message === "worker is warm");
+  assert.deepEqual(warm.map(({ facts }) => facts["worker"]).sort(), [0, 1]);
+  assert(warm.every(({ facts }) => Number(facts["requests"]) > 0));
+  const nothing = { connections: 0, idleUpstream: 0, busyUpstream: 0, pending: 0 };
+  assert.deepEqual(await path.workers.ping(2_000), [nothing, nothing]);
+  const metrics = await (await fetch(`http://127.0.0.1:${ports.metrics}/metrics`)).text();
+  assert.doesNotMatch(metrics, /warm-up/);
+  assert.doesNotMatch(metrics, /^hostmesh_requests_total\{/m);
+  const connections = /^hostmesh_(upstream_)?connections?_.*total(\{[^}]*\})? [1-9]/m;
+  assert.doesNotMatch(metrics, connections);
+  const dump = await (await fetch(`http://127.0.0.1:${ports.admin}/config_dump`)).text();
+  assert.doesNotMatch(dump, /warm-up/);
 });
 
 test("a worker that is killed under load is replaced within a second and harms no other", {

@@ -38,6 +38,7 @@ function begin(start: GenerationStart): void {
       socket.on("data", (chunk) => {
         const [word = "", ...rest] = chunk.toString().split(" ");
         if (word === "who") socket.write(String(process.pid));
+        if (word === "urgent") socket.write(String(start.urgent));
         if (word === "die") process.exit(7);
         if (word === "mute") serving = false;
         if (word === "speak") serving = true;

@@ -12,9 +12,11 @@ interface Start {
   readonly port: number;
   readonly state: DataUpdate;
   readonly failAtStart?: boolean;
+  /** It is not ready before it is told to hurry. */
+  readonly dawdles?: boolean;
 }
 
-const { index, port, state, failAtStart } = workerData as Start;
+const { index, port, state, failAtStart, dawdles } = workerData as Start;
 if (failAtStart === true) throw new Error("fails at start");
 
 const known = new Set(state.services.map((service) => service.key));
@@ -44,6 +46,9 @@ function exhaust(): void {
 
 parentPort?.on("message", (message: ToWorker) => {
   switch (message.type) {
+    case "hurry":
+      tell({ type: "ready" });
+      return;
     case "update":
       if (message.update.removedServices.includes("default/bad") && !message.update.full) {
         tell({ type: "rejected", revision: message.update.revision, reason: "told to refuse" });
@@ -64,4 +69,6 @@ parentPort?.on("message", (message: ToWorker) => {
   }
 });
 
-server.listen({ host: "127.0.0.1", port, reusePort: true }, () => tell({ type: "ready" }));
+server.listen({ host: "127.0.0.1", port, reusePort: true }, () => {
+  if (dawdles !== true) tell({ type: "ready" });
+});

@@ -135,6 +135,16 @@ test("replaces a generation that dies, and no connection is refused meanwhile", 
   assert.equal(line?.facts["how"], "exit code 7");
 });
 
+test("only a generation that replaces one is urgent", async (t) => {
+  const { guardian, port } = await setup(t);
+  await guardian.start();
+  const first = await open(t, port);
+  assert.equal(await ask(first, "urgent"), "false");
+  first.write("die");
+  await once(first, "close");
+  assert.equal(await ask(await open(t, port), "urgent"), "true");
+});
+
 test("slows down when generations die in a row", async (t) => {
   const { guardian, port, lines } = await setup(t);
   await guardian.start();

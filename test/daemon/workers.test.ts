@@ -210,6 +210,34 @@ test("quiesce waits for workers in the middle of their start, and begins none af
   assert.equal(supervisor.stats().restarts, 0);
 });
 
+test("quiesce cuts the warm-up of workers short", async (t) => {
+  const { supervisor } = await setup(t, {}, { dawdles: true });
+  const started = supervisor.start();
+  assert.equal(supervisor.stats().ready, 0);
+  await supervisor.quiesce();
+  assert.equal(supervisor.stats().ready, 2);
+  await started;
+});
+
+test("only a worker that replaces one is urgent", async (t) => {
+  const began: [index: number, urgent: boolean][] = [];
+  const port = await freePort();
+  const state = update([], { full: true });
+  const startData = (index: number, urgent: boolean) => {
+    began.push([index, urgent]);
+    return { index, port, state };
+  };
+  const { supervisor } = await setup(t, { startData });
+  await supervisor.start();
+  await supervisor.worker(1)?.terminate();
+  await until(() => supervisor.stats().restarts === 1 && supervisor.stats().ready === 2);
+  assert.deepEqual(began, [
+    [0, false],
+    [1, false],
+    [1, true],
+  ]);
+});
+
 test("quiesce ends a crash loop, and a start after it is refused", async (t) => {
   const { supervisor } = await setup(t, {}, { failAtStart: true });
   await assert.rejects(supervisor.start());
