@@ -1,18 +1,29 @@
-/** Bytes of one read. 64 KiB is what libuv would allocate for each read by itself. */
-export const READ_BYTES = 65_536;
+/**
+ * Bytes of one read, and so of one write. A little less than 64 KiB leaves as one segment over loopback; a full 64 KiB
+ * would leave as two, and the second would wait for a timer where the kernel paces what it sends.
+ */
+const READ_BYTES = 61_440;
 
-/** Buffers kept for reuse; beyond it they are left to the garbage collector. 16 MiB at most. */
+/** A full read and the head that goes before it fit into this. */
+export const COPY_BYTES = 65_536;
+
+/** Buffers kept for reuse, of each kind; beyond it they are left to the garbage collector. 31 MiB at most. */
 const KEPT = 256;
 
 /**
- * Private read buffers for connections that stream a body, per thread. A connection takes one while it
- * needs it, so memory follows the number of active streams and not the number of open connections.
+ * Buffers of one size, per thread. A connection takes one while it needs it, so memory follows the number of active
+ * streams and not the number of open connections. The one that was given back last is taken first: it is in the cache.
  */
 class BufferPool {
+  readonly bytes: number;
   readonly #free: Buffer[] = [];
 
+  constructor(bytes: number) {
+    this.bytes = bytes;
+  }
+
   take(): Buffer {
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES);
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.bytes);
   }
 
   give(buffer: Buffer): void {
@@ -20,10 +31,16 @@ class BufferPool {
   }
 }
 
-export const readBuffers = new BufferPool();
+/** Private read buffers for connections that stream a body. */
+export const readBuffers = new BufferPool(READ_BYTES);
 
-/** Left free, so that a full read and the head that goes before it fit into one pooled buffer. */
-const HEAD_ROOM_BYTES = 4_096;
+/** For bytes that are copied because their read buffer has to be free again at once. */
+export const copyBuffers = new BufferPool(COPY_BYTES);
+
+/** Takes back a buffer of either pool. */
+export function giveBack(buffer: Buffer): void {
+  (buffer.length === READ_BYTES ? readBuffers : copyBuffers).give(buffer);
+}
 
 /** The buffer that all other connections of this thread read into: its bytes last for one callback. */
-export const sharedReadBuffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES - HEAD_ROOM_BYTES);
+export const sharedReadBuffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES);

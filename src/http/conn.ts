@@ -1,5 +1,5 @@
 import { connect, type NetConnectOpts, Socket } from "node:net";
-import { READ_BYTES, readBuffers, sharedReadBuffer } from "./buffers.ts";
+import { COPY_BYTES, copyBuffers, giveBack, readBuffers, sharedReadBuffer } from "./buffers.ts";
 
 /** Who is told what happens on a connection. Swapped as a connection changes its role. */
 export interface ConnHandler {
@@ -13,8 +13,10 @@ export interface ConnHandler {
   onClose(error: Error | null): void;
 }
 
+const NOTHING = Buffer.alloc(0);
+
 /** Chunks below this size are copied into a string: one cheap write, and the read buffer is free again. */
-const COPY_BYTES = 4_096;
+const SMALL_BYTES = 4_096;
 
 /** Up to this size joining two strings is cheaper than filling a buffer. */
 const JOIN_TEXT_BYTES = 1_024;
@@ -37,7 +39,7 @@ export class Conn {
   readonly socket: Socket;
   /** Private read buffer while a body streams. */
   #own: Buffer | null = null;
-  /** Buffers of other connections that our pending write still reads from. */
+  /** Buffers that our pending writes still read from: of other connections, or with copies. */
   #borrowed: Buffer[] = [];
   /** We are paused until this connection has written what we gave it. */
   #target: Conn | null = null;
@@ -46,6 +48,8 @@ export class Conn {
   #stopped = false;
   #streaming = false;
   #closed = false;
+  /** Is `#onWritten` on its way? */
+  #asked = false;
   #error: Error | null = null;
   readonly #chunksAreOurs: boolean;
 
@@ -116,10 +120,7 @@ export class Conn {
 
   /** Writes a latin1 string; returns false when the caller should wait for `onDrain`. */
   writeText(text: string): boolean {
-    // Whoever waits for an earlier write waits for this one too: the stream only says when all is out.
-    return this.#source === null && this.#borrowed.length === 0
-      ? this.socket.write(text, "latin1")
-      : this.socket.write(text, "latin1", this.#onWritten);
+    return this.socket.write(text, "latin1");
   }
 
   /**
@@ -129,10 +130,10 @@ export class Conn {
   relay(chunk: Buffer, start: number, end: number, to: Conn): void {
     const size = end - start;
     if (size === 0 || to.closed) return;
-    if (size < COPY_BYTES) {
+    if (size < SMALL_BYTES) {
       to.writeText(chunk.toString("latin1", start, end));
     } else if (chunk === this.#own || this.#chunksAreOurs) {
-      to.socket.write(chunk.subarray(start, end), to.#onWritten);
+      to.socket.write(whole(chunk, start, end));
       if (to.socket.writableLength > 0) this.#waitFor(to);
       return;
     } else {
@@ -147,7 +148,7 @@ export class Conn {
     const size = end - start;
     if (size < JOIN_TEXT_BYTES) {
       to.writeText(size === 0 ? head : head + chunk.toString("latin1", start, end));
-    } else if (to.closed || chunk === this.#own || head.length + size > READ_BYTES) {
+    } else if (to.closed || chunk === this.#own || head.length + size > COPY_BYTES) {
       to.writeText(head);
       this.relay(chunk, start, end, to);
     } else {
@@ -160,16 +161,20 @@ export class Conn {
   /** Pooled memory, because fresh memory for each copy would keep the garbage collector busy. */
   #writeCopy(head: string, chunk: Buffer, start: number, end: number): void {
     // What was collected is longer than a buffer of the pool; what waits would hold one each for a few bytes.
-    if (head.length + end - start > READ_BYTES || this.socket.writableLength > 0) {
+    if (head.length + end - start > COPY_BYTES || this.socket.writableLength > 0) {
       if (head !== "") this.writeText(head);
-      this.socket.write(Buffer.from(chunk.subarray(start, end)), this.#onWritten);
+      this.socket.write(Buffer.from(chunk.subarray(start, end)));
       return;
     }
-    const copy = readBuffers.take();
+    const copy = copyBuffers.take();
     const at = head === "" ? 0 : copy.write(head, 0, "latin1");
     const size = at + chunk.copy(copy, at, start, end);
-    this.#borrowed.push(copy);
-    this.socket.write(copy.subarray(0, size), this.#onWritten);
+    this.socket.write(copy.subarray(0, size));
+    if (this.socket.writableLength === 0) copyBuffers.give(copy);
+    else {
+      this.#borrowed.push(copy);
+      this.#ask();
+    }
   }
 
   /**
@@ -196,7 +201,9 @@ export class Conn {
 
   /** Sends FIN after what was written. */
   end(): void {
-    if (!this.closed) this.socket.end();
+    if (this.closed) return;
+    if (this.#asked) this.socket.end(this.#onWritten);
+    else this.socket.end();
   }
 
   destroy(): void {
@@ -245,16 +252,29 @@ export class Conn {
   #waitFor(to: Conn): void {
     this.#target = to;
     to.#source = this;
+    to.#ask();
     if (this.#chunksAreOurs) this.socket.pause();
   }
 
+  /**
+   * Has `#flushed` called when all is out. Writes mostly are at once, and then a callback for each would cost more than
+   * the write itself; behind one that was not an empty write carries the callback.
+   */
+  #ask(): void {
+    if (this.#asked || this.socket.writableEnded || this.closed) return;
+    this.#asked = true;
+    this.socket.write(NOTHING, this.#onWritten);
+  }
+
   readonly #onWritten = (): void => {
+    this.#asked = false;
     if (this.socket.writableLength === 0) this.#flushed();
+    else if (this.#source !== null || this.#borrowed.length > 0) this.#ask();
   };
 
   /** All that was written is out (or lost): who waited goes on, what was borrowed goes back. */
   #flushed(): void {
-    while (this.#borrowed.length > 0) readBuffers.give(this.#borrowed.pop() as Buffer);
+    while (this.#borrowed.length > 0) giveBack(this.#borrowed.pop() as Buffer);
     const source = this.#source;
     if (source !== null) {
       this.#source = null;
@@ -286,4 +306,8 @@ export class Conn {
 interface OnRead {
   buffer: () => Uint8Array;
   callback: (size: number, chunk: Uint8Array) => boolean;
+}
+
+function whole(chunk: Buffer, start: number, end: number): Buffer {
+  return start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
 }

@@ -208,6 +208,65 @@ describe("a connection", () => {
     from.close();
   });
 
+  it("is gone at once when it is destroyed while others wait for it, and lets them go", async () => {
+    const [from, to] = [await connPair(), await connPair()];
+    await congest(from, to);
+    to.conn.destroy();
+    await until(() => to.probe.closes === 1, { what: "the end" });
+    await until(() => from.probe.bytes === 32_000_000, { what: "reading on, into nothing" });
+    from.close();
+  });
+
+  it("sends whole what was pending when it was ended, and others stream meanwhile", async () => {
+    const [from, to] = [await connPair(), await connPair()];
+    await congest(from, to);
+    const sent = from.probe.bytes;
+    from.probe.take = () => undefined;
+    from.conn.endStream();
+    to.conn.end();
+    const [other, sink] = [await connPair(), await connPair()];
+    join(other, sink);
+    sink.peer.resume();
+    other.peer.write(Buffer.alloc(4_000_000, "y"));
+    await until(() => other.probe.bytes === 4_000_000);
+    const got = countAtPeer(to);
+    let fins = 0;
+    to.peer.on("end", () => {
+      fins += 1;
+    });
+    await until(() => fins === 1, { what: "the FIN" });
+    assert.deepEqual(got, { bytes: sent, wrong: 0 });
+  });
+
+  it("goes on behind text that was written while it waited", async () => {
+    const [from, to] = [await connPair(), await connPair()];
+    await congest(from, to);
+    to.conn.writeText("x".repeat(1_000_000));
+    const got = countAtPeer(to);
+    await until(() => got.bytes === 33_000_000, { what: "all bytes" });
+    assert.equal(got.wrong, 0);
+    assert.equal(to.conn.pendingBytes, 0);
+  });
+
+  it("keeps the copy of a pending write whole, whatever is copied meanwhile", async () => {
+    const [first, second, sink] = [await connPair(), await connPair(), await connPair()];
+    first.peer.pause();
+    // Until the kernel takes no more: the last copy is then pending.
+    const bytes = Buffer.alloc(50_000, "x");
+    let sent = 0;
+    while (first.conn.pendingBytes === 0) {
+      second.conn.relayWithHead("x".repeat(100), bytes, 0, bytes.length, first.conn);
+      sent += 50_100;
+    }
+    const others = Buffer.alloc(50_000, "y");
+    for (let index = 0; index < 50; index += 1) {
+      second.conn.relayWithHead("y".repeat(100), others, 0, others.length, sink.conn);
+    }
+    const got = countAtPeer(first);
+    await until(() => got.bytes === sent, { what: "all bytes" });
+    assert.equal(got.wrong, 0);
+  });
+
   it("dials, and tells of the failure to", async () => {
     const server = createServer((socket) => socket.end("hi"));
     server.listen(0, "127.0.0.1");
@@ -257,6 +316,13 @@ class HandlelessSocket extends Socket {
     this.isSlow = false;
     this.#waiting?.();
   }
+
+  /** Ends the write that is pending; the next one waits again. */
+  step(): void {
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    waiting?.();
+  }
 }
 
 describe("a connection without a handle", () => {
@@ -282,5 +348,30 @@ describe("a connection without a handle", () => {
     target.destroy();
     conn.destroy();
     await until(() => to.closes === 1 && from.closes === 1);
+  });
+
+  it("waits for what was written behind the write that it waits for", async () => {
+    const [source, sink] = [new HandlelessSocket(), new HandlelessSocket()];
+    const from = new ConnProbe();
+    const conn = Conn.accept(source, from);
+    const target = Conn.accept(sink, new ConnProbe());
+    from.take = (chunk, end) => conn.relay(chunk, 0, end, target);
+    sink.isSlow = true;
+    source.push(Buffer.alloc(20_000, "a"));
+    await until(() => from.bytes === 20_000);
+    source.push("behind");
+    sink.step();
+    target.writeText("text");
+    sink.step();
+    await new Promise(setImmediate);
+    assert.equal(target.pendingBytes, 4);
+    assert.equal(from.bytes, 20_000, "paused");
+    sink.step();
+    sink.release();
+    await until(() => sink.written.endsWith("behind"), { what: "reading on" });
+    assert.match(sink.written, /^a{20000}textbehind$/);
+    target.destroy();
+    conn.destroy();
+    await until(() => from.closes === 1);
   });
 });
