@@ -26,6 +26,7 @@ export async function measureConnections(
   const services = [{ name: "web-0", endpoints: [app] }];
   const { targets, proxies } = await startShared(crew, found, {
     services,
+    called: 1,
     active: 1,
     idle: connections,
     workers: 1,

@@ -1,15 +1,17 @@
 import { parseArgs } from "node:util";
+import type { RequestFacts } from "../../src/core/facts.ts";
 import { seeded } from "../../src/core/random.ts";
-import type { DataEndpoint, DataService } from "../../src/core/snapshot.ts";
+import type { DataEndpoint } from "../../src/core/snapshot.ts";
 import { textTable } from "../../src/core/text-table.ts";
-import { type Destination, pickEndpoint } from "../../src/proxy/resolve.ts";
+import { type Destination, pickEndpoint, type Router } from "../../src/proxy/resolve.ts";
 import { spread } from "../lib/statistics.ts";
 import { type RoutingMesh, routingMesh } from "./routing-mesh.ts";
 
 /**
  * CPU time that a worker spends on a request to find its service, choose an endpoint and count what happened, with
- * the very code of the data path and without sockets, as services or endpoints grow. No two requests in a row are for
- * the same service, so that nothing is remembered from one to the next.
+ * the very code of the data path and without sockets, as services or endpoints grow. 64 client connections take turns,
+ * and a request is answered when its connection has its turn again: so nothing is remembered from one request to the
+ * next, and its end comes when others have been in the caches.
  */
 const USAGE = `node bench/micro/route-and-balance.ts [options]
 
@@ -26,6 +28,7 @@ type Step = (typeof STEPS)[number];
 
 /** The order repeats after this many requests: read in sequence, it hardly touches the caches. */
 const ORDER = 1 << 17;
+const CONNECTIONS = 64;
 const LATENCY_MS = 0.3;
 const WARM_ROUNDS = 3;
 const NONE: readonly DataEndpoint[] = [];
@@ -45,10 +48,19 @@ interface Subject {
   readonly points: number;
   readonly mesh: RoutingMesh;
   readonly order: Int32Array;
+  /** They take turns, so that this many requests are under way at any time. */
+  readonly clients: readonly Client[];
   /** Of each service, as a match gives it. */
   readonly clusters: readonly ToCluster[];
   /** CPU time of a request, one value a round. */
   readonly micros: Record<Step, number[]>;
+}
+
+interface Client {
+  readonly router: Router;
+  readonly facts: RequestFacts;
+  /** Where the request went that is not yet answered. */
+  underWay: ToCluster | null;
 }
 
 type ToCluster = Extract<Destination, { kind: "cluster" }>;
@@ -84,7 +96,10 @@ function parseOptions(args: readonly string[]): Options {
 }
 
 function subjectOf(points: number, { vary, endpoints, called, shuffled }: Options): Subject {
-  const mesh = vary === "services" ? routingMesh(points, endpoints) : routingMesh(1, points);
+  const mesh =
+    vary === "services"
+      ? routingMesh(points, endpoints, CONNECTIONS)
+      : routingMesh(1, points, CONNECTIONS);
   const services = mesh.services.length;
   const count = called === 0 ? services : Math.min(called, services);
   // At equal distances: neighbours would be neighbours in memory, too.
@@ -103,74 +118,101 @@ function subjectOf(points: number, { vary, endpoints, called, shuffled }: Option
     return { kind: "cluster", cluster, fixed: null } as const;
   });
   const micros = { name: [], match: [], balance: [], count: [], all: [] };
-  return { points, mesh, order, clusters, micros };
+  const clients = mesh.clients.map((client) => ({ ...client, underWay: null }));
+  return { points, mesh, order, clients, clusters, micros };
 }
 
 /** The name as it comes from the socket: a fresh string, whose hash nobody has computed yet. */
-function readName({ mesh }: Subject, at: number): void {
+function readName({ mesh }: Subject, _client: Client, at: number): void {
   const { head, names, nameBytes } = mesh;
   head.host = names.toString("latin1", at * nameBytes, (at + 1) * nameBytes);
 }
 
 /** As `Exchange` does it. */
-function match(subject: Subject, at: number): ToCluster {
-  readName(subject, at);
-  const { router, head, facts } = subject.mesh;
-  const destination = router.route(head);
+function match(subject: Subject, client: Client, at: number): ToCluster {
+  readName(subject, client, at);
+  const { head } = subject.mesh;
+  const destination = client.router.route(head);
   if (destination.kind !== "cluster") throw new Error(`${head.host} was not found`);
-  facts.service = destination.cluster.service;
+  client.facts.service = destination.cluster.service;
   return destination;
 }
 
 /** As `Attempt` does it, but for the pool. */
-function balance({ mesh }: Subject, destination: ToCluster): void {
-  const { endpoints, outlier, clock } = mesh.plane;
+function balance({ mesh: { plane } }: Subject, { facts }: Client, destination: ToCluster): void {
   const endpoint = pickEndpoint(destination, -1, NONE);
-  endpoints.begin(endpoint.slot);
+  plane.endpoints.begin(endpoint.slot);
+  facts.endpoint = endpoint;
+}
+
+/** As `Attempt` does it when the answer comes. */
+function balanced({ mesh: { plane } }: Subject, { facts }: Client, destination: ToCluster): void {
+  const { endpoints, outlier, clock } = plane;
+  const endpoint = facts.endpoint as DataEndpoint;
   const nowMs = clock.now();
   endpoints.observe(endpoint.slot, LATENCY_MS, false, nowMs);
   outlier.onResult(destination.cluster.endpoints, endpoint, false, nowMs);
   endpoints.end(endpoint.slot);
-  mesh.facts.endpoint = endpoint;
 }
 
-/** As `Exchange` does it at the beginning and at the end. */
-function count({ mesh: { plane, facts } }: Subject): void {
-  plane.recorder.started(null, facts.service);
+/** As `Exchange` does it at the beginning. */
+function count({ mesh: { plane } }: Subject, { facts }: Client): void {
+  plane.recorder.started(facts.source, facts.service);
   plane.recorder.event("upstream_connection_reused");
+}
+
+/** As `Exchange` does it at the end. */
+function counted({ mesh: { plane } }: Subject, { facts }: Client): void {
   plane.recorder.exchange(facts);
 }
 
-function all(subject: Subject, at: number): void {
-  balance(subject, match(subject, at));
-  count(subject);
-}
-
-function balanceOnly(subject: Subject, at: number): void {
-  balance(subject, subject.clusters[at] as ToCluster);
-}
-
-function countOnly(subject: Subject, at: number): void {
-  const { facts, services } = subject.mesh;
-  const service = services[at] as DataService;
-  facts.service = service;
-  facts.endpoint = service.endpoints[at % service.endpoints.length] ?? null;
-  count(subject);
-}
-
-const RUN: Readonly<Record<Step, (subject: Subject, at: number) => unknown>> = {
-  ...{ name: readName, match, balance: balanceOnly, count: countOnly, all },
+/** Each ends the request of this client that is under way, and begins the next one. */
+const RUN: Readonly<Record<Step, (subject: Subject, client: Client, at: number) => void>> = {
+  name: readName,
+  match,
+  balance: (subject, client, at) => {
+    const { underWay } = client;
+    if (underWay !== null) balanced(subject, client, underWay);
+    client.underWay = subject.clusters[at] as ToCluster;
+    balance(subject, client, client.underWay);
+  },
+  count: (subject, client, at) => {
+    if (client.underWay !== null) counted(subject, client);
+    client.underWay = subject.clusters[at] as ToCluster;
+    const { service } = client.underWay.cluster;
+    client.facts.service = service;
+    client.facts.endpoint = service.endpoints[at % service.endpoints.length] ?? null;
+    count(subject, client);
+  },
+  all: (subject, client, at) => {
+    const { underWay } = client;
+    if (underWay !== null) {
+      balanced(subject, client, underWay);
+      counted(subject, client);
+    }
+    client.underWay = match(subject, client, at);
+    balance(subject, client, client.underWay);
+    count(subject, client);
+  },
 };
 
 /** Microseconds of CPU of this thread for one request. */
 function time(step: Step, subject: Subject, requests: number, start: number): number {
   const run = RUN[step];
-  const { order } = subject;
+  const { order, clients } = subject;
+  for (const client of clients) client.underWay = null;
   const before = process.threadCpuUsage();
   for (let request = 0; request < requests; request++) {
-    run(subject, order[(start + request) & (ORDER - 1)] as number);
+    const client = clients[request % CONNECTIONS] as Client;
+    run(subject, client, order[(start + request) & (ORDER - 1)] as number);
   }
   const { user, system } = process.threadCpuUsage(before);
+  // What is still under way must not stay in flight for the balancer, which would see a load that nobody has.
+  if (step === "balance" || step === "all") {
+    for (const client of clients) {
+      if (client.underWay !== null) balanced(subject, client, client.underWay);
+    }
+  }
   return (user + system) / requests;
 }
 

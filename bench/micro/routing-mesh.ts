@@ -20,11 +20,16 @@ export type RoutingPlane = Pick<
   "services" | "clusters" | "own" | "recorder" | "endpoints" | "outlier" | "clock"
 >;
 
+/** What a client connection has of its own. */
+export interface Client {
+  readonly router: Router;
+  readonly facts: RequestFacts;
+}
+
 /** A worker's view of some services, with default settings and as it is when it serves. */
 export interface RoutingMesh {
   readonly plane: RoutingPlane;
-  readonly router: Router;
-  readonly facts: RequestFacts;
+  readonly clients: readonly Client[];
   /** Of the request at hand; routing reads no more of it than these fields. */
   readonly head: RequestHead;
   /** The names as they come from the wire, one after the other, each of the same length. */
@@ -41,8 +46,15 @@ const EXPLICIT: Origin = {
 };
 const PORT = 8_080;
 
-/** As many services as asked for, called `web-00000` and so on, each with as many endpoints of its own. */
-export function routingMesh(services: number, endpointsEach: number): RoutingMesh {
+/**
+ * As many services as asked for, called `web-00000` and so on, each with as many endpoints of its own, and so many client
+ * connections.
+ */
+export function routingMesh(
+  services: number,
+  endpointsEach: number,
+  connections: number,
+): RoutingMesh {
   const config = configSchema.parse({});
   const memory = layout(config, 1);
   const { endpoints } = openMemory(memory, 0, config);
@@ -64,13 +76,17 @@ export function routingMesh(services: number, endpointsEach: number): RoutingMes
   plane.services.apply({ revision: 1, full: true, services: list, ...nothing });
   const names = Buffer.from(list.map(({ name }) => name).join(""), "latin1");
   const nameBytes = names.length / services;
-  // The router asks for no more of a plane than this.
-  const router = new Router(plane as Plane, EXPLICIT);
+  const clients = Array.from({ length: connections }, () => clientOf(plane));
+  const head = { host: "", form: "origin", scheme: "" } as RequestHead;
+  return { plane, clients, head, names, nameBytes, services: list };
+}
+
+function clientOf(plane: RoutingPlane): Client {
   const facts = newFacts(EXPLICIT);
   facts.status = 200;
   facts.durationMs = 0.4;
-  const head = { host: "", form: "origin", scheme: "" } as RequestHead;
-  return { plane, router, facts, head, names, nameBytes, services: list };
+  // The router asks for no more of a plane than this.
+  return { router: new Router(plane as Plane, EXPLICIT), facts };
 }
 
 function serviceAt(at: number, endpointsEach: number): DataService {

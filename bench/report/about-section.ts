@@ -1,4 +1,5 @@
 import type { BenchResult } from "../result/result.ts";
+import { sizeName } from "../result/size-name.ts";
 import { formatBetween, workloadLabel } from "../result/workload-label.ts";
 import { figureTable } from "./figure-table.ts";
 import { type Markup, markup } from "./markup.ts";
@@ -76,7 +77,7 @@ function problems({ results, scale }: BenchResult): Markup | null {
     row.problems.map((one) => `${row.contestant}, ${workloadLabel(row)}, ${one}`),
   );
   const ofScale = scale.flatMap((row) =>
-    row.problems.map((one) => `${row.contestant}, ${row.value} ${row.dimension}, ${one}`),
+    row.problems.map((one) => `${row.contestant}, ${row.value} ${sizeName(row.dimension)}, ${one}`),
   );
   const all = [...ofRows, ...ofScale];
   if (all.length === 0) return null;

@@ -1,6 +1,7 @@
 import type { Figure, ScaleRow } from "../model.ts";
 import { grouped, mebibytes, medianOf, rangeOf, significant } from "../result/format-figure.ts";
 import type { BenchResult } from "../result/result.ts";
+import { sizeName } from "../result/size-name.ts";
 import { figureTable } from "./figure-table.ts";
 import { type Identity, legend } from "./identity.ts";
 import { type Line, linePlot } from "./line-plot.ts";
@@ -61,7 +62,7 @@ function seriesPart(id: string, rows: readonly ScaleRow[]): Markup {
   const [first] = rows;
   if (first === undefined) return markup``;
   const valid = rows.filter(({ problems }) => problems.length === 0);
-  const name = `${first.contestant}: ${first.dimension}`;
+  const name = `${first.contestant}: ${sizeName(first.dimension)}`;
   const both = [
     panel(`${name}, relative to ${grouped(first.value)}`, relativePlot(`${id}r`, name, valid)),
     absolutePanel(`${id}a`, name, valid),
@@ -103,16 +104,20 @@ function absolutePanel(id: string, name: string, rows: readonly ScaleRow[]): Mar
   return panel(heading, plot);
 }
 
+function sizeOf([first]: readonly ScaleRow[]): string {
+  return first === undefined ? "" : sizeName(first.dimension);
+}
+
 function sizeAxis(rows: readonly ScaleRow[]) {
   const ticks = rows.map(({ value }) => ({ at: value, label: grouped(value) }));
-  return { title: `number of ${rows[0]?.dimension ?? ""}`, isLog: true, ticks };
+  return { title: `number of ${sizeOf(rows)}`, isLog: true, ticks };
 }
 
 function describe(rows: readonly ScaleRow[]): string {
   return rows
     .map(
       ({ dimension, value, cpuMicrosPerRequest, throughput, p99Ms }) =>
-        `${grouped(value)} ${dimension}: ${significant(cpuMicrosPerRequest.median)} microseconds of CPU per request, ${grouped(throughput.median)} requests per second, p99 ${significant(p99Ms.median)} ms.`,
+        `${grouped(value)} ${sizeName(dimension)}: ${significant(cpuMicrosPerRequest.median)} microseconds of CPU per request, ${grouped(throughput.median)} requests per second, p99 ${significant(p99Ms.median)} ms.`,
     )
     .join(" ");
 }
@@ -122,7 +127,7 @@ function scaleTable(name: string, rows: readonly ScaleRow[]): Markup {
   return figureTable(
     `${name}: all figures`,
     [
-      { title: rows[0]?.dimension ?? "", cell: ({ value }) => grouped(value) },
+      { title: sizeOf(rows), cell: ({ value }) => grouped(value) },
       { title: "CPU µs/req", cell: (row) => medianOf(row.cpuMicrosPerRequest) },
       { title: "least to greatest", cell: (row) => rangeOf(row.cpuMicrosPerRequest) },
       { title: "x first", cell: (row) => (row.cpuMicrosPerRequest.median / base).toFixed(2) },

@@ -4,6 +4,7 @@ import type { ScaleRow } from "../model.ts";
 import { type FittedTable, fitTable, NAME_WIDTH, type RankedColumn } from "./fit-table.ts";
 import { grouped, mebibytes, medianOf, significant } from "./format-figure.ts";
 import type { BenchResult } from "./result.ts";
+import { sizeName } from "./size-name.ts";
 
 export interface TitledTable {
   readonly title: string;
@@ -26,7 +27,7 @@ export function growthTables(result: BenchResult, options: TableOptions): Titled
   for (const rows of series.values()) {
     const [first] = rows;
     if (first === undefined) continue;
-    const title = printable(`${first.contestant}: cost against ${first.dimension}`);
+    const title = printable(`${first.contestant}: cost against ${sizeName(first.dimension)}`);
     tables.push({ title, table: fitTable(scaleColumns(first), rows, options) });
   }
   return tables;
@@ -55,7 +56,7 @@ function idleConnectionColumns(): RankedColumn<BenchResult["idleConnections"][nu
 function scaleColumns(first: ScaleRow): RankedColumn<ScaleRow>[] {
   const base = first.cpuMicrosPerRequest.median;
   return [
-    number(first.dimension, 0, ({ value }) => grouped(value)),
+    number(sizeName(first.dimension), 0, ({ value }) => grouped(value)),
     number("CPU µs/req", 0, (row) => medianOf(row.cpuMicrosPerRequest)),
     number("x first", 0, (row) => `${(row.cpuMicrosPerRequest.median / base).toFixed(2)}x`),
     number("req/s", 2, ({ throughput }) => medianOf(throughput, grouped)),

@@ -159,7 +159,7 @@ const idleConnections = z.object({
 
 const scale = z.object({
   contestant: text,
-  dimension: z.enum(["services", "endpoints", "connections", "workers"]),
+  dimension: z.enum(["services", "known", "endpoints", "connections", "workers"]),
   value: amount,
   cpuMicrosPerRequest: figure,
   throughput: figure,

@@ -1,6 +1,7 @@
 import { canonicalAddress, formatHostPort, isLoopback } from "../core/address.ts";
 import type { HashOn } from "../core/model.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
+import { NamedDestinations } from "./named-destinations.ts";
 import { type Balancer, type BalancerDeps, createBalancer } from "./upstream/balance/balancer.ts";
 
 /** The endpoints of one service port, with the balancer that chooses among them. */
@@ -12,6 +13,14 @@ export interface Cluster {
   readonly hashOn: HashOn | null;
   /** True where endpoints were left out because they are this proxy's own ports. */
   readonly loops: boolean;
+}
+
+/** A request or connection goes to one endpoint of a cluster. */
+export interface ToCluster {
+  readonly kind: "cluster";
+  readonly cluster: Cluster;
+  /** Set where the client dialled this endpoint itself: then nothing is balanced. */
+  readonly fixed: DataEndpoint | null;
 }
 
 interface Live extends Cluster {
@@ -51,6 +60,8 @@ export class Clusters {
   readonly #deps: BalancerDeps;
   readonly #own: OwnPlaces;
   readonly #byService = new Map<string, Map<string, Live>>();
+  /** What names led to, as long as the services stay as they are. */
+  readonly named = new NamedDestinations();
 
   constructor(deps: BalancerDeps, own: OwnPlaces) {
     this.#deps = deps;

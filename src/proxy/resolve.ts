@@ -3,7 +3,7 @@ import { MeshError } from "../core/errors.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { findField } from "../http/headers.ts";
 import type { RequestHead } from "../http/message.ts";
-import type { Cluster } from "./clusters.ts";
+import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, sourceNamespace } from "./context.ts";
 import type { Plane } from "./plane.ts";
 import { parseAuthority } from "./routing/match/authority.ts";
@@ -13,7 +13,7 @@ import { hashOf } from "./upstream/balance/hash.ts";
 
 /** Where a request or connection goes: to a cluster, or to a place outside the mesh. */
 export type Destination =
-  | { readonly kind: "cluster"; readonly cluster: Cluster; readonly fixed: DataEndpoint | null }
+  | ToCluster
   | { readonly kind: "outside"; readonly host: string; readonly port: number };
 
 /**
@@ -45,7 +45,7 @@ export class Router {
     const dialled = this.#origin.destination;
     const found =
       dialled === null
-        ? resolveAuthority(this.#plane, this.#origin, head)
+        ? resolveHost(this.#plane, this.#origin, head)
         : resolveAddress(this.#plane, dialled.host, dialled.port);
     this.#version = version;
     this.#host = host;
@@ -62,6 +62,14 @@ export function resolveAddress(plane: Plane, address: string, port: number): Des
   const found = plane.services.byAddress(address, port);
   if (found === "none") return { kind: "outside", host: address, port };
   return inMesh(plane, found, formatHostPort(address, port));
+}
+
+/** The destination of a request on the explicit proxy port. */
+function resolveHost(plane: Plane, origin: Origin, head: RequestHead): Destination {
+  const { named } = plane.clusters;
+  const { version } = plane.services;
+  const namespace = sourceNamespace(origin);
+  return named.get(namespace, head.host, version) ?? resolveAuthority(plane, origin, head);
 }
 
 /**
@@ -82,7 +90,12 @@ function resolveAuthority(plane: Plane, origin: Origin, head: RequestHead): Dest
     authority.kind === "address"
       ? plane.services.byAddress(authority.address, port)
       : plane.services.byName(authority.namespace, authority.name, authority.port);
-  if (found !== "none") return inMesh(plane, found, head.host);
+  if (found !== "none") {
+    const destination = inMesh(plane, found, head.host);
+    // An address, and the host's own name, may also depend on the scheme.
+    if (!maybeOwn) remember(plane, origin, head.host, destination);
+    return destination;
+  }
   if (!proxied) throw new MeshError("NO_ROUTE", head.host);
   if (head.scheme === "https") {
     throw new MeshError("BAD_REQUEST", "https targets are reached with CONNECT");
@@ -90,7 +103,12 @@ function resolveAuthority(plane: Plane, origin: Origin, head: RequestHead): Dest
   return { kind: "outside", host, port };
 }
 
-function inMesh(plane: Plane, found: Exclude<Lookup, "none">, name: string): Destination {
+function remember(plane: Plane, origin: Origin, host: string, destination: ToCluster): void {
+  const { named } = plane.clusters;
+  named.set(sourceNamespace(origin), host, plane.services.version, destination);
+}
+
+function inMesh(plane: Plane, found: Exclude<Lookup, "none">, name: string): ToCluster {
   if (found === "bad-port") throw new MeshError("FORBIDDEN_PORT", name);
   const { service, port, endpoint } = found;
   const portName = endpoint?.portName ?? port?.name ?? "";
@@ -153,7 +171,7 @@ function cookie(head: RequestHead, name: string): string | undefined {
  * itself) is not balanced.
  */
 export function pickEndpoint(
-  destination: Extract<Destination, { kind: "cluster" }>,
+  destination: ToCluster,
   hash: number,
   tried: readonly DataEndpoint[],
 ): DataEndpoint {

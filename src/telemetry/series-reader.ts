@@ -178,15 +178,14 @@ export class SeriesReader {
         retired += 1;
       }
     }
-    if (retired > 0) {
-      for (const region of this.#regions) Atomics.add(region.tables[name].releases, 0, 1);
-    }
     return retired;
   }
 
   #release(name: TableName, group: SeriesGroup): void {
     for (const { table, slot, generation } of group.members) {
       Atomics.store(table.released, slot, generation);
+      // The worker looks at the slots only when this has grown.
+      Atomics.add(table.releases, 0, 1);
       const worker = this.#regions.findIndex((region) => region.tables[name] === table);
       this.#labels[worker]?.delete(`${name} ${slot}`);
     }

@@ -15,15 +15,15 @@ export interface Handle {
   generation: number;
   /** Index of the slot's first word. */
   base: number;
-  /** Number of releases when the table was found full. */
+  /** Number of releases when the slot was last found to be right. */
   releases: number;
   readonly key: string;
   readonly labels: readonly string[];
 }
 
 /**
- * Hands out the slots of one table within one worker. `base` is on the hot path: two loads and two
- * compares. Everything else happens once per label set.
+ * Hands out the slots of one table within one worker. Most of it happens once per label set, and `base` once more
+ * whenever the main thread has released slots of the table, which `releases` tells.
  */
 export class SlotAllotter {
   readonly #table: SlotTable;
@@ -60,15 +60,30 @@ export class SlotAllotter {
     return handle;
   }
 
-  /** Index of the handle's first word, valid until the next event of this thread. Allocates nothing. */
+  /** How often slots were released so far. As long as it stays the same, every base holds. */
+  get releases(): number {
+    return this.#table.releases[0] ?? 0;
+  }
+
+  /** Index of the handle's first word, valid until slots are released. Allocates nothing. */
   base(handle: Handle): number {
     const table = this.#table;
-    if (table.released[handle.slot] === handle.generation) this.#renew(handle);
-    if (handle.slot === OTHER_SLOT) {
-      if (table.releases[0] !== handle.releases) this.#renew(handle);
-      if (handle.slot === OTHER_SLOT) table.folded[0] = (table.folded[0] ?? 0) + 1;
+    const releases = table.releases[0] ?? 0;
+    if (releases !== handle.releases) {
+      // Other labels may have had the slot since, and may even have left it again.
+      const isOurs = table.generations[handle.slot] === handle.generation;
+      if (!isOurs || this.#isReleased(handle.slot) || handle.slot === OTHER_SLOT) {
+        this.#renew(handle);
+      }
+      handle.releases = releases;
     }
     return handle.base;
+  }
+
+  /** To be called for each use of a base: notes those of a label set that found the table full. */
+  use(base: number): void {
+    // OTHER_SLOT is the first one.
+    if (base === 0) this.#table.folded[0] = (this.#table.folded[0] ?? 0) + 1;
   }
 
   #renew(handle: Handle): void {

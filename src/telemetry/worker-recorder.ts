@@ -42,20 +42,41 @@ interface Flow {
   readonly failed: Map<MeshErrorCode, (Handle | undefined)[]>;
 }
 
+/**
+ * One source and one service. What nearly every request needs stands in this one object, because with many services
+ * each object that is looked at is one more that is in no cache.
+ */
 interface Pair {
-  readonly inFlight: Handle;
-  /** By entry, then protocol. */
-  readonly flows: (Flow | undefined)[];
+  /** Of all tables, when the bases were found. */
+  releases: number;
+  inFlight: number;
+  destination: number;
+  /** Flow and outcome of the last exchange, which most likely are those of the next one, too. */
+  flowIndex: number;
+  flow: number;
+  code: number;
+  error: MeshErrorCode | null;
+  outcome: number;
+  readonly handles: {
+    readonly inFlight: Handle;
+    readonly destination: Handle;
+    /** By entry, then protocol. */
+    readonly flows: (Flow | undefined)[];
+  };
 }
 
-interface Destination {
+interface EndpointSeries {
+  readonly endpoint: DataEndpoint;
   readonly handle: Handle;
-  readonly pairs: WeakMap<object, Pair>;
+  releases: number;
+  base: number;
 }
 
 /** Keys of the caches where there is no object to use. */
 const NO_SERVICE = {};
 const NO_SOURCE = {};
+/** No index and no number of releases. */
+const NOTHING = -1;
 
 /**
  * Counts what one worker does in its region of shared memory. Label sets are found through the identity
@@ -71,14 +92,12 @@ export class WorkerRecorder implements Recorder {
   readonly #outcomes: SlotAllotter;
   readonly #destinations: SlotAllotter;
   readonly #endpoints: SlotAllotter;
-  readonly #byService = new WeakMap<object, Destination>();
-  /** What was looked up last: the end of a request asks for what its start has just found. */
-  #lastService: DataService | null | undefined;
-  #lastSource: DataWorkload | null | undefined;
-  #lastDestination: Destination | undefined;
-  #lastPair: Pair | undefined;
+  /** By source, of which there are few, then by service. */
+  readonly #bySource = new WeakMap<object, WeakMap<object, Pair>>();
+  /** For what is counted once in a while and has no source. */
+  readonly #byService = new WeakMap<object, Handle>();
   /** By the endpoint's slot in the shared endpoint state, which is dense. */
-  readonly #byEndpoint: ({ endpoint: DataEndpoint; handle: Handle } | undefined)[] = [];
+  readonly #byEndpoint: (EndpointSeries | undefined)[] = [];
 
   constructor({ series, known = [], onSeries, log = null }: WorkerRecorderOptions) {
     this.#series = series;
@@ -93,28 +112,22 @@ export class WorkerRecorder implements Recorder {
   }
 
   started(source: DataWorkload | null, service: DataService | null): void {
-    const base = this.#pairs.base(this.#pair(source, service).inFlight);
-    const words = this.#series.tables.pairs.words;
+    const base = this.#pair(source, service).inFlight;
+    const { words } = this.#series.tables.pairs;
+    this.#pairs.use(base);
     add(words, base + PAIR.started, 1);
     add(words, base + PAIR.inFlight, 1);
   }
 
   exchange(facts: Readonly<RequestFacts>): void {
-    const destination = this.#destination(facts.service);
-    const pair = this.#pairOf(destination, facts.source, facts.service);
-    this.#ended(pair);
-    const flow = this.#flow(pair, facts);
+    const pair = this.#pair(facts.source, facts.service);
+    this.#ended(pair.inFlight);
+    this.#choose(pair, facts);
     const fine = fineBucket(facts.durationMs);
-    const { words } = this.#series.tables.flows;
-    const base = this.#flows.base(flow.handle);
-    add(words, base + FLOW.count, 1);
-    add(words, base + FLOW.requestBytes, facts.requestBytes);
-    add(words, base + FLOW.responseBytes, facts.responseBytes);
-    words[base + FLOW.sumMs] = (words[base + FLOW.sumMs] ?? 0) + facts.durationMs;
-    add(words, base + FLOW.fine + fine, 1);
-    const outcome = this.#outcomes.base(this.#outcome(flow, facts));
-    add(this.#series.tables.outcomes.words, outcome + OUTCOME.count, 1);
-    this.#countDestination(destination.handle, facts);
+    this.#countFlow(pair.flow, facts, fine);
+    this.#outcomes.use(pair.outcome);
+    add(this.#series.tables.outcomes.words, pair.outcome + OUTCOME.count, 1);
+    this.#countDestination(pair.destination, facts);
     if (facts.endpoint !== null) this.#countEndpoint(facts.endpoint, facts, fine);
     this.#series.countProxyTime(facts);
     if (this.#log !== null) this.#series.countAccessLog(this.#log.write(facts));
@@ -129,29 +142,40 @@ export class WorkerRecorder implements Recorder {
   }
 
   retry(service: DataService | null, code: MeshErrorCode): void {
-    const base = this.#destinations.base(this.#destination(service).handle);
+    const base = this.#destination(service);
     const { words } = this.#series.tables.destinations;
     add(words, base + DESTINATION.uses, 1);
     add(words, base + DESTINATION.retries + ERROR_CODES.indexOf(code), 1);
   }
 
   ejection(service: DataService | null, _endpoint: DataEndpoint): void {
-    const base = this.#destinations.base(this.#destination(service).handle);
+    const base = this.#destination(service);
     const { words } = this.#series.tables.destinations;
     add(words, base + DESTINATION.uses, 1);
     add(words, base + DESTINATION.ejections, 1);
   }
 
-  #ended(pair: Pair): void {
+  #ended(base: number): void {
     const { words } = this.#series.tables.pairs;
-    const index = this.#pairs.base(pair.inFlight) + PAIR.inFlight;
+    const index = base + PAIR.inFlight;
+    this.#pairs.use(base);
     // The label set may have moved to a fresh slot since it started: a gauge never falls below zero.
     if ((words[index] ?? 0) > 0) add(words, index, -1);
   }
 
-  #countDestination(handle: Handle, facts: Readonly<RequestFacts>): void {
-    const base = this.#destinations.base(handle);
+  #countFlow(base: number, facts: Readonly<RequestFacts>, fine: number): void {
+    const { words } = this.#series.tables.flows;
+    this.#flows.use(base);
+    add(words, base + FLOW.count, 1);
+    add(words, base + FLOW.requestBytes, facts.requestBytes);
+    add(words, base + FLOW.responseBytes, facts.responseBytes);
+    words[base + FLOW.sumMs] = (words[base + FLOW.sumMs] ?? 0) + facts.durationMs;
+    add(words, base + FLOW.fine + fine, 1);
+  }
+
+  #countDestination(base: number, facts: Readonly<RequestFacts>): void {
     const { words } = this.#series.tables.destinations;
+    this.#destinations.use(base);
     add(words, base + DESTINATION.uses, 1);
     if (protocolOf(facts) !== HTTP) return;
     add(words, base + DESTINATION.requestSum, facts.requestBytes);
@@ -166,8 +190,9 @@ export class WorkerRecorder implements Recorder {
   }
 
   #countEndpoint(endpoint: DataEndpoint, facts: Readonly<RequestFacts>, fine: number): void {
-    const base = this.#endpoints.base(this.#endpoint(endpoint, facts.service));
+    const base = this.#endpoint(endpoint, facts.service);
     const { words } = this.#series.tables.endpoints;
+    this.#endpoints.use(base);
     add(words, base + ENDPOINT.count, 1);
     if (isEndpointFailure(facts.status, facts.error)) add(words, base + ENDPOINT.failures, 1);
     if (protocolOf(facts) !== HTTP) return;
@@ -175,56 +200,68 @@ export class WorkerRecorder implements Recorder {
     add(words, base + ENDPOINT.fine + fine, 1);
   }
 
-  #destination(service: DataService | null): Destination {
-    if (this.#lastService === service && this.#lastDestination !== undefined) {
-      return this.#lastDestination;
-    }
-    const found = this.#byService.get(service ?? NO_SERVICE) ?? this.#newDestination(service);
-    this.#lastService = service;
-    this.#lastDestination = found;
-    this.#lastPair = undefined;
-    return found;
+  /** Grows whenever a slot of a pair's tables was released: until then its bases hold. */
+  get #releases(): number {
+    const served = this.#pairs.releases + this.#destinations.releases;
+    return served + this.#flows.releases + this.#outcomes.releases;
   }
 
-  #newDestination(service: DataService | null): Destination {
-    const handle = this.#destinations.handle([service?.key ?? NO_DESTINATION]);
-    const destination = { handle, pairs: new WeakMap<object, Pair>() };
-    this.#byService.set(service ?? NO_SERVICE, destination);
-    return destination;
-  }
-
+  /** With the bases of the pair itself as they are now. */
   #pair(source: DataWorkload | null, service: DataService | null): Pair {
-    return this.#pairOf(this.#destination(service), source, service);
-  }
-
-  #pairOf(
-    destination: Destination,
-    source: DataWorkload | null,
-    service: DataService | null,
-  ): Pair {
-    if (this.#lastSource === source && this.#lastPair !== undefined) return this.#lastPair;
-    const pair =
-      destination.pairs.get(source ?? NO_SOURCE) ?? this.#newPair(destination, source, service);
-    this.#lastSource = source;
-    this.#lastPair = pair;
+    const services = this.#bySource.get(source ?? NO_SOURCE);
+    const pair = services?.get(service ?? NO_SERVICE) ?? this.#newPair(source, service);
+    const releases = this.#releases;
+    if (pair.releases !== releases) {
+      pair.releases = releases;
+      pair.inFlight = this.#pairs.base(pair.handles.inFlight);
+      pair.destination = this.#destinations.base(pair.handles.destination);
+      pair.flowIndex = NOTHING;
+    }
     return pair;
   }
 
-  #newPair(
-    destination: Destination,
-    source: DataWorkload | null,
-    service: DataService | null,
-  ): Pair {
+  #newPair(source: DataWorkload | null, service: DataService | null): Pair {
     const labels = [nameOf(source), service?.key ?? NO_DESTINATION];
-    const pair = { inFlight: this.#pairs.handle(labels), flows: [] };
-    destination.pairs.set(source ?? NO_SOURCE, pair);
+    const inFlight = this.#pairs.handle(labels);
+    const handles = { inFlight, destination: this.#destinationOf(service), flows: [] };
+    const bases = { inFlight: 0, destination: 0, flow: 0, outcome: 0 };
+    const last = { releases: NOTHING, flowIndex: NOTHING, code: NOTHING, error: null };
+    const pair: Pair = { ...bases, ...last, handles };
+    let services = this.#bySource.get(source ?? NO_SOURCE);
+    if (services === undefined) {
+      services = new WeakMap();
+      this.#bySource.set(source ?? NO_SOURCE, services);
+    }
+    services.set(service ?? NO_SERVICE, pair);
     return pair;
   }
 
-  #flow(pair: Pair, facts: Readonly<RequestFacts>): Flow {
+  #destination(service: DataService | null): number {
+    const base = this.#destinations.base(this.#destinationOf(service));
+    this.#destinations.use(base);
+    return base;
+  }
+
+  #destinationOf(service: DataService | null): Handle {
+    const known = this.#byService.get(service ?? NO_SERVICE);
+    if (known !== undefined) return known;
+    const handle = this.#destinations.handle([service?.key ?? NO_DESTINATION]);
+    this.#byService.set(service ?? NO_SERVICE, handle);
+    return handle;
+  }
+
+  /** Sets the pair's bases of flow and outcome to those of this exchange. */
+  #choose(pair: Pair, facts: Readonly<RequestFacts>): void {
     const entry = facts.entry === "captured" ? 0 : facts.entry === "explicit" ? 1 : 2;
     const index = entry * PROTOCOLS.length + protocolOf(facts);
-    return pair.flows[index] ?? this.#newFlow(pair, index, facts);
+    const code = codeClass(facts.status);
+    if (pair.flowIndex === index && pair.code === code && pair.error === facts.error) return;
+    const flow = pair.handles.flows[index] ?? this.#newFlow(pair, index, facts);
+    pair.flowIndex = index;
+    pair.flow = this.#flows.base(flow.handle);
+    pair.code = code;
+    pair.error = facts.error;
+    pair.outcome = this.#outcomes.base(this.#outcome(flow, code, facts.error));
   }
 
   #newFlow(pair: Pair, index: number, facts: Readonly<RequestFacts>): Flow {
@@ -233,14 +270,13 @@ export class WorkerRecorder implements Recorder {
     const source = nameOf(facts.source);
     const labels = [source, facts.service?.key ?? outside, facts.entry, protocol] as const;
     const flow = { handle: this.#flows.handle(labels), labels, clean: [], failed: new Map() };
-    pair.flows[index] = flow;
+    pair.handles.flows[index] = flow;
     return flow;
   }
 
-  #outcome(flow: Flow, facts: Readonly<RequestFacts>): Handle {
-    const code = codeClass(facts.status);
-    const byClass = facts.error === null ? flow.clean : flow.failed.get(facts.error);
-    return byClass?.[code] ?? this.#newOutcome(flow, code, facts.error);
+  #outcome(flow: Flow, code: number, error: MeshErrorCode | null): Handle {
+    const byClass = error === null ? flow.clean : flow.failed.get(error);
+    return byClass?.[code] ?? this.#newOutcome(flow, code, error);
   }
 
   #newOutcome(flow: Flow, code: number, error: MeshErrorCode | null): Handle {
@@ -253,12 +289,22 @@ export class WorkerRecorder implements Recorder {
     return handle;
   }
 
-  #endpoint(endpoint: DataEndpoint, service: DataService | null): Handle {
+  #endpoint(endpoint: DataEndpoint, service: DataService | null): number {
     const known = this.#byEndpoint[endpoint.slot];
-    if (known?.endpoint === endpoint) return known.handle;
+    const series = known?.endpoint === endpoint ? known : this.#newEndpoint(endpoint, service);
+    const { releases } = this.#endpoints;
+    if (series.releases !== releases) {
+      series.releases = releases;
+      series.base = this.#endpoints.base(series.handle);
+    }
+    return series.base;
+  }
+
+  #newEndpoint(endpoint: DataEndpoint, service: DataService | null): EndpointSeries {
     const handle = this.#endpoints.handle([service?.key ?? NO_DESTINATION, endpoint.id]);
-    this.#byEndpoint[endpoint.slot] = { endpoint, handle };
-    return handle;
+    const series = { endpoint, handle, releases: NOTHING, base: 0 };
+    this.#byEndpoint[endpoint.slot] = series;
+    return series;
   }
 }
 

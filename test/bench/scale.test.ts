@@ -154,11 +154,12 @@ test("a configuration that is not as expected is refused, and not measured as it
 });
 
 test("the mesh of the micro-benchmark routes every name to its own service", () => {
-  const { router, head, plane, services } = routingMesh(300, 2);
+  const { clients, head, plane, services } = routingMesh(300, 2, 1);
+  const [client] = clients;
   for (const service of services) {
     head.host = service.name;
-    const found = router.route(head);
-    assert.ok(found.kind === "cluster" && found.cluster.service === service);
+    const found = client?.router.route(head);
+    assert.ok(found?.kind === "cluster" && found.cluster.service === service);
     const picked = found.cluster.balancer.pick(PICK);
     assert.ok(picked !== null && service.endpoints.includes(picked));
   }

@@ -147,6 +147,38 @@ test("a label set that was let go counts from zero when it comes back, even with
   assert.deepEqual(counts(series), { "default/s0": 1, "default/s1": 1 });
 });
 
+test("a flow that was let go begins anew while its pair and its destination go on", () => {
+  const { series, recorders } = setUpSeries(1, 2);
+  const [first, second] = [0, 1].map(serviceFacts);
+  assert.ok(first !== undefined && second !== undefined);
+  recorders[0]?.exchange(first);
+  recorders[0]?.exchange(second);
+  series.retire(0);
+  for (const nowMs of [300_000, 600_000]) {
+    recorders[0]?.started(first.source, first.service);
+    recorders[0]?.retry(first.service, "CONNECT_REFUSED");
+    series.retire(nowMs);
+  }
+  assert.deepEqual(counts(series), {});
+  recorders[0]?.exchange(first);
+  assert.deepEqual(counts(series), { "default/s0": 1 });
+  const [pair] = [...series.groups("pairs")];
+  assert.deepEqual([pair?.labels[1], pair?.sum(PAIR.started)], ["default/s0", 2]);
+});
+
+test("labels whose slot others have had and left since count for themselves when they come back", () => {
+  const { series, recorders } = setUpSeries(1, 2);
+  const facts = [0, 1, 2, 3].map(serviceFacts);
+  for (const [time, pair] of [facts.slice(0, 2), facts.slice(2)].entries()) {
+    for (const each of pair) recorders[0]?.exchange(each);
+    series.retire(time * 1_000_000);
+    series.retire(time * 1_000_000 + 600_000);
+  }
+  assert.deepEqual(counts(series), {});
+  for (const each of facts.slice(0, 2)) recorders[0]?.exchange(each);
+  assert.deepEqual(counts(series), { "default/s0": 1, "default/s1": 1 });
+});
+
 test("what was folded gets a slot of its own as soon as there is one", () => {
   const { series, recorders } = setUpSeries(1, 2);
   const late = serviceFacts(9);
