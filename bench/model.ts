@@ -135,7 +135,7 @@ export interface Sample {
   /** Proportional set size of all proxies, by host, bytes, at the end of the load. */
   readonly pssBytes: { readonly a: number; readonly b: number } | null;
   readonly rssBytes: { readonly a: number; readonly b: number } | null;
-  /** Established TCP connections that the proxies held in mid-load. A connection between two of them counts twice. */
+  /** Established TCP connections that the proxies held under load, before the counted time. A connection between two of them counts twice. */
   readonly openConnections: number | null;
   /** TCP connections that the proxies opened or accepted, and TLS ones among them, within the counted time. */
   readonly handshakes: { readonly tcp: number; readonly tls: number } | null;

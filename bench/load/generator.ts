@@ -24,8 +24,9 @@ const PATIENCE: Patience = { timeoutMs: 10_000, openingMs: 5_000 };
 const SETTLING_MS = 1_000;
 const POLL_MS = 5;
 
-/** Told when the counted time begins and ends. */
+/** Told when half of the warm-up is over, and when the counted time begins and ends. */
 export interface Moments {
+  loaded?(): void;
   counting(): void;
   counted(): void;
 }
@@ -65,7 +66,9 @@ export class Generator implements LoadEvents {
       const { warmUpSeconds, firstRequests } = this.#job;
       if (firstRequests === undefined) {
         this.#start(performance.now());
-        await delay(warmUpSeconds * 1e3);
+        await delay(warmUpSeconds * 500);
+        moments.loaded?.();
+        await delay(warmUpSeconds * 500);
       }
       return await this.#count(moments);
     } finally {

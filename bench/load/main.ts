@@ -11,6 +11,7 @@ try {
   const job = parseLoadJob(await text(process.stdin));
   if (job.firstRequests !== undefined) await warmSelf(job);
   const result = await new Generator(job).run({
+    loaded: () => say({ event: "loaded" }),
     counting: () => say({ event: "counting" }),
     counted: () => say({ event: "counted" }),
   });

@@ -10,14 +10,20 @@ const SCRIPT = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import
 /** For its start, for opening connections, and for answers that come late. */
 const EXTRA_MS = 30_000;
 
-/** Called when the counted time begins and ends; the second one is called after the first has resolved. */
+/** Each is called after the one before has resolved. */
 export interface LoadMoments {
+  /**
+   * Half of the warm-up is over: the time to look at what takes long to look at. The list of the kernel's sockets takes
+   * tens of milliseconds, in which the load's CPU does nothing else. Not called where there is no warm-up.
+   */
+  loaded?(): void | Promise<void>;
+  /** The counted time begins and ends. */
   counting(): void | Promise<void>;
   counted(): void | Promise<void>;
 }
 
 type LoadEvent =
-  | { readonly event: "counting" | "counted" }
+  | { readonly event: "loaded" | "counting" | "counted" }
   | { readonly event: "result"; readonly result: LoadResult };
 
 /**
@@ -37,7 +43,7 @@ export async function runLoad(
   const onLine = (line: string): void => {
     told = told.then(() => {
       const event = JSON.parse(line) as LoadEvent;
-      if (event.event !== "result") return on[event.event]();
+      if (event.event !== "result") return on[event.event]?.();
       results.push(event.result);
       return;
     });

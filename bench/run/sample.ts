@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import type { Site } from "../lib/site.ts";
 import type { Workbench } from "../lib/workbench.ts";
 import { runLoad } from "../load/run-load.ts";
@@ -66,7 +65,7 @@ export async function takeSample(
   return toSample({ contestant, workload, round, site: lab.site, workers: lab.workers }, seen);
 }
 
-/** Looks at the proxies when the counted time begins, in its middle and at its end. */
+/** Looks at the proxies under load, and when the counted time begins and ends; not in between. */
 class Watcher {
   readonly #lab: Lab;
   readonly #contestant: Contestant;
@@ -75,7 +74,7 @@ class Watcher {
   #before: Moment | null = null;
   #after: Moment | null = null;
   #watches: { readonly tls: TlsWatch; readonly upstream: TlsWatch } | null = null;
-  #middle: Promise<number | null> = Promise.resolve(null);
+  #openConnections: number | null = null;
   #end: Pick<Seen, "memory" | "pidsAfter"> | null = null;
 
   constructor(lab: Lab, contestant: Contestant, pids: readonly number[]) {
@@ -90,19 +89,19 @@ class Watcher {
     return this.#contestant.proxies.map(({ pid }) => pid);
   }
 
-  async counting(): Promise<void> {
-    this.#before = this.#moment();
-    const { seconds, upstream } = this.#lab;
+  async loaded(): Promise<void> {
     const roots = this.#roots;
     if (roots.length === 0) return;
-    this.#middle = delay(seconds * 500).then(() => countConnections(roots));
-    // Awaited later: a failure until then is not an unhandled one.
-    this.#middle.catch(() => undefined);
-    const ports = upstream.services.map(({ port }) => port);
+    this.#openConnections = await countConnections(roots);
+    const ports = this.#lab.upstream.services.map(({ port }) => port);
     this.#watches = {
       tls: await TlsWatch.begin(this.#contestant.tlsPorts, this.#namespaces),
       upstream: await TlsWatch.begin(ports, this.#namespaces),
     };
+  }
+
+  counting(): void {
+    this.#before = this.#moment();
   }
 
   async counted(): Promise<void> {
@@ -118,7 +117,7 @@ class Watcher {
     if (before === null || after === null || end === null) {
       throw new Error("the load generator did not tell when it counted");
     }
-    const openConnections = await this.#middle;
+    const openConnections = this.#openConnections;
     const tls = (await this.#watches?.tls.end()) ?? 0;
     const upstreamOpens = (await this.#watches?.upstream.end()) ?? 0;
     const { upstream } = this.#lab;

@@ -103,13 +103,14 @@ test("moments are told in order, and services behind one address get equally man
     const targets = [0, 1, 2].map((at) => target(server.port, `web-${at}`));
     const given = job({ targets, firstRequests: 300, seconds: 10 });
     await new Generator(given).run({
+      loaded: () => told.push("loaded"),
       counting: () => told.push("counting"),
       counted: () => told.push("counted"),
     });
   } finally {
     server.close();
   }
-  assert.deepEqual(told, ["counting", "counted"]);
+  assert.deepEqual(told, ["counting", "counted"], "there is no warm-up");
   assert.deepEqual(Object.fromEntries(hosts), { "web-0": 100, "web-1": 100, "web-2": 100 });
 });
 
