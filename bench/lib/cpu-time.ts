@@ -68,22 +68,6 @@ export async function allProcesses(): Promise<ProcessTimes[]> {
   return all;
 }
 
-/** Time that one CPU spent in programs and in system calls for them, and that its hypervisor took away. */
-export function parseCpuBusyMs(text: string, cpu: number): number {
-  const line = text.split("\n").find((one) => one.startsWith(`cpu${cpu} `));
-  if (line === undefined) throw new Error(`/proc/stat has no CPU ${cpu}`);
-  const [user = 0, nice = 0, system = 0, , , , , steal = 0] = line
-    .split(/\s+/)
-    .slice(1)
-    .map(Number);
-  return (user + nice + system + steal) * TICK_MS;
-}
-
-/** {@link parseCpuBusyMs} of this moment. */
-export async function cpuBusyMs(cpu: number): Promise<number> {
-  return parseCpuBusyMs(await readFile("/proc/stat", "utf8"), cpu);
-}
-
 /** For what is read of a process: it may end between the listing and the reading. */
 export function goneIsEmpty(error: NodeJS.ErrnoException): string {
   if (error.code === "ENOENT" || error.code === "ESRCH") return "";
