@@ -40,7 +40,6 @@ test("the CPU time of a tree is that of the process and all its descendants", ()
   assert.throws(() => sumTree(99, all), /process 99 has ended/);
 });
 
-
 test("the CPU time of this very process grows when it works", onLinux, async () => {
   const before = await treeTimes(process.pid);
   const end = process.cpuUsage().user + 60_000;
