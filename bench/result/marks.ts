@@ -13,12 +13,16 @@ export const MARKS: Readonly<Record<Mark, string>> = {
     "the generator sent late (p99 of lateness above a fifth of the p99): the tail is partly its own",
   disturbed:
     "other programs took 5 % or more of the proxies' CPUs in a round: figures are too high",
+  coarse:
+    "the proxies used less than ten ticks of 10 ms in a round: CPU per request is a rough guess; measure longer",
 };
 
 /** Share of the proxies' CPUs from which somebody else is a disturbance. */
 const DISTURBED = 0.05;
 /** Share of the asked rate that has to be reached. */
 const REACHED = 0.98;
+/** CPU time below which the kernel's ticks of 10 ms are too coarse. */
+const FINE_MS = 100;
 /** Part of the p99 that lateness of the generator may make up. */
 const LATE = 0.2;
 
@@ -36,6 +40,7 @@ export function marksOf(row: Judged, rounds: readonly Round[]): Mark[] {
     ["rate-missed", rate !== null && (throughput?.median ?? 0) < rate * REACHED],
     ["late-load", (lateP99Ms?.median ?? 0) > (latencyMs?.p99.median ?? 0) * LATE],
     ["disturbed", rounds.some(({ foreignShare }) => (foreignShare ?? 0) >= DISTURBED)],
+    ["coarse", rounds.some(({ cpuMs }) => cpuMs !== null && cpuMs < FINE_MS)],
   ];
   return holds.filter(([, isSo]) => isSo).map(([mark]) => mark);
 }

@@ -31,6 +31,7 @@ const mark = z.enum([
   "rate-missed",
   "late-load",
   "disturbed",
+  "coarse",
 ]);
 
 const ratios = z.object({

@@ -44,7 +44,8 @@ export type Mark =
   | "load-bound"
   | "rate-missed"
   | "late-load"
-  | "disturbed";
+  | "disturbed"
+  | "coarse";
 
 /**
  * One contestant under one workload, over all its rounds. A figure is the median of the valid rounds, with the least and

@@ -6,6 +6,8 @@ export interface Round {
   readonly throughput: number;
   readonly latency: LatencyPercentiles;
   readonly histogram: string;
+  /** Of all proxies, in ticks of 10 ms. */
+  readonly cpuMs: number | null;
   readonly cpuMicros: number | null;
   readonly systemMicros: number | null;
   readonly cpuSecondsPerGigabyte: number | null;
@@ -27,6 +29,10 @@ export function readRound(sample: Sample): Round | { readonly problems: readonly
   const { load, problems } = sample;
   if (problems.length > 0) return { problems };
   if (load.requests === 0) return { problems: ["no request was completed"] };
+  const { cpu } = sample;
+  if (cpu !== null && cpu.userMs + cpu.systemMs === 0) {
+    return { problems: ["too short to see any CPU time"] };
+  }
   if (load.seconds <= 0) return { problems: ["the counted time is empty"] };
   try {
     return valid(sample, percentilesOf(load.histogram));
@@ -43,6 +49,7 @@ function valid(sample: Sample, latency: LatencyPercentiles): Round {
     throughput: load.requests / load.seconds,
     latency,
     histogram: load.histogram,
+    cpuMs: totalMs,
     cpuMicros: totalMs === null ? null : (totalMs * 1e3) / load.requests,
     systemMicros: cpu && (cpu.systemMs * 1e3) / load.requests,
     cpuSecondsPerGigabyte:

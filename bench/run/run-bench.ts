@@ -110,7 +110,9 @@ async function write(
   };
   const isRowValid = ({ marks }: BenchResult["results"][number]) =>
     !marks.includes("invalid") && !marks.includes("rounds-left-out");
+  const hasRows = result.results.length + result.idle.length + result.scale.length > 0;
   const isValid =
+    hasRows &&
     result.results.every(isRowValid) &&
     result.scale.every(({ problems }) => problems.length === 0) &&
     (parts.calls?.dropped.length ?? 0) === 0;

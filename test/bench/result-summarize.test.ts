@@ -178,17 +178,25 @@ const MARKED: readonly (readonly [string, Partial<Sample>])[] = [
   ["rate-missed", { workload: { ...WORKLOAD, rate: 103 } }],
   ["late-load", { load: load({ lateP99Micros: 300 }) }],
   ["disturbed", { foreignShare: 0.2 }],
+  ["coarse", { cpu: { userMs: 50, systemMs: 40 } }],
 ];
 
 for (const [mark, given] of MARKED) {
   test(`a row is marked ${mark} for that reason alone`, () => {
-    const reached = { ...WORKLOAD, rate: 100 };
-    const [plain] = summarize([sample({ workload: reached })], FIELD, null, "same-host");
+    const usual = { workload: { ...WORKLOAD, rate: 100 }, cpu: { userMs: 60, systemMs: 40 } };
+    const [plain] = summarize([sample(usual)], FIELD, null, "same-host");
     assert.deepEqual(plain?.marks, []);
-    const [row] = summarize([sample({ workload: reached, ...given })], FIELD, null, "same-host");
+    const [row] = summarize([sample({ ...usual, ...given })], FIELD, null, "same-host");
     assert.deepEqual(row?.marks, [mark]);
   });
 }
+
+test("a round in which no CPU time was seen does not count", () => {
+  const rounds = [sample({ cpu: { userMs: 0, systemMs: 0 } }), sample({ round: 1 })];
+  const [row] = summarize(rounds, FIELD, null, "same-host");
+  assert.deepEqual(row?.rounds, { valid: 1, leftOut: 1 });
+  assert.match(row?.problems.join() ?? "", /too short to see any CPU time/);
+});
 
 test("the bottleneck of a row is that of most rounds", () => {
   const rounds = (["rate", "proxy", "proxy"] as const).map((bottleneck, at) =>

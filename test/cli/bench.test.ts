@@ -84,6 +84,21 @@ describe("bench", () => {
     const compared = await runCliHere(["bench", "compare", twice, twice]);
     assert.equal(compared.code, 0, compared.stderr);
     assert.match(compared.stdout, /hostmesh .*1\.00x/);
+    for (const args of [
+      ["bench", "compare", twice, twice, "-o", "json"],
+      ["bench", "compare", "-o", "json", twice, twice],
+    ]) {
+      const structured = await runCliHere(args);
+      assert.equal(typeof JSON.parse(structured.stdout), "object", args.join(" "));
+    }
+  });
+
+  it("fails where nothing could be measured", needsLinux, async () => {
+    const out = join(folder, "nothing");
+    const noEnvoy = ["--peers", "envoy", "--modes", "host", "--envoy-binary", "/etc/hostname"];
+    const { code, stdout } = await runCli(["bench", ...noEnvoy, "--quick", "--out", out]);
+    assert.equal(code, 1, stdout);
+    assert.match(stdout, /NOT MEASURED: envoy/);
   });
 
   it(

@@ -14,9 +14,10 @@ export function benchCompareCommand(output: TerminalOutput): Command {
     )
     .addArgument(new Argument("<file>", "result.json of the first run"))
     .addArgument(new Argument("<second>", "result.json of the second run"))
-    .action(async (first: string, second: string, flags: FormatFlag) => {
+    .action(async (first: string, second: string, _own: FormatFlag, command: Command) => {
       try {
-        await compare(first, second, flags, output);
+        // `bench` has the same option, and takes it wherever it stands.
+        await compare(first, second, command.optsWithGlobals<FormatFlag>(), output);
       } catch (reason) {
         if (!(reason instanceof BenchError)) throw reason;
         throw new CliError(reason.message, { cause: reason });
