@@ -149,7 +149,8 @@ test("with a rate, requests that wait for a stalled server count from when they 
   const latencies = histogramOf(result);
   assert.equal(latencies.totalCount, 60);
   // In the stall 40 requests were due, and all but the last ones waited for more than a tenth of a second.
-  assert.ok(latencies.getValueAtPercentile(100) >= stallMs * 1e3);
+  // Timers count whole milliseconds, so the stall may end a little before its time.
+  assert.ok(latencies.getValueAtPercentile(100) >= (stallMs - 5) * 1e3);
   assert.ok(latencies.getValueAtPercentile(100 - (25 / 60) * 100) > 100_000);
   assert.ok((result.lateP99Micros ?? -1) >= 0);
 });
