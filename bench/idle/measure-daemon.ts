@@ -8,8 +8,8 @@ import { ask } from "./ask.ts";
 import type { IdleLab } from "./idle-lab.ts";
 
 /** The names under which the report knows them. */
-export const DAEMON = "hostmesh daemon";
-export const REGISTRY = "hostmesh registry (one for all hosts)";
+const DAEMON = "hostmesh daemon";
+const REGISTRY = "hostmesh registry (one for all hosts)";
 
 /**
  * One daemon for a host with as many containers as there are applications: each is a workload with an address of its

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 
 /** States of TCP sockets in /proc/PID/net/tcp (include/net/tcp_states.h of Linux). */
 export const ESTABLISHED = 1;
-export const LISTEN = 10;
+const LISTEN = 10;
 const SYN_SENT = 2;
 const SYN_RECEIVED = 3;
 const NEW_SYN_RECEIVED = 12;

@@ -5,7 +5,7 @@ import { BenchError, UsageError } from "../lib/bench-error.ts";
 export const RESULT_FILE = "result.json";
 export const REPORT_FILE = "report.html";
 /** Generated configuration of everything that was measured. */
-export const CONFIG_FOLDER = "config";
+const CONFIG_FOLDER = "config";
 
 /** Where the result goes. */
 export interface OutFolder {
