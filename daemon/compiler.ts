@@ -1,9 +1,18 @@
 import { canonicalAddress } from "../src/core/address.ts";
 import type { Clock } from "../src/core/clock.ts";
-import type { Change, Endpoint, Service, Workload } from "../src/core/model.ts";
-import type { DataEndpoint, DataService, DataUpdate } from "../src/core/snapshot.ts";
+import type { Change, Endpoint, MeshHost, Service, Workload } from "../src/core/model.ts";
+import type { Policies, PolicyTarget } from "../src/core/policy.ts";
+import {
+  type DataEndpoint,
+  type DataService,
+  type DataUpdate,
+  targetOfWorkload,
+} from "../src/core/snapshot.ts";
 import type { Log } from "../src/telemetry/log.ts";
+import { compileEndpoint, compileService } from "./compile-service.ts";
+import { Directory } from "./directory.ts";
 import { LocalWorkloads } from "./local-workloads.ts";
+import { type JwksSource, PolicyBook } from "./policy-book.ts";
 import type { SlotState } from "./slots.ts";
 import { SlotPool } from "./slots.ts";
 import { validateChange } from "./validate-change.ts";
@@ -20,6 +29,8 @@ export interface CompilerDeps {
   readonly host: string;
   /** Addresses of this host: an endpoint there is a process of the host, not a container. */
   readonly ownAddresses: readonly string[];
+  /** Of all identities; null: the mesh has none. */
+  readonly trustDomain: string | null;
   readonly endpoints: { readonly slots: number; readonly state: SlotState };
   readonly workloads: { readonly slots: number; readonly state: SlotState };
   readonly clock: Clock;
@@ -42,7 +53,7 @@ export interface CompilerStats {
 interface EndpointEntry {
   readonly record: Endpoint;
   /** null: no slot was left for it. */
-  readonly data: DataEndpoint | null;
+  readonly slot: number | null;
 }
 
 interface ServiceEntry {
@@ -61,6 +72,9 @@ export class Compiler {
   /** Service key of each endpoint. */
   readonly #homes = new Map<string, string>();
   readonly #workloads = new Map<string, Workload>();
+  readonly #hosts = new Map<string, MeshHost>();
+  readonly #policies = new PolicyBook();
+  readonly #directory: Directory;
   readonly #local: LocalWorkloads;
   readonly #endpointSlots: SlotPool;
   readonly #workloadSlots: SlotPool;
@@ -76,11 +90,11 @@ export class Compiler {
     const { endpoints, workloads, clock } = deps;
     this.#endpointSlots = new SlotPool(endpoints.slots, endpoints.state, clock);
     this.#workloadSlots = new SlotPool(workloads.slots, workloads.state, clock);
-    this.#local = new LocalWorkloads({
-      host: deps.host,
-      ownAddresses: new Set(deps.ownAddresses.map(canonicalAddress)),
-      slots: this.#workloadSlots,
-    });
+    const ownAddresses = new Set(deps.ownAddresses.map(canonicalAddress));
+    const { host, trustDomain } = deps;
+    const slots = this.#workloadSlots;
+    this.#directory = new Directory({ host, trustDomain });
+    this.#local = new LocalWorkloads({ host, ownAddresses, trustDomain, slots });
   }
 
   get revision(): number {
@@ -118,7 +132,42 @@ export class Compiler {
       removedServices: [],
       workloads: this.#local.all(),
       removedWorkloads: [],
+      policies: this.#policies.all(),
     };
+  }
+
+  /** Takes the newest JWKS documents, by URI; returns what workers must be told. */
+  setJwks(jwks: Policies["jwks"]): DataUpdate {
+    this.#policies.setJwks(jwks);
+    return this.#emit();
+  }
+
+  /** The JWKS documents that policies need. */
+  jwksWanted(): readonly JwksSource[] {
+    return this.#policies.jwksWanted();
+  }
+
+  /** SPIFFE IDs for which this host needs certificates, its own included; none without identities. */
+  localIdentities(): string[] {
+    return this.#directory.identities(this.#local.all().flatMap(({ identity }) => identity ?? []));
+  }
+
+  /** Addresses of local workloads that some policy guards: plaintext to them must be captured, sorted. */
+  guardedAddresses(): string[] {
+    const own = new Set(this.localAddresses());
+    const found = new Set<string>();
+    const look = (target: PolicyTarget | undefined, address: string) => {
+      if (target !== undefined && own.has(address) && this.#policies.guards(target)) {
+        found.add(address);
+      }
+    };
+    for (const workload of this.#local.all()) {
+      for (const address of workload.addresses) look(targetOfWorkload(workload), address);
+    }
+    for (const { compiled } of this.#services.values()) {
+      for (const { target, address } of compiled?.endpoints ?? []) look(target, address);
+    }
+    return [...found].sort();
   }
 
   /**
@@ -158,33 +207,35 @@ export class Compiler {
 
   /** A full batch as a delta: what differs, and a removal for what it does not name. */
   #difference(changes: readonly Change[]): Change[] {
-    const named = {
-      service: new Set<string>(),
-      endpoint: new Set<string>(),
-      workload: new Set<string>(),
-    };
+    const named = new Set<string>();
     const delta: Change[] = [];
     for (const change of changes) {
       if (change.value === null) continue;
-      named[change.kind].add(change.key);
+      named.add(`${change.kind} ${change.key}`);
       // Equal texts mean equal records, and cost much less than a deep comparison; a record whose fields come
       // in another order is only told again.
       if (JSON.stringify(this.#current(change)) !== JSON.stringify(change.value))
         delta.push(change);
     }
     const removed: Change[] = [];
-    for (const [key, entry] of this.#services) {
-      if (entry.record !== null && !named.service.has(key)) {
-        removed.push({ kind: "service", key, value: null });
+    for (const [kind, keys] of this.#known()) {
+      for (const key of keys) {
+        if (!named.has(`${kind} ${key}`)) removed.push({ kind, key, value: null });
       }
     }
-    for (const key of this.#homes.keys()) {
-      if (!named.endpoint.has(key)) removed.push({ kind: "endpoint", key, value: null });
-    }
-    for (const key of this.#workloads.keys()) {
-      if (!named.workload.has(key)) removed.push({ kind: "workload", key, value: null });
-    }
     return [...removed, ...delta];
+  }
+
+  /** Keys of everything that is known, by kind. */
+  #known(): [Change["kind"], Iterable<string>][] {
+    const declared = [...this.#services].filter(([, { record }]) => record !== null);
+    return [
+      ["service", declared.map(([key]) => key)],
+      ["endpoint", [...this.#homes.keys()]],
+      ["workload", [...this.#workloads.keys()]],
+      ["host", [...this.#hosts.keys()]],
+      ["policy", [...this.#policies.keys()]],
+    ];
   }
 
   #current(change: Change): unknown {
@@ -198,6 +249,12 @@ export class Compiler {
         if (home === undefined) return undefined;
         return this.#services.get(home)?.endpoints.get(change.key)?.record;
       }
+      case "host":
+        return this.#hosts.get(change.key);
+      case "policy":
+        return this.#policies.get(change.key);
+      case "trust":
+        return undefined;
     }
   }
 
@@ -210,12 +267,27 @@ export class Compiler {
       case "endpoint":
         if (change.value === null) this.#removeEndpoint(change.key);
         else this.#setEndpoint(change.key, change.value);
+        this.#directory.setEndpoint(change.key, change.value);
         this.#local.setEndpoint(change.key, change.value);
         return;
       case "workload":
         if (change.value === null) this.#workloads.delete(change.key);
         else this.#workloads.set(change.key, change.value);
+        this.#directory.setWorkload(change.key, change.value);
         this.#local.setWorkload(change.key, change.value);
+        return;
+      case "host":
+        if (change.value === null) this.#hosts.delete(change.key);
+        else this.#hosts.set(change.key, change.value);
+        this.#directory.setHost(change.key, change.value);
+        return;
+      case "policy":
+        this.#policies.set(change.key, change.value);
+        this.#directory.setPeerPolicies(this.#policies.peers());
+        return;
+      case "trust":
+        // Certificates are no part of the snapshot: whoever keeps them sees this record too.
+        return;
     }
   }
 
@@ -232,7 +304,7 @@ export class Compiler {
     const key = `${record.namespace}/${record.service}`;
     const home = this.#homes.get(id);
     const known = home === undefined ? undefined : this.#services.get(home)?.endpoints.get(id);
-    const before = known?.data ?? null;
+    const before = known?.slot ?? null;
     // What was measured belongs to the address: another address is another endpoint with the same name.
     const same =
       before !== null &&
@@ -240,11 +312,10 @@ export class Compiler {
       known?.record.address === record.address &&
       known.record.port === record.port;
     if (!same) this.#removeEndpoint(id);
-    const slot = same ? before.slot : this.#endpointSlots.take();
+    const slot = same ? before : this.#endpointSlots.take();
     if (slot === null) this.#leftOut.add(id);
     else this.#leftOut.delete(id);
-    const data = slot === null ? null : compileEndpoint(record, slot, this.#deps.host);
-    this.#entry(key).endpoints.set(id, { record, data });
+    this.#entry(key).endpoints.set(id, { record, slot });
     this.#homes.set(id, key);
     this.#dirty.add(key);
   }
@@ -253,8 +324,8 @@ export class Compiler {
     const home = this.#homes.get(id);
     if (home === undefined) return;
     const entry = this.#entry(home);
-    const slot = entry.endpoints.get(id)?.data?.slot;
-    if (slot !== undefined) this.#endpointSlots.give(slot);
+    const slot = entry.endpoints.get(id)?.slot ?? null;
+    if (slot !== null) this.#endpointSlots.give(slot);
     entry.endpoints.delete(id);
     this.#homes.delete(id);
     this.#leftOut.delete(id);
@@ -264,26 +335,43 @@ export class Compiler {
   #emit(): DataUpdate {
     const services: DataService[] = [];
     const removedServices: string[] = [];
+    for (const key of this.#directory.takeDirty()) {
+      if (this.#services.has(key)) this.#dirty.add(key);
+    }
     for (const key of this.#dirty) {
       const entry = this.#entry(key);
       const existed = entry.compiled !== null;
-      entry.compiled = entry.record === null ? null : compileService(key, entry.record, entry);
+      entry.compiled = entry.record === null ? null : this.#compile(key, entry.record, entry);
       if (entry.compiled !== null) services.push(entry.compiled);
       else if (existed) removedServices.push(key);
       this.#compiledCount += Number(entry.compiled !== null) - Number(existed);
       if (entry.record === null && entry.endpoints.size === 0) this.#services.delete(key);
     }
     this.#dirty.clear();
-    const { workloads, removed } = this.#local.flush();
+    const { workloads, removed: removedWorkloads } = this.#local.flush();
     this.#raiseAlarm();
+    const policies = this.#policies.flush();
+    const told = policies === null ? {} : { policies };
+    const revision = this.#revision;
     return {
-      revision: this.#revision,
+      revision,
       full: false,
       services,
       removedServices,
       workloads,
-      removedWorkloads: removed,
+      removedWorkloads,
+      ...told,
     };
+  }
+
+  #compile(key: string, record: Service, entry: ServiceEntry): DataService {
+    const endpoints: DataEndpoint[] = [];
+    for (const { record: one, slot } of entry.endpoints.values()) {
+      if (slot === null) continue;
+      const base = compileEndpoint(one, slot, this.#deps.host);
+      endpoints.push({ ...base, ...this.#directory.describe(one) });
+    }
+    return compileService(key, record, endpoints);
   }
 
   #raiseAlarm(): void {
@@ -300,33 +388,4 @@ export class Compiler {
     }
     this.#alarm = alarm;
   }
-}
-
-function compileService(key: string, record: Service, entry: ServiceEntry): DataService {
-  const endpoints: DataEndpoint[] = [];
-  for (const { data } of entry.endpoints.values()) if (data !== null) endpoints.push(data);
-  const { name, namespace, ports, balancer } = record;
-  const addresses = record.addresses.map(canonicalAddress);
-  const base = { key, name, namespace, addresses, ports, balancer, endpoints };
-  return record.protocol === undefined ? base : { ...base, protocol: record.protocol };
-}
-
-function compileEndpoint(record: Endpoint, slot: number, host: string): DataEndpoint {
-  const { id, port, portName, weight, zone, meta, health } = record;
-  const address = canonicalAddress(record.address);
-  const local = record.host === host;
-  const base = {
-    slot,
-    id,
-    address,
-    port,
-    portName,
-    weight,
-    zone,
-    host: record.host,
-    meta,
-    health,
-    local,
-  };
-  return record.protocol === undefined ? base : { ...base, protocol: record.protocol };
 }

@@ -163,9 +163,11 @@ export class DataPath {
   #makeCompiler(): Compiler {
     const { endpointSlots, workloadSlots } = this.#memory;
     const { endpoints, quotas } = this.#own;
+    const { identity } = this.#config;
     return new Compiler({
       host: this.#config.host,
       ownAddresses: this.#start.ownAddresses,
+      trustDomain: identity.mode === "off" ? null : identity.trustDomain,
       endpoints: {
         slots: endpointSlots,
         state: {

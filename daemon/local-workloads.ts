@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { canonicalAddress } from "../src/core/address.ts";
+import { formatSpiffeId } from "../src/core/identity.ts";
 import type { Endpoint, Workload } from "../src/core/model.ts";
 import type { DataWorkload } from "../src/core/snapshot.ts";
 import type { SlotPool } from "./slots.ts";
@@ -15,6 +16,8 @@ export interface LocalWorkloadsDeps {
   readonly host: string;
   /** Addresses of the host itself: what lives there is no container. */
   readonly ownAddresses: ReadonlySet<string>;
+  /** Of all identities; null: the mesh has none. */
+  readonly trustDomain: string | null;
   readonly slots: SlotPool;
 }
 
@@ -23,11 +26,13 @@ export interface LocalWorkloadsDeps {
  * that a single Consul-style registration is enough, the address of an endpoint of this host is one too,
  * named by its service, when no record claims that address and it is not the host's own.
  *
- * A derived workload's key is `namespace/service@address`: each container has its own quota.
+ * A derived workload's key is `namespace/service@address`: each container has its own quota. Its service account is
+ * named after its service, so that services have identities of their own (as Consul gives them).
  */
 export class LocalWorkloads {
   readonly #host: string;
   readonly #own: ReadonlySet<string>;
+  readonly #trustDomain: string | null;
   readonly #slots: SlotPool;
   readonly #records = new Map<string, Workload>();
   /** Keys of the records that claim an address, of this host or another. */
@@ -45,6 +50,7 @@ export class LocalWorkloads {
   constructor(deps: LocalWorkloadsDeps) {
     this.#host = deps.host;
     this.#own = deps.ownAddresses;
+    this.#trustDomain = deps.trustDomain;
     this.#slots = deps.slots;
   }
 
@@ -171,7 +177,7 @@ export class LocalWorkloads {
     this.#derived.set(address, key);
     if (this.#compiled.has(key)) return;
     const { service: name, namespace } = endpoint;
-    this.#put(key, { name, namespace, serviceAccount: "default", addresses: [address] }, delta);
+    this.#put(key, { name, namespace, serviceAccount: name, addresses: [address] }, delta);
   }
 
   /** Several services at one address are one container: the first by name gives it its name. */
@@ -192,7 +198,14 @@ export class LocalWorkloads {
     }
     this.#waiting.delete(key);
     const { name, namespace, serviceAccount, addresses } = what;
-    const compiled = { slot, key, name, namespace, serviceAccount, addresses };
+    const trustDomain = this.#trustDomain;
+    const compiled = {
+      ...{ slot, key, name, namespace, serviceAccount, addresses },
+      ...(trustDomain === null
+        ? {}
+        : { identity: formatSpiffeId({ trustDomain, namespace, serviceAccount }) }),
+      ...(what.labels === undefined ? {} : { labels: what.labels }),
+    };
     this.#compiled.set(key, compiled);
     delta.workloads.push(compiled);
   }

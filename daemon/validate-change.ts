@@ -1,6 +1,14 @@
 import { isIP } from "node:net";
-import type { Change, Endpoint, Service, Workload } from "../src/core/model.ts";
+import type { Change, Endpoint, MeshHost, Service, Workload } from "../src/core/model.ts";
 import { BALANCER_POLICIES, keyOf } from "../src/core/model.ts";
+import type { Policy } from "../src/core/policy.ts";
+
+const POLICY_KINDS: ReadonlySet<string> = new Set<Policy["kind"]>([
+  "peer",
+  "authorization",
+  "intentions",
+  "request-authentication",
+]);
 
 /** A record that the data path cannot take. The message begins with the path of the bad field. */
 export class InvalidChange extends Error {
@@ -30,6 +38,16 @@ export function validateChange(change: Change): void {
       return;
     case "workload":
       if (change.value !== null) validateWorkload(at, change.key, change.value);
+      return;
+    case "host":
+      if (change.value !== null) validateHost(at, change.key, change.value);
+      return;
+    case "policy":
+      if (change.value !== null && !POLICY_KINDS.has(change.value.kind)) {
+        throw new InvalidChange(`${at}.kind`, `unknown kind ${change.value.kind}`);
+      }
+      return;
+    case "trust":
       return;
     default:
       throw new InvalidChange(String(at), "unknown kind of record");
@@ -72,6 +90,12 @@ function validateEndpoint(at: string, key: string, endpoint: Endpoint): void {
 function validateWorkload(at: string, key: string, workload: Workload): void {
   if (keyOf(workload) !== key) throw new InvalidChange(`${at}.name`, `key is ${keyOf(workload)}`);
   validateAddresses(`${at}.addresses`, workload.addresses);
+}
+
+function validateHost(at: string, key: string, host: MeshHost): void {
+  if (host.name !== key) throw new InvalidChange(`${at}.name`, `is ${host.name}`);
+  validateAddresses(`${at}.address`, [host.address]);
+  validatePort(`${at}.meshPort`, host.meshPort);
 }
 
 function validateAddresses(path: string, addresses: readonly string[]): void {

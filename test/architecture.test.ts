@@ -26,8 +26,9 @@ const CONFIG = /^src\/config\//;
 const HTTP = /^src\/http\//;
 const TELEMETRY = /^src\/telemetry\//;
 const BENCH = /^bench\//;
+const IDENTITY = /^src\/identity\//;
 const STAGE =
-  /^src\/proxy\/(downstream|routing\/match|routing\/policy|upstream\/balance|upstream\/pool|upstream\/transport)\//;
+  /^src\/proxy\/(downstream|routing\/match|routing\/policy|routing\/authorize|upstream\/balance|upstream\/pool|upstream\/transport)\//;
 const PROXY_CONTEXT = /^src\/proxy\/context\.ts$/;
 
 /** The layers. The first rule whose `of` matches a file judges it; a file without a rule is an error. */
@@ -36,20 +37,26 @@ const RULES: readonly Rule[] = [
   { of: CONFIG, may: [CORE] },
   { of: HTTP, may: [CORE] },
   { of: TELEMETRY, may: [CORE] },
-  { of: /^src\/identity\//, may: [CORE] },
-  { of: STAGE, may: [CORE, HTTP, PROXY_CONTEXT], mayAsType: [CONFIG] },
+  { of: IDENTITY, may: [CORE] },
+  { of: /^src\/dialects\//, may: [CORE] },
+  { of: STAGE, may: [CORE, HTTP, IDENTITY, PROXY_CONTEXT], mayAsType: [CONFIG] },
   {
     of: /^src\/proxy\/[^/]+\.ts$/,
-    may: [STAGE, CORE, HTTP, /^src\/telemetry\/trace-context\.ts$/],
+    may: [STAGE, CORE, HTTP, IDENTITY, /^src\/telemetry\/trace-context\.ts$/],
     mayAsType: [CONFIG],
   },
-  { of: /^src\/registry\//, may: [CORE, CONFIG, /^src\/telemetry\/log\.ts$/] },
+  {
+    of: /^src\/registry\//,
+    may: [CORE, CONFIG, IDENTITY, /^src\/dialects\//, /^src\/telemetry\/log\.ts$/],
+  },
   {
     of: /^src\/cli\//,
     may: [
       CORE,
       CONFIG,
       /^src\/registry\//,
+      IDENTITY,
+      /^src\/dialects\//,
       /^src\/telemetry\/(log|stat-report)\.ts$/,
       /^iptables\//,
       /^daemon\//,

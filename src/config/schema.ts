@@ -1,39 +1,13 @@
-import { isIP } from "node:net";
 import { hostname } from "node:os";
 import * as z from "zod";
 import { BALANCER_POLICIES } from "../core/model.ts";
+import { identity, mesh } from "./schema-mesh.ts";
+import { address, count, httpUrl, ms, port, subnet } from "./setting-fields.ts";
 
 /**
  * Every setting: type, default, unit and the trade-off. `docs/configuration.md` is generated from here
  * (`npm run docs`) and a test compares the two. Durations end in `Ms`, sizes in `Bytes`.
  */
-const ms = (fallback: number, text: string) =>
-  z.number().int().min(0).default(fallback).describe(text);
-const count = (fallback: number, text: string) =>
-  z.number().int().min(1).default(fallback).describe(text);
-const port = (fallback: number, text: string) =>
-  z.number().int().min(0).max(65_535).default(fallback).describe(text);
-
-const address = () => z.string().refine((text) => isIP(text) !== 0, "an IP address");
-const subnet = (family?: 4 | 6) =>
-  z
-    .string()
-    .refine(
-      (text) => isSubnet(text, family),
-      `a subnet such as ${family === 6 ? "fd00::/64" : "10.0.0.0/8"}`,
-    );
-const httpUrl = () =>
-  z
-    .string()
-    .refine((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ""), "an http or https URL");
-
-function isSubnet(text: string, family?: 4 | 6): boolean {
-  const [base = "", bits = "", ...rest] = text.split("/");
-  const found = isIP(base);
-  if (rest.length > 0 || found === 0 || (family !== undefined && found !== family)) return false;
-  return /^\d{1,3}$/.test(bits) && Number(bits) <= (found === 4 ? 32 : 128);
-}
-
 const capture = z
   .strictObject({
     mode: z
@@ -111,6 +85,25 @@ const registry = z
       .default("127.0.0.1")
       .describe("Address of the registry's own API (hostmesh registry, hostmesh up)."),
     port: port(15_010, "Port of the registry's HTTP and WebSocket API."),
+    tlsBind: address()
+      .default("0.0.0.0")
+      .describe("Address of the registry's API on TLS, for daemons of other hosts."),
+    tlsPort: port(15_012, "Port of the same API on TLS, where callers prove who they are."),
+    caFile: z
+      .string()
+      .default("")
+      .describe(
+        "PEM of an authority that signs certificates, with its chain up to the root. Default: the registry makes a root of its own.",
+      ),
+    caKeyFile: z.string().default("").describe("PEM of that authority's key."),
+    leafLifetimeMs: ms(
+      86_400_000,
+      "Lifetime of a workload's certificate; it is renewed at half of it. Istio's default.",
+    ),
+    hostLifetimeMs: ms(
+      604_800_000,
+      "Lifetime of a host's certificate. A host that was off for longer needs a new join token.",
+    ),
     virtualCidr4: subnet(4)
       .default("240.240.0.0/16")
       .describe("Virtual IPv4 addresses for services that bring none (Istio's range)."),
@@ -132,6 +125,10 @@ const timeouts = z
     ),
     downstreamIdleMs: ms(3_600_000, "Idle keep-alive connection from a client. Envoy's default."),
     connectMs: ms(5_000, "TCP connect to an endpoint. Envoy's default."),
+    handshakeMs: ms(
+      10_000,
+      "TLS handshake between hosts, and the opening of a connection behind it, on both sides.",
+    ),
     poolQueueMs: ms(3_000, "Waiting for a free upstream connection. Linkerd's failfast time."),
     responseHeadMs: ms(
       300_000,
@@ -319,6 +316,8 @@ export const configSchema = z.strictObject({
   capture,
   ports,
   registry,
+  identity,
+  mesh,
   timeouts,
   limits,
   pool,

@@ -3,6 +3,8 @@
  * dialect (Consul registrations today; Istio, SMI and Gateway API resources later) is translated to it.
  */
 
+import type { Policy } from "./policy.ts";
+
 /** What an endpoint speaks. Absent means: find out by a bounded peek. */
 export type AppProtocol = "http" | "http2" | "grpc" | "tls" | "tcp";
 
@@ -52,6 +54,8 @@ export interface Service {
   readonly protocol?: AppProtocol;
   readonly balancer: BalancerConfig;
   readonly meta: Readonly<Record<string, string>>;
+  /** `required`: callers use mutual TLS between hosts or fail; absent: they use it where they can. */
+  readonly mtls?: "required";
 }
 
 /** One place where a service is served. */
@@ -81,13 +85,35 @@ export interface Workload {
   readonly serviceAccount: string;
   readonly host: string;
   readonly addresses: readonly string[];
+  /** What policies select it by. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** A host with a daemon that takes mutual TLS. Key: its name. */
+export interface MeshHost {
+  readonly name: string;
+  /** Where its mesh port is reached. */
+  readonly address: string;
+  readonly meshPort: number;
+}
+
+/** The authorities that are trusted now; there is one such record, with the key `trust`. */
+export interface TrustBundle {
+  readonly trustDomain: string;
+  /** PEM, one certificate each. */
+  readonly anchors: readonly string[];
+  /** SHA-256 (hex) of the authority's certificate that signs now: when it changes, leaves are renewed. */
+  readonly issuer: string;
 }
 
 /** One step from a revision to the next; `value: null` removes the record. */
 export type Change =
   | { readonly kind: "service"; readonly key: string; readonly value: Service | null }
   | { readonly kind: "endpoint"; readonly key: string; readonly value: Endpoint | null }
-  | { readonly kind: "workload"; readonly key: string; readonly value: Workload | null };
+  | { readonly kind: "workload"; readonly key: string; readonly value: Workload | null }
+  | { readonly kind: "host"; readonly key: string; readonly value: MeshHost | null }
+  | { readonly kind: "trust"; readonly key: string; readonly value: TrustBundle | null }
+  | { readonly kind: "policy"; readonly key: string; readonly value: Policy | null };
 
 /** The namespace of everything that names none. */
 export const DEFAULT_NAMESPACE = "default";

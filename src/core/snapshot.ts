@@ -1,4 +1,6 @@
+import type { HostPort } from "./address.ts";
 import type { Endpoint, Service, Workload } from "./model.ts";
+import type { Policies, PolicyTarget } from "./policy.ts";
 
 /**
  * The compiled form of the model that workers read. The generation's main thread builds it (it alone
@@ -10,6 +12,12 @@ export interface DataEndpoint extends Omit<Endpoint, "service" | "namespace"> {
   readonly slot: number;
   /** Is it served on this very host? */
   readonly local: boolean;
+  /** SPIFFE ID of the workload behind it; absent: the mesh has no identities. */
+  readonly identity?: string;
+  /** Where its host takes mutual TLS for it; absent: it is local, or takes none. */
+  readonly mesh?: HostPort;
+  /** Local endpoints only: the workload as policies select it. */
+  readonly target?: PolicyTarget;
 }
 
 export interface DataService extends Omit<Service, "meta"> {
@@ -23,6 +31,8 @@ export interface DataWorkload extends Omit<Workload, "host"> {
   readonly slot: number;
   /** `namespace/name`. */
   readonly key: string;
+  /** SPIFFE ID; absent: the mesh has no identities. */
+  readonly identity?: string;
 }
 
 /** One atomic step of a worker's view. `full` drops everything that it does not name. */
@@ -33,4 +43,12 @@ export interface DataUpdate {
   readonly removedServices: readonly string[];
   readonly workloads: readonly DataWorkload[];
   readonly removedWorkloads: readonly string[];
+  /** Absent: as they were. */
+  readonly policies?: Policies;
+}
+
+/** A local workload as policies select it, where it was dialled at a port that is no endpoint's. */
+export function targetOfWorkload(workload: DataWorkload): PolicyTarget {
+  const { key, namespace, serviceAccount, labels = {}, identity = "" } = workload;
+  return { key, namespace, serviceAccount, labels, services: [], identity };
 }

@@ -15,6 +15,7 @@ function setup(limits: { endpoints?: number; workloads?: number } = {}) {
   const deps: CompilerDeps = {
     host: "node-a",
     ownAddresses: ["192.168.0.1", "fe80::1"],
+    trustDomain: "cluster.local",
     endpoints: { slots: limits.endpoints ?? 64, state: idle },
     workloads: { slots: limits.workloads ?? 64, state: idle },
     clock,
@@ -183,8 +184,8 @@ test("derives a workload from a local endpoint, one per address", () => {
   assert.deepEqual(
     update.workloads.map((one) => [one.key, one.name, one.serviceAccount, one.addresses]),
     [
-      ["default/web@10.1.0.5", "web", "default", ["10.1.0.5"]],
-      ["default/web@10.1.0.6", "web", "default", ["10.1.0.6"]],
+      ["default/web@10.1.0.5", "web", "web", ["10.1.0.5"]],
+      ["default/web@10.1.0.6", "web", "web", ["10.1.0.6"]],
     ],
   );
   assert.notEqual(update.workloads[0]?.slot, update.workloads[1]?.slot);

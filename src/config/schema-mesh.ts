@@ -1,0 +1,53 @@
+import { isIP } from "node:net";
+import * as z from "zod";
+import { isTrustDomain } from "../core/identity.ts";
+import { address, port } from "./setting-fields.ts";
+
+export const identity = z
+  .strictObject({
+    trustDomain: z
+      .string()
+      .refine(isTrustDomain, "a trust domain such as cluster.local")
+      .default("cluster.local")
+      .describe("Trust domain of all SPIFFE IDs. Istio's default."),
+    mode: z
+      .enum(["auto", "required", "off"])
+      .default("auto")
+      .describe(
+        "auto: the daemon takes certificates where it can enrol (join token, or the identity of an earlier start), and else serves without. required: it does not start without. off: no identities, no mutual TLS.",
+      ),
+    joinTokenFile: z
+      .string()
+      .default("")
+      .describe(
+        "File with the one-time token of `hostmesh identity token`, for the first start on this host, or with a projected service-account token.",
+      ),
+  })
+  .prefault({})
+  .describe("Identity of this host and of its workloads.");
+
+export const mesh = z
+  .strictObject({
+    port: port(15_008, "Mutual TLS from other hosts."),
+    bind: address().default("0.0.0.0").describe("Address of that port."),
+    address: z
+      .string()
+      .refine((text) => text === "" || isIP(text) !== 0, "an IP address")
+      .default("")
+      .describe(
+        "Address under which other hosts reach this one. Default: the one that the registry sees.",
+      ),
+    inboundPort: port(15_006, "Capture of plaintext connections to guarded workloads."),
+    pathNormalization: z
+      .enum(["none", "base", "merge-slashes", "decode-and-merge-slashes"])
+      .default("base")
+      .describe(
+        "How request paths are normalised before they are matched; what was matched is sent on. Istio's levels and default.",
+      ),
+    escapedSlashes: z
+      .enum(["keep", "reject", "unescape"])
+      .default("keep")
+      .describe("What is done with %2F and %5C in a path. Envoy's default."),
+  })
+  .prefault({})
+  .describe("Traffic between hosts, and what callers of workloads must prove.");

@@ -1,0 +1,30 @@
+import { isIP } from "node:net";
+import * as z from "zod";
+
+/** Forms that settings share. Durations end in `Ms`, sizes in `Bytes`. */
+export const ms = (fallback: number, text: string) =>
+  z.number().int().min(0).default(fallback).describe(text);
+export const count = (fallback: number, text: string) =>
+  z.number().int().min(1).default(fallback).describe(text);
+export const port = (fallback: number, text: string) =>
+  z.number().int().min(0).max(65_535).default(fallback).describe(text);
+
+export const address = () => z.string().refine((text) => isIP(text) !== 0, "an IP address");
+export const subnet = (family?: 4 | 6) =>
+  z
+    .string()
+    .refine(
+      (text) => isSubnet(text, family),
+      `a subnet such as ${family === 6 ? "fd00::/64" : "10.0.0.0/8"}`,
+    );
+export const httpUrl = () =>
+  z
+    .string()
+    .refine((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ""), "an http or https URL");
+
+function isSubnet(text: string, family?: 4 | 6): boolean {
+  const [base = "", bits = "", ...rest] = text.split("/");
+  const found = isIP(base);
+  if (rest.length > 0 || found === 0 || (family !== undefined && found !== family)) return false;
+  return /^\d{1,3}$/.test(bits) && Number(bits) <= (found === 4 ? 32 : 128);
+}
