@@ -18,9 +18,10 @@ export interface GenerationEvents {
 
 /**
  * The young generation of each thread's heap, in MiB of one of its halves. V8's own 16 would be filled to the brim
- * before it is swept, and costs four times as much memory for no gain: requests leave little behind.
+ * before it is swept, and costs many times as much memory for no gain: requests leave little behind. 1 is too few: it is
+ * swept so often that a request costs a tenth more (docs/performance.md).
  */
-const FLAGS = ["--max-semi-space-size=4"];
+const FLAGS = ["--max-semi-space-size=2"];
 
 /** This very Node with its flags (which win over ours), and the generation's script beside this file (`.ts`, or `.js` built). */
 export function generationCommand(): GenerationCommand {

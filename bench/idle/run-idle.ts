@@ -19,6 +19,8 @@ export interface IdleOptions {
   /** Containers of the host, each with a sidecar in the one case. */
   readonly containers: number;
   readonly peers: readonly Peer[];
+  /** false: only the daemon, and the connections. Default true. */
+  readonly sidecars?: boolean;
   /** null: `envoy` on PATH. */
   readonly envoyBinary: string | null;
   /** Idle client connections whose memory is measured; 0: none. */
@@ -104,7 +106,8 @@ class IdleRun {
   }
 
   async sidecars(): Promise<void> {
-    const { peers, envoyBinary, containers } = this.#options;
+    const { peers, envoyBinary, containers, sidecars = true } = this.#options;
+    if (!sidecars) return;
     const { kinds, missing } = await sidecarKinds(peers, envoyBinary);
     this.#missing.push(...missing);
     for (const kind of kinds) {

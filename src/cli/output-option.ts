@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { OUTPUT_FORMATS, type OutputFormat } from "./terminal-output.ts";
+import { OUTPUT_FORMATS, type OutputFormat } from "./print-data.ts";
 
 export interface FormatFlag {
   readonly output: OutputFormat;

@@ -1,10 +1,14 @@
 import { Command } from "commander";
 import { packageVersion } from "../../daemon/package-version.ts";
+import { applyCommand } from "./commands/apply.ts";
 import { benchCommand } from "./commands/bench.ts";
 import { checkCommand } from "./commands/check.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
 import { daemonCommand } from "./commands/daemon.ts";
+import { deleteCommand } from "./commands/delete.ts";
+import { getCommand } from "./commands/get.ts";
+import { identityCommand } from "./commands/identity.ts";
 import { iptablesCommand } from "./commands/iptables.ts";
 import { registryCommand } from "./commands/registry.ts";
 import { serviceCommand } from "./commands/service.ts";
@@ -12,6 +16,7 @@ import { statCommand } from "./commands/stat.ts";
 import { upCommand } from "./commands/up.ts";
 import { versionCommand } from "./commands/version.ts";
 import { workloadCommand } from "./commands/workload.ts";
+import { type DaemonRunner, runDaemonHere } from "./daemon-start.ts";
 import type { TerminalOutput } from "./terminal-output.ts";
 
 const AFTER = `
@@ -28,11 +33,15 @@ Exit codes:
   3  hostmesh check, hostmesh iptables check: a problem was found
   128 and the number of the signal: hostmesh bench was broken off (Ctrl-C: 130)`;
 
-/** The whole command line. `onExit` takes the exit code of commands that end with one of their own. */
+/**
+ * The whole command line. `onExit` takes the exit code of commands that end with one of their own, `runDaemon` the settings
+ * of `hostmesh daemon`.
+ */
 export function buildProgram(
   output: TerminalOutput,
   errors: TerminalOutput,
   onExit: (code: number) => void,
+  runDaemon: DaemonRunner = runDaemonHere,
 ): Command {
   const program = new Command("hostmesh")
     .description("A service mesh with one proxy per host.")
@@ -41,12 +50,16 @@ export function buildProgram(
     .addHelpText("after", AFTER);
   for (const command of [
     upCommand(onExit),
-    daemonCommand(onExit),
+    daemonCommand(onExit, runDaemon),
     registryCommand(onExit),
     serviceCommand(output),
     workloadCommand(output),
+    applyCommand(output, errors),
+    getCommand(output),
+    deleteCommand(output),
     statCommand(output),
     checkCommand(output, onExit),
+    identityCommand(output),
     iptablesCommand(output, onExit),
     configCommand(output),
     benchCommand(output, errors, onExit),

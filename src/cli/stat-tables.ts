@@ -3,7 +3,7 @@ import type { EndpointView, ServiceView } from "../../daemon/demo/stat-view.ts";
 import { formatHostPort } from "../core/address.ts";
 import { formatMs, formatRate, formatShare } from "../core/format-figures.ts";
 import { DEFAULT_NAMESPACE } from "../core/model.ts";
-import type { TableData } from "./terminal-output.ts";
+import type { TableData } from "./print-data.ts";
 
 /** One line per service. */
 export function servicesTable(services: readonly ServiceView[]): TableData {

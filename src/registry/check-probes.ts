@@ -1,5 +1,4 @@
 import { connect } from "node:net";
-import { Agent, interceptors, request } from "undici";
 import type { Health } from "../core/model.ts";
 import type { HttpSpec, TcpSpec } from "./records.ts";
 
@@ -19,6 +18,8 @@ export interface ProbeResult {
  * critical. Never rejects. `signal` ends it early.
  */
 export async function probeHttp(spec: HttpSpec, signal: AbortSignal): Promise<ProbeResult> {
+  // Loaded with the first check: on a host without one it would be a tenth of the daemon's own memory.
+  const { Agent, interceptors, request } = await import("undici");
   // A new connection each time: a check that rides on an old one would not see that no new one is accepted.
   const agent = new Agent({
     connections: 1,

@@ -3,7 +3,8 @@ import { BenchError } from "../../../bench/lib/bench-error.ts";
 import { CliError } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
-import { printStructured, type TerminalOutput } from "../terminal-output.ts";
+import { printStructured } from "../print-data.ts";
+import type { TerminalOutput } from "../terminal-output.ts";
 
 /** `hostmesh bench compare`. */
 export function benchCompareCommand(output: TerminalOutput): Command {

@@ -5,7 +5,8 @@ import type { BenchOutcome } from "../../../bench/run/run-bench.ts";
 import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
-import { printStructured, type TerminalOutput } from "../terminal-output.ts";
+import { printStructured } from "../print-data.ts";
+import type { TerminalOutput } from "../terminal-output.ts";
 import { benchCompareCommand } from "./bench-compare.ts";
 
 /** What a shell says of a command that a signal ended. */

@@ -11,9 +11,10 @@ import { printGroup, runChecks, summary } from "../check/run-checks.ts";
 import { EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
+import { printStructured } from "../print-data.ts";
 import { namesCapture, runningConfig } from "../running-daemon.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
-import { printStructured, type TerminalOutput } from "../terminal-output.ts";
+import type { TerminalOutput } from "../terminal-output.ts";
 
 /** `hostmesh check`. */
 export function checkCommand(output: TerminalOutput, onExit: (code: number) => void): Command {

@@ -2,8 +2,9 @@ import { Command } from "commander";
 import { type AdminFlag, addAdminOption, adminUrl, readAdmin } from "../admin.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
+import { printData } from "../print-data.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
-import { printData, type TerminalOutput } from "../terminal-output.ts";
+import type { TerminalOutput } from "../terminal-output.ts";
 
 interface DumpFlags extends FormatFlag, SettingsFlags, AdminFlag {
   readonly offline?: boolean;

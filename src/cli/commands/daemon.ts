@@ -1,10 +1,10 @@
 import { Command } from "commander";
+import type { DaemonRunner } from "../daemon-start.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
-import { startFailure } from "../start-failure.ts";
 
 /** `hostmesh daemon`. */
-export function daemonCommand(onExit: (code: number) => void): Command {
+export function daemonCommand(onExit: (code: number) => void, runDaemon: DaemonRunner): Command {
   const command = new Command("daemon")
     .summary("run the daemon of this host")
     .description(
@@ -16,12 +16,7 @@ export function daemonCommand(onExit: (code: number) => void): Command {
     )
     .action(async (flags: SettingsFlags & { keepRules?: boolean }) => {
       const config = readSettings(flags);
-      const { runDaemon } = await import("../../../daemon/main.ts");
-      try {
-        onExit(await runDaemon(config, { keepRules: flags.keepRules === true }));
-      } catch (reason) {
-        throw startFailure(reason);
-      }
+      onExit(await runDaemon({ config, keepRules: flags.keepRules === true }));
     });
   addSettingsOptions(command, ["capture", "registry", "data"]);
   return describeCommand(command, {

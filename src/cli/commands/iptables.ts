@@ -13,9 +13,10 @@ import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { knownWorkloads } from "../known-workloads.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
+import { printStructured } from "../print-data.ts";
 import { namesCapture, runningConfig } from "../running-daemon.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
-import { printStructured, type TerminalOutput } from "../terminal-output.ts";
+import type { TerminalOutput } from "../terminal-output.ts";
 
 interface InstallFlags extends SettingsFlags {
   readonly workload?: readonly string[];

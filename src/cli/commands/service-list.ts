@@ -5,10 +5,11 @@ import type { Style } from "../../core/terminal.ts";
 import { CliError } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
+import { printData, type TableData } from "../print-data.ts";
 import { readRegistry } from "../registry.ts";
 import { endpointList, serviceList, splitServiceName } from "../service-records.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
-import { printData, type TableData, type TerminalOutput } from "../terminal-output.ts";
+import type { TerminalOutput } from "../terminal-output.ts";
 
 const HEALTH_STYLE: Readonly<Record<Health, Style>> = {
   passing: "good",

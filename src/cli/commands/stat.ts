@@ -7,9 +7,10 @@ import { type AdminFlag, addAdminOption, adminUrl, readAdmin } from "../admin.ts
 import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
+import { printData, type TableData } from "../print-data.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import { endpointNotes, endpointsTable, servicesTable, shortName } from "../stat-tables.ts";
-import { printData, type TableData, type TerminalOutput } from "../terminal-output.ts";
+import type { TerminalOutput } from "../terminal-output.ts";
 
 interface StatFlags extends FormatFlag, SettingsFlags, AdminFlag {
   readonly watch?: boolean;

@@ -2,7 +2,8 @@ import { Command } from "commander";
 import { packageVersion } from "../../../daemon/package-version.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
-import { printData, type TerminalOutput } from "../terminal-output.ts";
+import { printData } from "../print-data.ts";
+import type { TerminalOutput } from "../terminal-output.ts";
 
 /** `hostmesh version`. */
 export function versionCommand(output: TerminalOutput): Command {
