@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { ipv6Works } from "../iptables/interfaces.ts";
-import type { CaptureSpec } from "../iptables/rules.ts";
 import type { Runner } from "../iptables/runner.ts";
 import { execRunner } from "../iptables/runner.ts";
+import type { CaptureSpec } from "../iptables/spec.ts";
 import type { Config } from "../src/config/schema.ts";
 import { StartError } from "./start-error.ts";
 import type { CaptureMode } from "./worker-messages.ts";
@@ -79,14 +79,24 @@ function ownStatus(): string | null {
 export function captureSpec(
   config: Config,
   choice: { readonly mode: "tproxy" | "redirect"; readonly ipv6: boolean },
-  ports: { readonly outbound: number; readonly explicit: number },
+  ports: {
+    readonly outbound: number;
+    readonly inbound: number;
+    readonly explicit: number;
+    readonly mesh: number | null;
+  },
 ): CaptureSpec {
   const { onDeath, excludePorts, excludeSubnets, mark, table, deadManMs } = config.capture;
+  const verifySource = config.capture.verifySource === "on";
   const { admin, metrics, ready } = config.ports;
-  const own = [ports.outbound, ports.explicit, admin, metrics, ready, config.registry.port];
-  const proxyPorts = own.filter((port) => port !== 0);
+  const { port: registryPort, tlsPort } = config.registry;
+  const own = [ports.outbound, ports.inbound, ports.explicit, ports.mesh, admin, metrics, ready];
+  const proxyPorts = [...own, registryPort, tlsPort]
+    .filter((port) => port !== null)
+    .filter(Boolean);
   const settings = { onDeath, excludePorts, excludeSubnets, mark, table, deadManMs };
-  return { ...choice, ...settings, outboundPort: ports.outbound, proxyPorts };
+  const { outbound: outboundPort, inbound: inboundPort } = ports;
+  return { ...choice, ...settings, outboundPort, inboundPort, proxyPorts, verifySource };
 }
 
 function thisMachine(): Machine {

@@ -7,7 +7,7 @@ import type { DataPathParts } from "./stat-sources.ts";
  * the dump can be handed to somebody else.
  */
 export function configDump(parts: DataPathParts, redacted: boolean): object {
-  const { config, compiler, supervisor, client, mode, version, capturing } = parts;
+  const { config, compiler, supervisor, client, identity, mode, version, capturing } = parts;
   const { services, workloads, revision } = compiler.full();
   const registry = client.state();
   const urls = config.registry.urls.map(redacted ? withoutCredentials : (url) => url);
@@ -17,6 +17,8 @@ export function configDump(parts: DataPathParts, redacted: boolean): object {
     capture: { mode, active: capturing() },
     settings: { ...config, registry: { ...config.registry, urls } },
     registry: redacted ? { ...registry, url: withoutCredentials(registry.url) } : registry,
+    // Certificates by name and state; keys and tokens are nowhere in it.
+    identity: identity.state(),
     model: compiler.stats(),
     workers: supervisor.list(),
     snapshot: { services: redacted ? services.map(withoutMeta) : services, workloads },

@@ -20,6 +20,9 @@ import { Compiler } from "./compiler.ts";
 import { configDump } from "./config-dump.ts";
 import { closeServer, listen } from "./control-server.ts";
 import type { FromGeneration, GenerationPorts, GenerationStart } from "./generation-messages.ts";
+import { fetchJwks } from "./identity/fetch-jwks.ts";
+import { IdentityService } from "./identity/identity-service.ts";
+import { JwksKeeper } from "./identity/jwks-keeper.ts";
 import type { Memory, MemoryLayout } from "./memory.ts";
 import { layout, MAIN_THREAD, openMemory, openSeries } from "./memory.ts";
 import { metricsServer, readyServer } from "./metrics-server.ts";
@@ -51,6 +54,8 @@ const WORKER_HANG_MS = 5_000;
  * was never compiled) is over by then.
  */
 const URGENT_WARM_UP_MS = 250;
+/** Longest wait for the certificates of local workloads before connections of other hosts are taken. */
+const CERTIFICATES_MS = 1_000;
 
 /**
  * The main thread of a generation: it joins registry client, compiler, workers, health checks and the
@@ -65,6 +70,8 @@ export class DataPath {
   readonly #compiler: Compiler;
   /** The worker threads; tests end some of them. */
   readonly workers: WorkerSupervisor;
+  readonly #identity: IdentityService;
+  readonly #jwks: JwksKeeper;
   readonly #client: RegistryClient;
   readonly #checks: CheckRunner;
   readonly #series: SeriesReader;
@@ -90,6 +97,8 @@ export class DataPath {
     this.#series = new SeriesReader(regions);
     this.#sampler = new RateSampler({ series: this.#series, clock: processClock });
     this.#compiler = this.#makeCompiler();
+    this.#identity = this.#makeIdentity();
+    this.#jwks = this.#makeJwksKeeper();
     this.workers = this.#makeSupervisor();
     this.#checks = new CheckRunner({
       timers: processTimers,
@@ -112,7 +121,9 @@ export class DataPath {
   async start(): Promise<GenerationPorts> {
     this.#makeDataDir();
     const ports = await this.#listen();
+    await this.#identity.start();
     await this.#client.start();
+    await this.#identity.settled(this.#start.urgent ? URGENT_WARM_UP_MS : CERTIFICATES_MS);
     await this.workers.start();
     // "None" is worth saying only when the registry has said so: until then the guardian goes on
     // capturing what the generation before this one named.
@@ -156,8 +167,10 @@ export class DataPath {
     for (const timer of this.#timers) clearInterval(timer);
     this.closeControl();
     this.#checks.stop();
+    this.#jwks.close();
     await this.workers.stop();
     await this.#client.stop();
+    await this.#identity.stop();
   }
 
   #makeCompiler(): Compiler {
@@ -198,6 +211,8 @@ export class DataPath {
         memory: this.#memory,
         known: this.#series.known(index),
         state: this.#compiler.full(),
+        credentials: this.#identity.credentials(),
+        identityExpected: this.#identity.isExpected(),
         warmUpMs: Math.min(warmUpMs, urgent || this.#start.urgent ? URGENT_WARM_UP_MS : warmUpMs),
       }),
       fullState: () => this.#compiler.full(),
@@ -210,6 +225,31 @@ export class DataPath {
       log: this.#deps.log,
       resourceLimits: defaultResourceLimits(workers),
       hangMs: WORKER_HANG_MS,
+    });
+  }
+
+  #makeIdentity(): IdentityService {
+    const { config, joinToken, meshPort } = this.#start;
+    return new IdentityService({
+      config,
+      meshPort,
+      ...(joinToken === undefined ? {} : { joinToken }),
+      timers: processTimers,
+      wall: Date.now,
+      random: Math.random,
+      log: this.#deps.log,
+      onCredentials: (credentials) => this.workers.postCredentials(credentials),
+      onEnrolled: () => this.#client.reconnect("this host has an identity"),
+    });
+  }
+
+  #makeJwksKeeper(): JwksKeeper {
+    return new JwksKeeper({
+      fetch: fetchJwks,
+      timers: processTimers,
+      random: Math.random,
+      log: this.#deps.log,
+      onChange: (documents) => this.#post(this.#compiler.setJwks(documents)),
     });
   }
 
@@ -226,6 +266,8 @@ export class DataPath {
       clock: processClock,
       random: Math.random,
       log: this.#deps.log,
+      tls: () => this.#identity.tls(),
+      mesh: () => this.#identity.mesh(),
       onUpdate: (changes, revision, full) => this.#take(changes, revision, full),
       onChecks: (tasks) => this.#checks.set(tasks),
     });
@@ -235,20 +277,27 @@ export class DataPath {
   #take(changes: readonly Change[], revision: number, full: boolean): void {
     this.#post(this.#compiler.apply({ revision, full, changes }));
     this.#hasSnapshot = true;
+    this.#identity.onUpdate(changes, this.#compiler.localIdentities());
+    this.#jwks.setWanted(this.#compiler.jwksWanted());
   }
 
   /** Workers first: an address is captured when they know whose it is. */
   #post(update: DataUpdate): void {
     this.workers.post(update);
-    if (update.workloads.length + update.removedWorkloads.length > 0) this.#tellAddresses();
+    const { workloads, removedWorkloads, policies, services } = update;
+    const touched = workloads.length + removedWorkloads.length > 0 || policies !== undefined;
+    if (touched || services.some(({ endpoints }) => endpoints.some(({ local }) => local))) {
+      this.#tellAddresses();
+    }
   }
 
   #tellAddresses(): void {
     const addresses = this.#compiler.localAddresses();
-    const text = addresses.join(" ");
+    const guarded = this.#compiler.guardedAddresses();
+    const text = `${addresses.join(" ")} guarded ${guarded.join(" ")}`;
     if (text === this.#addresses) return;
     this.#addresses = text;
-    this.#deps.tell({ type: "workloads", addresses });
+    this.#deps.tell({ type: "workloads", addresses, guarded });
   }
 
   /** Four times a second the guardian hears that this thread lives, and whether every worker answers. */
@@ -286,6 +335,8 @@ export class DataPath {
       compiler: this.#compiler,
       supervisor: this.workers,
       client: this.#client,
+      identity: this.#identity,
+      jwks: this.#jwks,
       series: this.#series,
       sampler: this.#sampler,
       endpoints: this.#own.endpoints,

@@ -1,5 +1,11 @@
-import { parseAllDocuments } from "yaml";
 import { DEFAULT_NAMESPACE } from "../src/core/model.ts";
+import {
+  DocumentError,
+  type ResourceText,
+  readResources,
+} from "../src/dialects/resource-documents.ts";
+import { identify, isResource } from "../src/dialects/translate.ts";
+import { TranslationError } from "../src/dialects/translator.ts";
 
 /** One call of the registry's API. */
 export interface RegistryCall {
@@ -12,39 +18,96 @@ export interface RegistryCall {
 export interface Declarations {
   readonly apply: readonly RegistryCall[];
   readonly remove: readonly RegistryCall[];
+  /** Resources of Istio, SMI and Consul with their places; they are part of `apply`. */
+  readonly resources: readonly ResourceText[];
 }
+
+/** Resources in one call. */
+const BATCH = 250;
 
 /**
  * Reads YAML (several documents are fine) or JSON. Each document is a Consul service definition
- * (`service: {...}`, `services: [...]` or the bare body of a registration), or hostmesh's own form with
- * `services`, `endpoints` and `workloads`. `host` is this host's name, to which records belong that name
- * none. Throws with the file's name.
+ * (`service: {...}`, `services: [...]` or the bare body of a registration), hostmesh's own form with
+ * `services`, `endpoints`, `workloads` and `resources`, or a resource of Istio, SMI or Consul (`apiVersion` and `kind`).
+ * `host` is this host's name, to which records belong that name none. Throws with the file's name.
  */
 export function parseDeclarations(file: string, text: string, host: string): Declarations {
-  const apply: RegistryCall[] = [];
-  const remove: RegistryCall[] = [];
-  for (const document of parseAllDocuments(text)) {
-    const [problem] = document.errors;
-    if (problem !== undefined) {
-      // The lines after the first draw the place, which the first one names.
-      const [said = ""] = problem.message.split("\n");
-      throw new Error(`${file}: ${said.replace(/:$/, "")}`, { cause: problem });
-    }
-    const content: unknown = document.toJS();
-    if (content === null || content === undefined) continue;
-    if (!isRecord(content)) throw new Error(`${file}: expected a mapping`);
-    const instances = consulInstances(content);
-    if (instances === null) {
-      apply.push({ method: "POST", path: "/v1/mesh/apply", body: content });
-      remove.push(...ownRemovals(content, host));
-    }
-    for (const body of instances ?? []) {
-      apply.push({ method: "PUT", path: "/v1/agent/service/register", body });
+  const parts = documentsOf(file, text).map((document) => declaredIn(document, file, host));
+  const resources = parts.flatMap((part) => part.resources);
+  return {
+    apply: [...parts.flatMap(({ apply }) => apply), ...resourceCalls(resources)],
+    remove: [...parts.flatMap(({ remove }) => remove), ...resources.flatMap(resourceRemoval)],
+    resources,
+  };
+}
+
+/** What one document declares; the calls for its resources are not made yet. */
+function declaredIn(document: ResourceText, file: string, host: string): Declarations {
+  const { resource: content, line } = document;
+  if (isResource(content)) return { apply: [], remove: [], resources: [document] };
+  if (!isRecord(content)) throw new Error(`${file}:${line}: expected a mapping`);
+  const instances = consulInstances(content);
+  if (instances !== null) return { ...consulCalls(instances), resources: [] };
+  const { resources, ...own } = content;
+  const inside = Array.isArray(resources) ? placed(resources, document) : [];
+  const isOwn = resources === undefined || Object.keys(own).length > 0;
+  return {
+    apply: isOwn ? [{ method: "POST", path: "/v1/mesh/apply", body: own }] : [],
+    remove: ownRemovals(content, host),
+    resources: inside,
+  };
+}
+
+function consulCalls(instances: readonly unknown[]) {
+  return {
+    apply: instances.map(
+      (body): RegistryCall => ({ method: "PUT", path: "/v1/agent/service/register", body }),
+    ),
+    remove: instances.map((body): RegistryCall => {
       const id = textOf(body, "id") ?? textOf(body, "name") ?? "";
-      remove.push({ method: "PUT", path: `/v1/agent/service/deregister/${encodePath(id)}` });
-    }
+      return { method: "PUT", path: `/v1/agent/service/deregister/${encodePath(id)}` };
+    }),
+  };
+}
+
+function documentsOf(file: string, text: string): ResourceText[] {
+  try {
+    return readResources(text);
+  } catch (cause) {
+    if (!(cause instanceof DocumentError)) throw cause;
+    throw new Error(`${file}:${cause.line}: ${cause.message}`, { cause });
   }
-  return { apply, remove };
+}
+
+/** Resources in a list beside services, with the places that their document knows. */
+function placed(list: readonly unknown[], document: ResourceText): ResourceText[] {
+  return list.map((resource, index) => {
+    const at = `resources[${index}]`;
+    const lineOf = (path: string) => document.lineOf(path === "" ? at : `${at}.${path}`);
+    return { resource, line: lineOf(""), lineOf };
+  });
+}
+
+/** All or nothing, as everything that a file declares. */
+function resourceCalls(resources: readonly ResourceText[]): RegistryCall[] {
+  const calls: RegistryCall[] = [];
+  for (let start = 0; start < resources.length; start += BATCH) {
+    const body = resources.slice(start, start + BATCH).map(({ resource }) => resource);
+    calls.push({ method: "POST", path: "/v1/mesh/resources?atomic=true", body });
+  }
+  return calls;
+}
+
+/** None for a resource that the registry will refuse. */
+function resourceRemoval({ resource }: ResourceText): RegistryCall[] {
+  try {
+    const { group, kind, namespace, name } = identify(resource).name;
+    const path = [group, kind, namespace, name].map(encodeURIComponent).join("/");
+    return [{ method: "DELETE", path: `/v1/mesh/resources/${path}` }];
+  } catch (error) {
+    if (error instanceof TranslationError) return [];
+    throw error;
+  }
 }
 
 /** The Consul definitions of a document, or null where it has hostmesh's own form. */

@@ -9,6 +9,8 @@ export interface GenerationStart {
   readonly listeners: readonly SharedListener[];
   /** The port that the explicit listeners really have. */
   readonly explicitPort: number;
+  /** Of mutual TLS from other hosts; null: none is taken. */
+  readonly meshPort: number | null;
   readonly ownAddresses: readonly string[];
   readonly ownPorts: readonly number[];
   /**
@@ -18,6 +20,8 @@ export interface GenerationStart {
   readonly lingerMs: number;
   /** It replaces a generation that has ended: connections wait for it. */
   readonly urgent: boolean;
+  /** A one-time token that was made for this start. It is a secret: it is neither logged nor shown. */
+  readonly joinToken?: string;
 }
 
 /** Ports that a generation opened itself. */
@@ -40,6 +44,11 @@ export type ToGeneration =
 export type FromGeneration =
   | { readonly type: "ready"; readonly ports: GenerationPorts }
   | { readonly type: "failed"; readonly reason: string }
-  | { readonly type: "workloads"; readonly addresses: readonly string[] }
+  | {
+      readonly type: "workloads";
+      readonly addresses: readonly string[];
+      /** Those of them to which plaintext from outside must be captured too. */
+      readonly guarded: readonly string[];
+    }
   | { readonly type: "beat"; readonly serving: boolean }
   | { readonly type: "stop-requested" };

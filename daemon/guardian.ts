@@ -1,7 +1,7 @@
 import type { Config } from "../src/config/schema.ts";
 import type { Clock } from "../src/core/clock.ts";
 import type { Log } from "../src/telemetry/log.ts";
-import type { Capture } from "./capture-control.ts";
+import { type Capture, NO_ADDRESSES } from "./capture-control.ts";
 import type { FromGeneration, GenerationPorts, GenerationStart } from "./generation-messages.ts";
 import type { GenerationCommand } from "./generation-process.ts";
 import { GenerationProcess } from "./generation-process.ts";
@@ -56,7 +56,7 @@ export class Guardian {
   #stopping: Promise<void> | null = null;
   #finishing: Promise<void> | null = null;
   #failReason = "";
-  #addresses: readonly string[] = [];
+  #addresses = NO_ADDRESSES;
   #work: Promise<void> = Promise.resolve();
   #dirtySets = false;
   #timers: NodeJS.Timeout[] = [];
@@ -136,7 +136,7 @@ export class Guardian {
     const lingerMs = this.#installed && keepRules ? config.capture.deadManMs : 0;
     if (this.#installed && !keepRules) {
       // Established connections need the rules until they end; only new ones must go elsewhere.
-      await this.#capture("empty the sets of captured addresses", (capture) => capture.sync([]));
+      await this.#capture("end the capture of new connections", (capture) => capture.release());
     }
     closeListeners();
     await this.#generation?.drain(lingerMs, drainMs);
@@ -195,7 +195,7 @@ export class Guardian {
         if (message.serving) this.#servingMs = this.#heardMs;
         return;
       case "workloads":
-        this.#addresses = message.addresses;
+        this.#addresses = { workloads: message.addresses, guarded: message.guarded };
         this.#syncSets();
         return;
       case "stop-requested":
@@ -245,7 +245,7 @@ export class Guardian {
       return;
     }
     this.#tellCapture();
-    const workloads = this.#addresses.length;
+    const workloads = this.#addresses.workloads.length;
     log.info("capturing connections of local workloads", { mode: start.mode, workloads });
   }
 

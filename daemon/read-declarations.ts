@@ -1,4 +1,6 @@
 import { readFile } from "node:fs/promises";
+import { translate } from "../src/dialects/translate.ts";
+import { TranslationError } from "../src/dialects/translator.ts";
 import { parseRegistration } from "../src/registry/consul-schema.ts";
 import { parseInput } from "../src/registry/parse-input.ts";
 import { applyBody } from "../src/registry/schema.ts";
@@ -25,10 +27,27 @@ export async function readDeclarations(file: string, host: string): Promise<Decl
       throw new Error(`${file}: ${reason}`, { cause });
     }
   }
+  for (const { resource, lineOf } of declared.resources) checkResource(file, resource, lineOf);
   return declared;
 }
 
+/** What depends on other resources (a TrafficTarget's routes) is only warned of, so that none are needed here. */
+function checkResource(file: string, resource: unknown, lineOf: (path: string) => number): void {
+  try {
+    translate(resource, {
+      ...{ rootNamespaces: [], trustDomain: "cluster.local", defaultIntention: "deny" },
+      createdMs: 0,
+      about: () => [],
+    });
+  } catch (cause) {
+    if (!(cause instanceof TranslationError)) throw cause;
+    const line = lineOf(cause.issues[0]?.path ?? "");
+    throw new Error(`${file}:${line}: ${cause.message}`, { cause });
+  }
+}
+
 function checkCall({ path, body }: RegistryCall, host: string): void {
+  if (path.startsWith("/v1/mesh/resources")) return;
   if (path === "/v1/mesh/apply") parseInput(applyBody, body);
   // The address is the one that the registry takes for a registration without any.
   else parseRegistration(body, { host, address: "127.0.0.1", replaceChecks: false });

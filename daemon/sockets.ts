@@ -8,28 +8,40 @@ export interface DataPathSocketsOptions {
   readonly ports: {
     readonly outbound: number;
     readonly explicit: number;
+    /** Capture of plaintext to guarded workloads; opened wherever `outbound` is. */
+    readonly inbound: number;
+    /** Mutual TLS from other hosts; null: none is taken. */
+    readonly mesh: number | null;
   };
   /** Address of the explicit proxy port. */
   readonly bind: string;
+  /** Address of the mesh port. */
+  readonly meshBind: string;
   /** The capture port listens on `::` (both families) or, without IPv6, on `0.0.0.0`. */
   readonly ipv6: boolean;
   /** Length of each accept queue; what a burst finds while a generation is replaced. */
   readonly backlog?: number;
 }
 
-/** The sockets of one worker, as descriptors; null where there is no such port in this mode. */
+/** The sockets of one worker, as descriptors (or their ports); null where there is no such port in this mode. */
 export interface WorkerSockets {
   readonly outbound: number | null;
   readonly explicit: number;
+  readonly inbound: number | null;
+  readonly mesh: number | null;
 }
 
 export interface DataPathSockets {
   readonly workers: readonly WorkerSockets[];
   /** The ports that were opened: 0 in the options takes any free one. */
-  readonly ports: { readonly outbound: number | null; readonly explicit: number };
+  readonly ports: WorkerSockets;
   /** Closes all; connections that wait in the queues are reset. */
   close(): void;
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+const NONE: WorkerSockets = { outbound: null, inbound: null, explicit: -1, mesh: null };
 
 /** The kernel's own cap (net.core.somaxconn) has been 4096 since Linux 5.4. */
 const BACKLOG = 4_096;
@@ -50,19 +62,32 @@ export function openDataPathSockets(options: DataPathSocketsOptions): DataPathSo
     return fd;
   };
   const capture = ipv6 ? "::" : "0.0.0.0";
-  const result: WorkerSockets[] = [];
-  const actual = {
-    outbound: mode === "explicit" ? null : ports.outbound,
+  const transparent = mode === "tproxy";
+  const captures = mode !== "explicit";
+  const wanted = [
+    { name: "outbound", address: capture, port: captures ? ports.outbound : null, transparent },
+    { name: "inbound", address: capture, port: captures ? ports.inbound : null, transparent },
+    { name: "explicit", address: bind, port: ports.explicit, transparent: false },
+    { name: "mesh", address: options.meshBind, port: ports.mesh, transparent: false },
+  ] as const;
+  const actual: Writable<WorkerSockets> = {
+    outbound: null,
+    inbound: null,
     explicit: ports.explicit,
+    mesh: null,
   };
+  const result: WorkerSockets[] = [];
   try {
     for (let worker = 0; worker < workers; worker++) {
-      const outbound =
-        actual.outbound === null ? null : open(capture, actual.outbound, mode === "tproxy");
-      if (outbound !== null) actual.outbound = boundAddress(outbound).port;
-      const explicit = open(bind, actual.explicit, false);
-      actual.explicit = boundAddress(explicit).port;
-      result.push({ outbound, explicit });
+      const sockets: Writable<WorkerSockets> = { ...NONE };
+      for (const { name, address, port, transparent: isTransparent } of wanted) {
+        if (port === null) continue;
+        // The first worker's socket may have taken any free port; the others share it.
+        const fd = open(address, worker === 0 ? port : (actual[name] ?? port), isTransparent);
+        actual[name] = boundAddress(fd).port;
+        sockets[name] = fd;
+      }
+      result.push(sockets);
     }
   } catch (error) {
     for (const fd of opened) closeFd(fd);

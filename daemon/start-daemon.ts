@@ -23,6 +23,8 @@ export interface DaemonOptions {
   readonly log: Log;
   /** Leave the capture rules in place at an orderly stop. */
   readonly keepRules?: boolean;
+  /** A one-time token for this very start, in place of `identity.joinTokenFile`. */
+  readonly joinToken?: string;
   /** Asks for an orderly stop, at any time. */
   readonly stop?: AbortSignal;
   /** Asks for a stop at once. */
@@ -102,13 +104,19 @@ async function startWith(
  */
 async function claimHost(config: Config): Promise<void> {
   const { admin } = config.ports;
-  if (admin === 0) return;
+  await claimPort("the admin port", "127.0.0.1", admin, "ports.admin");
+  const { mesh, identity } = config;
+  if (identity.mode !== "off") await claimPort("the mesh port", mesh.bind, mesh.port, "mesh.port");
+}
+
+async function claimPort(what: string, bind: string, port: number, setting: string): Promise<void> {
+  if (port === 0) return;
   try {
-    await freePort("127.0.0.1", admin, { patienceMs: 2_000 });
+    await freePort(bind, port, { patienceMs: 2_000 });
   } catch (cause) {
     throw new StartError(
-      `the admin port 127.0.0.1:${admin} is taken: another hostmesh daemon may be running on this host`,
-      { remedy: "stop it, or choose other ports with --set ports.admin=PORT and so on", cause },
+      `${what} ${bind}:${port} is taken: another hostmesh daemon may be running on this host`,
+      { remedy: `stop it, or choose other ports with --set ${setting}=PORT and so on`, cause },
     );
   }
 }
@@ -138,8 +146,12 @@ async function openSockets(config: Config, wanted: CaptureChoice, log: Log): Pro
   if (process.platform !== "linux") return withoutSharing(config, choice);
   const workers =
     config.workers === 0 ? Math.min(MAX_WORKERS, availableParallelism()) : config.workers;
+  const { mesh, identity } = config;
+  const meshPort = identity.mode === "off" ? null : mesh.port;
+  const ports = { ...config.ports, inbound: mesh.inboundPort, mesh: meshPort };
+  const binds = { bind: config.ports.bind, meshBind: mesh.bind };
   const open = ({ mode, ipv6 }: CaptureChoice) =>
-    openDataPathSockets({ workers, mode, ipv6, ports: config.ports, bind: config.ports.bind });
+    openDataPathSockets({ workers, mode, ipv6, ports, ...binds });
   try {
     return { choice, sockets: open(choice), workers };
   } catch (error) {
@@ -155,23 +167,32 @@ async function openSockets(config: Config, wanted: CaptureChoice, log: Log): Pro
 async function withoutSharing(config: Config, choice: CaptureChoice): Promise<Opened> {
   const { bind, explicit } = config.ports;
   const port = explicit === 0 ? await freePort(bind, 0) : explicit;
-  const ports = { outbound: null, explicit: port };
+  const ports = { outbound: null, inbound: null, mesh: null, explicit: port };
   return { choice, workers: 1, sockets: { workers: [], ports, close: () => undefined } };
 }
 
 function makeGuardian(config: Config, options: DaemonOptions, opened: Opened): Guardian {
   const { choice, sockets, workers } = opened;
-  const { log } = options;
-  const { outbound, explicit } = sockets.ports;
+  const { log, joinToken } = options;
+  const { outbound, inbound, explicit, mesh } = sockets.ports;
   const { mode, ipv6 } = choice;
   const capture =
-    mode === "explicit" || outbound === null
+    mode === "explicit" || outbound === null || inbound === null
       ? null
-      : captureControl(captureSpec(config, { mode, ipv6 }, { outbound, explicit }), log);
-  const ownPorts = [explicit, outbound, config.ports.admin].filter((port) => port !== null);
+      : captureControl(
+          captureSpec(config, { mode, ipv6 }, { ...sockets.ports, outbound, inbound }),
+          log,
+        );
+  const ownPorts = [explicit, outbound, inbound, mesh, config.ports.admin].filter(
+    (port) => port !== null,
+  );
   return new Guardian({
     config,
-    start: { mode, workers, explicitPort: explicit, ownAddresses: ownAddresses(), ownPorts },
+    start: {
+      ...{ mode, workers, explicitPort: explicit, ownAddresses: ownAddresses(), ownPorts },
+      meshPort: mesh,
+      ...(joinToken === undefined ? {} : { joinToken }),
+    },
     listeners: listenersOf(sockets),
     closeListeners: () => sockets.close(),
     capture,
@@ -184,8 +205,10 @@ function makeGuardian(config: Config, options: DaemonOptions, opened: Opened): G
 }
 
 function listenersOf(sockets: DataPathSockets): SharedListener[] {
-  return sockets.workers.flatMap(({ outbound, explicit }, worker) => [
+  return sockets.workers.flatMap(({ outbound, inbound, explicit, mesh }, worker) => [
     ...(outbound === null ? [] : [{ worker, entry: "captured" as const, fd: outbound }]),
+    ...(inbound === null ? [] : [{ worker, entry: "inbound" as const, fd: inbound }]),
+    ...(mesh === null ? [] : [{ worker, entry: "mesh" as const, fd: mesh }]),
     { worker, entry: "explicit" as const, fd: explicit },
   ]);
 }

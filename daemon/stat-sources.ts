@@ -2,11 +2,13 @@ import type { Config } from "../src/config/schema.ts";
 import type { Clock } from "../src/core/clock.ts";
 import type { EndpointState } from "../src/proxy/upstream/balance/endpoint-state.ts";
 import type { RegistryClient } from "../src/registry/client.ts";
-import type { MetricsSources } from "../src/telemetry/metric-declaration.ts";
+import type { CertificateFigures, MetricsSources } from "../src/telemetry/metric-declaration.ts";
 import type { RateSampler } from "../src/telemetry/rate-sampler.ts";
 import type { SeriesReader } from "../src/telemetry/series-reader.ts";
 import type { StatSources } from "../src/telemetry/stat-report.ts";
 import type { Compiler } from "./compiler.ts";
+import type { IdentityService, IdentityState } from "./identity/identity-service.ts";
+import type { JwksKeeper } from "./identity/jwks-keeper.ts";
 import type { CaptureMode } from "./worker-messages.ts";
 import type { WorkerSupervisor } from "./workers.ts";
 
@@ -20,6 +22,8 @@ export interface DataPathParts {
   readonly compiler: Compiler;
   readonly supervisor: WorkerSupervisor;
   readonly client: RegistryClient;
+  readonly identity: IdentityService;
+  readonly jwks: JwksKeeper;
   readonly series: SeriesReader;
   readonly sampler: RateSampler;
   readonly endpoints: EndpointState;
@@ -74,5 +78,18 @@ export function metricsSources(parts: DataPathParts): MetricsSources {
     workersAlive: () => supervisor.stats().ready,
     workerRestarts: () => supervisor.stats().restarts,
     capture: () => ({ mode: parts.mode, active: parts.capturing() }),
+    certificates: () => certificateFigures(parts.identity.state()),
+    jwks: () => parts.jwks.stats(),
   };
+}
+
+function certificateFigures({ host, workloads, renewals }: IdentityState): CertificateFigures {
+  const states = { valid: 0, overdue: 0, expired: 0, missing: 0 };
+  let firstExpiryMs: number | null = null;
+  for (const { state, notAfterMs } of host === null ? [] : [host, ...workloads]) {
+    states[state]++;
+    if (notAfterMs !== null) firstExpiryMs = Math.min(notAfterMs, firstExpiryMs ?? notAfterMs);
+  }
+  const expiresInMs = firstExpiryMs === null ? null : firstExpiryMs - Date.now();
+  return { states, expiresInMs, renewals };
 }

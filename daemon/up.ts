@@ -16,6 +16,7 @@ import { clearFormerDemo, startDemo } from "./demo/start-demo.ts";
 import { fetchStats } from "./demo/stat-view.ts";
 import { explainRegistryError } from "./explain-registry-error.ts";
 import { readDeclarations } from "./read-declarations.ts";
+import { registryIdentity } from "./registry-identity.ts";
 import type { Shutdown } from "./shutdown-signals.ts";
 import { shutdownSignals } from "./shutdown-signals.ts";
 import type { RunningDaemon } from "./start-daemon.ts";
@@ -39,6 +40,8 @@ export interface UpOptions {
 /** What has been started, in order; undone in reverse. */
 type Undo = { readonly what: string; readonly run: () => Promise<void> };
 
+/** From making its own join token to using it. */
+const JOIN_MS = 600_000;
 /** What an undoing that is forced to end may still take. */
 const FORCE_GRACE_MS = 10_000;
 
@@ -87,12 +90,14 @@ async function run(options: UpOptions, log: Log, shutdown: Shutdown, undo: Undo[
   const registry = await abandonAtForce(beginRegistry({ ...options, dataDir }, log), force, 0);
   undo.push({ what: "the registry", run: () => registry.close() });
   const urls = [registry.url];
-  const settings = { ...options.config.registry, port: registry.port, urls };
+  const tlsUrl = registry.tlsUrl ?? "";
+  const settings = { ...options.config.registry, port: registry.port, urls, tlsUrl };
   const config = { ...options.config, dataDir, registry: settings };
 
-  const daemon = await beginDaemon(config, log, shutdown);
-  undo.push({ what: "the daemon", run: () => daemon.stop() });
   const { host } = config;
+  const joinToken = tlsUrl === "" ? null : await registry.issueJoinToken(host, JOIN_MS);
+  const daemon = await beginDaemon(config, log, shutdown, joinToken);
+  undo.push({ what: "the daemon", run: () => daemon.stop() });
   const declared = new DeclaredFiles({ files, registryUrl: registry.url, host, dataDir, log });
   undo.push({ what: "watching files", run: () => declared.close() });
   await abandonAtForce(declared.start(), force, 0);
@@ -145,8 +150,9 @@ async function beginRegistry(
   { config, dataDir }: { readonly config: Config; readonly dataDir: string },
   log: Log,
 ): Promise<RunningRegistry> {
-  const { bind, port, virtualCidr4, virtualCidr6, pingMs } = config.registry;
+  const { bind, port, tlsPort, virtualCidr4, virtualCidr6, pingMs } = config.registry;
   const { policy, slowStartMs } = config.balance;
+  const identity = registryIdentity(config);
   try {
     return await startRegistry({
       ...{ dataDir, bind, port, virtualCidr4, virtualCidr6, pingMs, log },
@@ -154,21 +160,31 @@ async function beginRegistry(
       // What is registered here without an address runs on this very machine.
       nodeAddress: "127.0.0.1",
       balancer: { policy, slowStartMs },
+      resources: { trustDomain: config.identity.trustDomain },
+      ...(identity === null ? {} : { identity }),
     });
   } catch (error) {
-    throw explainRegistryError(error, { bind, port, dataDir });
+    throw explainRegistryError(error, { bind, port, tlsPort, dataDir });
   }
 }
 
 /** While the daemon starts, a signal must reach it; later it is stopped in its turn. */
-async function beginDaemon(config: Config, log: Log, shutdown: Shutdown): Promise<RunningDaemon> {
+async function beginDaemon(
+  config: Config,
+  log: Log,
+  shutdown: Shutdown,
+  joinToken: string | null,
+): Promise<RunningDaemon> {
   if (shutdown.stop.aborted) throw new Error("stopped before the daemon was started");
   const starting = new AbortController();
   const onStop = () => starting.abort();
   shutdown.stop.addEventListener("abort", onStop);
   try {
     const { force } = shutdown;
-    return await startDaemon(config, { log, stop: starting.signal, force });
+    return await startDaemon(config, {
+      ...{ log, stop: starting.signal, force },
+      ...(joinToken === null ? {} : { joinToken }),
+    });
   } finally {
     shutdown.stop.removeEventListener("abort", onStop);
   }

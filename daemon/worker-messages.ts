@@ -1,6 +1,8 @@
 import type { Config } from "../src/config/schema.ts";
+import type { Credentials } from "../src/core/identity.ts";
 import type { DataUpdate } from "../src/core/snapshot.ts";
 import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
+import type { ListenerEntry } from "../src/proxy/downstream/accept.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
 import type { MemoryLayout } from "./memory.ts";
 import type { CrewResult } from "./warm-up/crew.ts";
@@ -11,7 +13,7 @@ export type CaptureMode = "tproxy" | "redirect" | "explicit";
 /** A listening socket of the process. Its worker listens on a duplicate, so the original outlives it. */
 export interface SharedListener {
   readonly worker: number;
-  readonly entry: "captured" | "explicit";
+  readonly entry: ListenerEntry;
   readonly fd: number;
 }
 
@@ -29,6 +31,10 @@ export interface WorkerStart {
   readonly ownAddresses: readonly string[];
   readonly ownPorts: readonly number[];
   readonly state: DataUpdate;
+  /** Null: this host has no identity so far. */
+  readonly credentials: Credentials | null;
+  /** Is one on its way? Else traffic to other hosts goes in the clear. */
+  readonly identityExpected: boolean;
   /** Longest time in which it warms up before it accepts; 0: it accepts at once. */
   readonly warmUpMs: number;
 }
@@ -36,6 +42,7 @@ export interface WorkerStart {
 /** From the main thread to a worker. */
 export type ToWorker =
   | { readonly type: "update"; readonly update: DataUpdate }
+  | { readonly type: "credentials"; readonly credentials: Credentials }
   | { readonly type: "ping"; readonly id: number }
   /** Connections wait for it: what is left of its warm-up is not done. */
   | { readonly type: "hurry" }

@@ -55,6 +55,9 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
     log,
   });
   plane.apply(start.state);
+  if (start.credentials !== null || !start.identityExpected) {
+    plane.setCredentials(start.credentials);
+  }
 
   const apply = (update: DataUpdate) => {
     try {
@@ -76,6 +79,9 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
         return;
       case "update":
         apply(message.update);
+        return;
+      case "credentials":
+        plane.setCredentials(message.credentials);
         return;
       case "ping":
         tell({ type: "pong", id: message.id, stats: plane.stats() });

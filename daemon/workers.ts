@@ -3,6 +3,7 @@ import { constrainedMemory } from "node:process";
 import type { ResourceLimits } from "node:worker_threads";
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../src/core/clock.ts";
+import type { Credentials } from "../src/core/identity.ts";
 import type { DataUpdate } from "../src/core/snapshot.ts";
 import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
 import type { Log } from "../src/telemetry/log.ts";
@@ -121,6 +122,11 @@ export class WorkerSupervisor {
   /** Gives an update to every worker. One that is just being restarted gets the full state instead. */
   post(update: DataUpdate): void {
     for (const slot of this.#slots) if (!slot.stale) send(slot, { type: "update", update });
+  }
+
+  /** Gives all credentials to every worker; one that begins has got them with its start. */
+  postCredentials(credentials: Credentials): void {
+    for (const slot of this.#slots) send(slot, { type: "credentials", credentials });
   }
 
   /** Asks every worker; null for one that gave no answer in time or is not ready. */

@@ -3,16 +3,10 @@ import { differences } from "./differences.ts";
 import { incapableInterfaces } from "./interfaces.ts";
 import { forgetEnded } from "./leftovers.ts";
 import { BARE_HOST, type Live, type LiveFamily, parseJson, readLive } from "./live.ts";
-import {
-  buildPlan,
-  type CaptureSpec,
-  type Family,
-  type FamilyPlan,
-  markText,
-  type Plan,
-  ROUTE_PROTOCOL,
-} from "./rules.ts";
+import { type Family, type FamilyPlan, type Plan, ROUTE_PROTOCOL } from "./plan.ts";
+import { buildPlan } from "./rules.ts";
 import { CommandError, execRunner, type Runner } from "./runner.ts";
+import { type CaptureSpec, markText } from "./spec.ts";
 import { NOTHING, type Step, transition, wantedFromLive, wantedOf } from "./transition.ts";
 
 export interface InstallOptions {

@@ -1,5 +1,5 @@
 import { commentOf, iptables, type Live, type LiveFamily } from "./live.ts";
-import type { FamilyPlan, Plan, PlanChain } from "./rules.ts";
+import type { FamilyPlan, Plan, PlanChain } from "./plan.ts";
 import { routingKey } from "./transition.ts";
 
 /** Something that is not as planned. `text` is a full sentence for the operator. */

@@ -1,4 +1,4 @@
-import { CHAIN_PREFIX, type Family, ROUTE_PROTOCOL, type Table } from "./rules.ts";
+import { CHAIN_PREFIX, type Family, ROUTE_PROTOCOL, type Table } from "./plan.ts";
 import { CommandError, type Runner } from "./runner.ts";
 
 /** All tables in which chains of ours may be found, in the order in which they are written. */

@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { PROBE_DESTINATION, PROBE_PORT, PROBE_REPLY } from "../src/core/capture-probe.ts";
-import { type CaptureSpec, type Family, setNames } from "./rules.ts";
+import type { Family } from "./plan.ts";
 import type { Runner } from "./runner.ts";
+import { type CaptureSpec, setNames } from "./spec.ts";
 
 /** Addresses of the throw-away workload, from the same ranges as the destination. */
 const SOURCE: Readonly<Record<Family, string>> = {
@@ -17,6 +18,11 @@ const PROBE_MAC = "02:68:6d:00:00:02";
 const ANSWER_LIMIT_MS = 2_000;
 /** The guardian may exchange the set of workloads between adding the probe's address and connecting. */
 const TRIES = 3;
+
+interface SetEntry {
+  readonly set: string;
+  readonly address: string;
+}
 
 /**
  * A workload for one check: a namespace joined to the host by a veth pair, like a container. Needs
@@ -54,14 +60,26 @@ export class Probe {
     await this.#batch(this.#machine, ["-6", "-n", this.#namespace], probeCommands(6));
   }
 
-  /** Null: captured. Else what went wrong. */
-  async connect(family: Family): Promise<string | null> {
+  /** As a workload. Null: captured. Else what went wrong. */
+  connect(family: Family): Promise<string | null> {
+    return this.#connect(family, { set: setNames(family).workloads, address: SOURCE[family] });
+  }
+
+  /** From outside, to a destination that is guarded; before `connect`, which makes the probe a workload. */
+  connectInbound(family: Family): Promise<string | null> {
+    const entry = { set: setNames(family).guarded, address: PROBE_DESTINATION[family] };
+    return this.#connect(family, entry);
+  }
+
+  async #connect(family: Family, entry: SetEntry): Promise<string | null> {
     let outcome = "";
     for (let tries = 0; tries < TRIES; tries++) {
-      await this.#inSet("add", family);
+      await this.#inSet("add", entry);
       outcome = await this.#dial(family);
+      const stayed = await this.#isInSet(entry);
+      await this.#inSet("del", entry);
       if (outcome === `answer ${PROBE_REPLY.trim()}`) return null;
-      if (await this.#isInSet(family)) break;
+      if (stayed) break;
     }
     return EXPLANATIONS[outcome] ?? `the answer was not the data path's: ${outcome}`;
   }
@@ -70,7 +88,10 @@ export class Probe {
   async tearDown(): Promise<void> {
     const families: Family[] = this.#spec.ipv6 ? [4, 6] : [4];
     const results = await Promise.allSettled([
-      ...families.map((family) => this.#inSet("del", family)),
+      ...families.flatMap((family) => [
+        this.#inSet("del", { set: setNames(family).workloads, address: SOURCE[family] }),
+        this.#inSet("del", { set: setNames(family).guarded, address: PROBE_DESTINATION[family] }),
+      ]),
       // The veth pair goes with it.
       this.#machine.run("ip", ["netns", "del", this.#namespace]),
     ]);
@@ -78,14 +99,13 @@ export class Probe {
     if (failed.length > 0) throw new AggregateError(failed.map((result) => result.reason));
   }
 
-  async #inSet(action: "add" | "del", family: Family): Promise<void> {
-    const entry = [setNames(family).workloads, SOURCE[family]];
-    await this.#runner.run("ipset", [action, ...entry, "-exist"]);
+  async #inSet(action: "add" | "del", { set, address }: SetEntry): Promise<void> {
+    await this.#runner.run("ipset", [action, set, address, "-exist"]);
   }
 
-  async #isInSet(family: Family): Promise<boolean> {
-    const saved = await this.#runner.run("ipset", ["save", setNames(family).workloads]);
-    return saved.split("\n").includes(`add ${setNames(family).workloads} ${SOURCE[family]}`);
+  async #isInSet({ set, address }: SetEntry): Promise<boolean> {
+    const saved = await this.#runner.run("ipset", ["save", set]);
+    return saved.split("\n").includes(`add ${set} ${address}`);
   }
 
   /** Namespaces of checks that were killed; their veth pairs go with them. */

@@ -1,8 +1,9 @@
 import { isIP, isIPv6 } from "node:net";
 import { canonicalAddress } from "../src/core/address.ts";
 import { type Incapable, incapableInterfaces } from "./interfaces.ts";
-import { type Family, setNames } from "./rules.ts";
+import type { Family } from "./plan.ts";
 import type { Runner } from "./runner.ts";
+import { setNames } from "./spec.ts";
 
 export interface CaptureSetsOptions {
   readonly mode: "tproxy" | "redirect";
@@ -48,6 +49,16 @@ export class CaptureSets {
       await this.#exchange((family) => setNames(family).workloads, kept);
       return refused;
     });
+  }
+
+  /**
+   * Makes these the guarded addresses: plaintext from outside to them is captured too.
+   * @throws RangeError where a text is no address; nothing is changed then.
+   */
+  syncGuarded(addresses: readonly string[]): Promise<void> {
+    return this.#inTurn(() =>
+      this.#exchange((family) => setNames(family).guarded, canonical(addresses)),
+    );
   }
 
   /** Addresses that are local to this host and yet services (`ipvsAddresses`): captured all the same. */

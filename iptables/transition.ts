@@ -6,7 +6,7 @@ import {
   type RoutingPlan,
   RULE_PRIORITY,
   type Table,
-} from "./rules.ts";
+} from "./plan.ts";
 
 /** One command that changes something. Printed by a dry run, run by an installation. */
 export interface Step {

@@ -1,8 +1,10 @@
 import { differences } from "./differences.ts";
 import { readLive } from "./live.ts";
+import type { Family } from "./plan.ts";
 import { Probe } from "./probe.ts";
-import { buildPlan, type CaptureSpec, type Family, setNames } from "./rules.ts";
+import { buildPlan } from "./rules.ts";
 import { execRunner, type Runner } from "./runner.ts";
+import { type CaptureSpec, setNames } from "./spec.ts";
 
 /** One thing that was looked at. */
 export interface CheckStep {
@@ -27,7 +29,7 @@ export interface CheckOptions {
 }
 
 /**
- * Compares the kernel with the plan, then proves capture by a real connection from a throw-away workload
+ * Compares the kernel with the plan, then proves capture by real connections of a throw-away workload
  * (`Probe`). Every step is reported, also after one that failed. Leaves the host as it was.
  */
 export async function check(
@@ -96,14 +98,17 @@ async function proveByConnection(
     return "joined to the host";
   });
   steps.push(ready);
-  const connections = (ready.ok ? families : []).map((family) =>
-    step(`connection IPv${family}`, async () => {
-      const problem = await probe.connect(family);
-      if (problem !== null) throw new Error(problem);
-      return "captured, and answered by the data path";
-    }),
-  );
-  steps.push(...(await Promise.all(connections)));
+  const proved = async (problem: string | null): Promise<string> => {
+    if (problem !== null) throw new Error(problem);
+    return "captured, and answered by the data path";
+  };
+  const inTurn = async (family: Family): Promise<CheckStep[]> => [
+    await step(`connection from outside IPv${family}`, async () =>
+      proved(await probe.connectInbound(family)),
+    ),
+    await step(`connection IPv${family}`, async () => proved(await probe.connect(family))),
+  ];
+  steps.push(...(await Promise.all((ready.ok ? families : []).map(inTurn))).flat());
   const removed = await step("probe removed", async () => {
     await probe.tearDown();
     return "nothing is left";

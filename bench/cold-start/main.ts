@@ -1,14 +1,15 @@
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { decodeFromCompressedBase64 } from "hdr-histogram-js";
 import { textTable } from "../../src/core/text-table.ts";
-import { pinned, pinningOfMachine } from "../lib/pinning.ts";
-import { pairedRatio, type spread } from "../lib/statistics.ts";
-import { findProgram } from "../lib/tools.ts";
+import { Crew } from "../contestants/crew.ts";
+import { startHostmesh } from "../contestants/start-hostmesh.ts";
+import { openSite, type Site } from "../lib/site.ts";
+import { pairedRatio, spread } from "../lib/statistics.ts";
 import { Workbench } from "../lib/workbench.ts";
-import type { LoadJob, LoadResult } from "../model.ts";
-import { BODY_BYTES, fixedUpstream } from "./fixed-upstream.ts";
-import { freshDaemon, SERVICE } from "./fresh-daemon.ts";
+import { runLoad } from "../load/run-load.ts";
+import type { LoadJob, Target } from "../model.ts";
+import { percentilesOf } from "../result/latency.ts";
+import { startUpstream } from "../upstream/start-upstream.ts";
 
 /**
  * What a fresh worker's first requests cost in latency: p99 of the first 1,000 against p99 of the same load once the
@@ -22,14 +23,14 @@ const USAGE = `node bench/cold-start/main.ts [options]
   --requests N     how many requests are a worker's first (default 1000)
   --connections N  (default 64)`;
 
-const LOAD = fileURLToPath(new URL("../load/main.ts", import.meta.url));
+const BODY_BYTES = 115;
 /** Closed-loop load after which a worker counts as warm. */
 const WARM_SECONDS = 3;
-const PATIENCE_MS = 60_000;
+const WARM_READINGS = 3;
 
 const KINDS = [
-  { name: "without warm-up", warmUpMs: 0 },
-  { name: "with warm-up", warmUpMs: null },
+  { name: "without warm-up", settings: { warmUpMs: 0 } },
+  { name: "with warm-up", settings: {} },
 ] as const;
 
 interface Options {
@@ -62,25 +63,12 @@ function options(args: readonly string[]): Options | null {
   };
 }
 
-async function load(bench: Workbench, cpu: number | null, job: LoadJob): Promise<LoadResult> {
-  let result: LoadResult | null = null;
-  const onLine = (line: string): void => {
-    const event = JSON.parse(line) as { event: string; result?: LoadResult };
-    if (event.result !== undefined) result = event.result;
-  };
-  const command = pinned([process.execPath, LOAD], cpu);
-  await bench.run("the load generator", command, PATIENCE_MS, {
-    input: JSON.stringify(job),
-    onLine,
-  });
-  if (result === null) throw new Error("the load generator ended without a result");
-  return result;
-}
-
-function p99Millis({ histogram, errors }: LoadResult): number {
-  const wrong = Object.entries(errors);
-  if (wrong.length > 0) throw new Error(`requests failed: ${JSON.stringify(errors)}`);
-  return decodeFromCompressedBase64(histogram).getValueAtPercentile(99) / 1e3;
+/** p99 in milliseconds. Rejects where a request failed. */
+async function p99(bench: Workbench, site: Site, job: LoadJob): Promise<number> {
+  const nothing = { counting: () => undefined, counted: () => undefined };
+  const { histogram, errors } = await runLoad(bench, site, job, nothing);
+  if (Object.keys(errors).length > 0) throw new Error(`requests failed: ${JSON.stringify(errors)}`);
+  return percentilesOf(histogram).p99;
 }
 
 interface Reading {
@@ -88,56 +76,60 @@ interface Reading {
   readonly warmMs: number;
 }
 
+/** The same load on the same process, first of all and once it is warm: the middle of several, as one is a matter of luck. */
 async function read(
   bench: Workbench,
-  port: number,
-  cpu: number | null,
+  site: Site,
+  targets: readonly Target[],
   { rate, requests, connections }: Options,
 ): Promise<Reading> {
-  const target = { host: "127.0.0.1", port, authority: SERVICE, connect: false };
-  const base = { protocol: "http1", targets: [target], connections, vary: false } as const;
+  const base = { protocol: "http1", targets, connections, vary: false } as const;
   const job = { ...base, bodyBytes: BODY_BYTES, warmUpSeconds: 0 };
   const some = { ...job, rate, seconds: 30, firstRequests: requests };
-  const first = await load(bench, cpu, some);
-  await load(bench, cpu, { ...job, rate: null, seconds: WARM_SECONDS });
-  return { firstMs: p99Millis(first), warmMs: p99Millis(await load(bench, cpu, some)) };
+  const firstMs = await p99(bench, site, some);
+  await p99(bench, site, { ...job, rate: null, seconds: WARM_SECONDS });
+  const warm: number[] = [];
+  while (warm.length < WARM_READINGS) warm.push(await p99(bench, site, some));
+  return { firstMs, warmMs: spread(warm).median };
 }
 
 /** One daemon from its start to its end. */
 async function round(
   kind: (typeof KINDS)[number],
-  upstream: number,
+  name: string,
   options: Options,
   signal: AbortSignal,
 ): Promise<Reading> {
-  const { proxyCpu, loadCpu } = await pinningOfMachine((await findProgram("taskset")) !== null);
+  const site = await openSite("same-host", { workers: 1, signal });
   const bench = await Workbench.open(signal);
   try {
-    const { warmUpMs } = kind;
-    const port = await freshDaemon(bench, { name: "hostmesh", warmUpMs, upstream, cpu: proxyCpu });
-    return await read(bench, port, loadCpu, options);
+    const upstream = await startUpstream(bench, site, { services: 1 });
+    const configFolder = join(bench.folder, "config");
+    const crew = await Crew.open({ bench, site, name, configFolder });
+    const { targets } = await startHostmesh(crew, {
+      services: [{ name: "web", endpoints: upstream.services }],
+      ...{ place: site.a, workers: 1, connections: options.connections, protocol: "http1" },
+      ...kind.settings,
+    });
+    return await read(bench, site, targets, options);
   } finally {
     await bench.close();
+    await site.close();
   }
 }
 
 async function measure(options: Options, signal: AbortSignal): Promise<Reading[][]> {
-  const upstream = await fixedUpstream();
   const readings: Reading[][] = KINDS.map(() => []);
-  try {
-    for (let at = 0; at < options.rounds * KINDS.length; at++) {
-      const turn = Math.floor(at / KINDS.length);
-      // The order changes with every round.
-      const which = (at + turn) % KINDS.length;
-      const kind = KINDS[which] as (typeof KINDS)[number];
-      const reading = await round(kind, upstream.port, options, signal);
-      readings[which]?.push(reading);
-      const { firstMs, warmMs } = reading;
-      const figures = `first p99 ${firstMs.toFixed(2)} ms, warm ${warmMs.toFixed(2)} ms`;
-      process.stderr.write(`  round ${turn + 1}, ${kind.name}: ${figures}\n`);
-    }
-  } finally {
-    upstream.close();
+  for (let at = 0; at < options.rounds * KINDS.length; at++) {
+    const turn = Math.floor(at / KINDS.length);
+    // The order changes with every round.
+    const which = (at + turn) % KINDS.length;
+    const kind = KINDS[which] as (typeof KINDS)[number];
+    const reading = await round(kind, `round ${turn + 1}`, options, signal);
+    readings[which]?.push(reading);
+    const { firstMs, warmMs } = reading;
+    const figures = `first p99 ${firstMs.toFixed(2)} ms, warm ${warmMs.toFixed(2)} ms`;
+    process.stderr.write(`  round ${turn + 1}, ${kind.name}: ${figures}\n`);
   }
   return readings;
 }

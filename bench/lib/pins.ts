@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { parseCpuList } from "./pinning.ts";
 
 /** Which CPUs carry the proxies, and which load and upstream; null: everything runs where the kernel likes. */
 export interface Pins {
@@ -59,6 +58,21 @@ export async function pinsOfMachine(workers: number, hasTaskset: boolean): Promi
     cores.push([cpu, ...siblings.filter((one) => one !== cpu && allowed.includes(one))]);
   }
   return choosePins(cores, workers, hasTaskset);
+}
+
+/** Parses a list of CPUs such as `0-3,8`. */
+export function parseCpuList(text: string): number[] {
+  return text
+    .trim()
+    .split(",")
+    .filter((part) => part !== "")
+    .flatMap((part) => {
+      const [first = Number.NaN, last = first] = part.split("-").map(Number);
+      if (!Number.isInteger(first) || !Number.isInteger(last)) {
+        throw new Error(`not a list of CPUs: ${text}`);
+      }
+      return Array.from({ length: last - first + 1 }, (_, at) => first + at);
+    });
 }
 
 function listed(cpus: readonly number[]): string {

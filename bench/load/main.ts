@@ -1,5 +1,6 @@
 import { text } from "node:stream/consumers";
 import { BenchError } from "../lib/bench-error.ts";
+import { shortenTimeSlice } from "../lib/short-time-slice.ts";
 import { Generator } from "./generator.ts";
 import { parseLoadJob } from "./job.ts";
 import { warmSelf } from "./warm-self.ts";
@@ -7,6 +8,8 @@ import { warmSelf } from "./warm-self.ts";
 /** The load generator as a process: a job as JSON on standard input, events as lines of JSON on standard output. */
 const say = (event: object) => void process.stdout.write(`${JSON.stringify(event)}\n`);
 
+// Upstream, compiler threads and this share a CPU: whoever has something to do gets it at once.
+shortenTimeSlice();
 try {
   const job = parseLoadJob(await text(process.stdin));
   if (job.firstRequests !== undefined) await warmSelf(job);

@@ -1,5 +1,3 @@
-import { readFile } from "node:fs/promises";
-
 /** Length of a tick of /proc/stat (proc(5)). */
 const TICK_MS = 10;
 
@@ -32,11 +30,6 @@ export function parseCpuClock(text: string, atMs: number): CpuClock {
   }
   if (idleMs.size === 0) throw new Error("/proc/stat tells nothing about CPUs");
   return { atMs, idleMs };
-}
-
-/** {@link parseCpuClock} of this moment. */
-export async function readCpuClock(): Promise<CpuClock> {
-  return parseCpuClock(await readFile("/proc/stat", "utf8"), performance.now());
 }
 
 /**

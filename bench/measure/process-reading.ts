@@ -1,16 +1,5 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { allProcesses, goneIsEmpty, type ProcessTimes, sumTree } from "../lib/cpu-time.ts";
-
-/** What processes have done so far. Two of these, one subtracted from the other, are a measurement. */
-export interface Activity {
-  /** CPU time of all threads, those that have ended included; steps of 10 ms. */
-  readonly userMs: number;
-  readonly systemMs: number;
-  /** Voluntary and forced ones, of the threads that live. */
-  readonly contextSwitches: number;
-  /** The roots and all their descendants, in ascending order. */
-  readonly pids: readonly number[];
-}
 
 /** What processes hold at one moment. */
 export interface Memory {
@@ -18,28 +7,6 @@ export interface Memory {
   readonly pssBytes: number;
   readonly rssBytes: number;
   readonly pids: readonly number[];
-}
-
-export type Reading = Activity & Memory;
-
-/** Reads both for the trees of these processes. Rejects where one of the roots has ended. */
-export async function readProcesses(roots: readonly number[]): Promise<Reading> {
-  // Memory comes second: reading it makes the kernel walk the page tables of the process.
-  const activity = await readActivity(roots);
-  return { ...activity, ...(await readMemory(activity.pids)) };
-}
-
-/** CPU time and context switches of the trees of these processes. Rejects where one of the roots has ended. */
-export async function readActivity(roots: readonly number[]): Promise<Activity> {
-  const members = forest(roots, await allProcesses());
-  let contextSwitches = 0;
-  for (const { pid } of members) contextSwitches += await switchesOf(pid);
-  return {
-    userMs: members.reduce((sum, { userMs }) => sum + userMs, 0),
-    systemMs: members.reduce((sum, { systemMs }) => sum + systemMs, 0),
-    contextSwitches,
-    pids: members.map(({ pid }) => pid),
-  };
 }
 
 /** PSS and RSS of the trees of these processes. Rejects where a root has ended, or belongs to somebody else. */
@@ -95,19 +62,4 @@ export function kilobytes(text: string, name: "Pss" | "Rss" | "Pss_File" | "RssF
 export function parseSwitches(text: string): number {
   const lines = text.matchAll(/^(?:non)?voluntary_ctxt_switches:\s+(\d+)$/gm);
   return [...lines].reduce((sum, [, value]) => sum + Number(value), 0);
-}
-
-async function switchesOf(pid: number): Promise<number> {
-  const folder = `/proc/${pid}/task`;
-  const threads = await readdir(folder).catch(goneIsNone);
-  let sum = 0;
-  for (const thread of threads) {
-    sum += parseSwitches(await readFile(`${folder}/${thread}/status`, "utf8").catch(goneIsEmpty));
-  }
-  return sum;
-}
-
-function goneIsNone(error: NodeJS.ErrnoException): string[] {
-  goneIsEmpty(error);
-  return [];
 }

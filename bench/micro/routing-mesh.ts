@@ -43,6 +43,8 @@ const EXPLICIT: Origin = {
   address: "127.0.0.1",
   workload: null,
   destination: null,
+  identity: "",
+  peer: null,
 };
 const PORT = 8_080;
 

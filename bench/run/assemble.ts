@@ -1,8 +1,8 @@
 import { isAbsolute, relative } from "node:path";
 import { packageVersion } from "../../daemon/package-version.ts";
 import type { Site } from "../lib/site.ts";
-import type { Contestant, IdleConnectionsRow, IdleRow, Missing, ScaleRow } from "../model.ts";
-import type { BenchResult, ContestantFacts, MachineFacts } from "../result/result.ts";
+import type { Contestant } from "../model.ts";
+import type { BenchResult, ContestantFacts } from "../result/result.ts";
 import { summarize } from "../result/summarize.ts";
 import type { Calls } from "./calls.ts";
 import { droppedText } from "./dropped-text.ts";
@@ -10,26 +10,18 @@ import type { BenchOptions } from "./options.ts";
 import { uniqueMissing } from "./unique-missing.ts";
 
 /** Everything that was measured; what was not asked for, or broken off, is absent. */
-export interface Parts {
+export interface Parts extends Pick<BenchResult, "idle" | "idleConnections" | "scale"> {
   readonly calls: Calls | null;
-  readonly idle: readonly IdleRow[];
-  readonly idleConnections: readonly IdleConnectionsRow[];
-  readonly scale: readonly ScaleRow[];
   /** Of idle and scale. */
-  readonly missing: readonly Missing[];
+  readonly missing: BenchResult["missing"];
   /** How these two were measured. */
-  readonly notes: readonly string[];
+  readonly notes: BenchResult["notes"];
   /** Parts that the signal cut short, as `calls`. */
   readonly brokenOff: readonly string[];
 }
 
 /** Circumstances of a run. */
-export interface About {
-  readonly command: string;
-  /** Of the start, ISO 8601. */
-  readonly date: string;
-  readonly commit: string;
-  readonly machine: MachineFacts;
+export interface About extends Pick<BenchResult, "command" | "date" | "commit" | "machine"> {
   readonly siteNote: Site["note"];
   /** Folder of result.json. */
   readonly folder: string;
@@ -40,12 +32,13 @@ const BUSY = 0.3;
 
 /** Joins what was measured and how into the content of result.json. */
 export function assemble(options: BenchOptions, about: About, parts: Parts): BenchResult {
-  const { calls } = parts;
+  const { calls, idle, idleConnections, scale } = parts;
+  const { command, date, commit, machine } = about;
   const contestants = calls?.contestants ?? [];
   const { topology, seconds, repeat: rounds, workers, vary } = options;
   return {
     schema: 1,
-    ...{ command: about.command, date: about.date, commit: about.commit, machine: about.machine },
+    ...{ command, date, commit, machine },
     version: packageVersion(),
     method: { topology, seconds, rounds, workers, vary, site: about.siteNote },
     baseline: calls?.baseline ?? null,
@@ -54,7 +47,7 @@ export function assemble(options: BenchOptions, about: About, parts: Parts): Ben
     missing: uniqueMissing([...(calls?.missing ?? []), ...parts.missing]),
     notes: notesOf(options, about, parts),
     results: summarize(calls?.samples ?? [], contestants, calls?.baseline ?? null, topology),
-    ...{ idle: parts.idle, idleConnections: parts.idleConnections, scale: parts.scale },
+    ...{ idle, idleConnections, scale },
     samples: calls?.samples ?? [],
   };
 }

@@ -132,6 +132,8 @@ export class UpstreamConnection implements ConnHandler {
     // Head and body in one system call.
     this.#conn.socket.cork();
     if (text !== "") this.#conn.writeText(text);
+    // The rest goes to the socket itself.
+    this.#conn.flush();
     this.#writeRest();
     this.#conn.socket.uncork();
   }

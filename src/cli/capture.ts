@@ -1,5 +1,5 @@
 import { captureSpec, chooseCapture } from "../../daemon/capture-mode.ts";
-import type { CaptureSpec } from "../../iptables/rules.ts";
+import type { CaptureSpec } from "../../iptables/spec.ts";
 import type { Config } from "../config/schema.ts";
 
 /** May this process look at and change netfilter? */
@@ -16,5 +16,7 @@ export async function captureSpecOf(config: Config): Promise<CaptureSpec | null>
   if (mode === "explicit") return null;
   const choice = await chooseCapture({ capture: { ...config.capture, mode } });
   const { outbound, explicit } = config.ports;
-  return captureSpec(config, { mode, ipv6: choice.ipv6 }, { outbound, explicit });
+  const { inboundPort: inbound, port: mesh } = config.mesh;
+  const ports = { outbound, explicit, inbound, mesh: config.identity.mode === "off" ? null : mesh };
+  return captureSpec(config, { mode, ipv6: choice.ipv6 }, ports);
 }

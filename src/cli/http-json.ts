@@ -1,3 +1,4 @@
+import type { Agent as UndiciAgent } from "undici";
 import { CliError } from "./cli-error.ts";
 
 export interface HttpJsonOptions {
@@ -9,6 +10,8 @@ export interface HttpJsonOptions {
   /** What to do when nobody does. */
   readonly remedy: string;
   readonly timeoutMs?: number;
+  /** For an https URL; absent: the system's authorities and the host's name count. */
+  readonly tls?: NonNullable<UndiciAgent.Options["connect"]>;
   /** Statuses from 300 on that are an answer like any other. */
   readonly alsoOk?: readonly number[];
 }
@@ -42,17 +45,19 @@ export function connectReason(reason: unknown): string {
  * for a peer that cannot be reached and for any status from 300 on, with the peer's own words.
  */
 export async function httpJson(options: HttpJsonOptions): Promise<unknown> {
-  const { method, url, body, peer, remedy, timeoutMs = 5_000, alsoOk = [] } = options;
+  const { method, url, body, peer, remedy, timeoutMs = 5_000, alsoOk = [], tls } = options;
   let status: number;
   let text: string;
   try {
     // Loading it takes longer than many a command that needs no network at all.
-    const { request } = await import("undici");
+    const { Agent, request } = await import("undici");
     const answer = await request(url, {
       method,
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
       signal: AbortSignal.timeout(timeoutMs * 2),
+      // One call on one connection, which must not keep the command from ending.
+      ...(tls === undefined ? {} : { dispatcher: new Agent({ connect: tls, pipelining: 0 }) }),
       ...(body === undefined
         ? {}
         : { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { Config } from "../config/schema.ts";
 import { CliError } from "./cli-error.ts";
+import { hostTls } from "./host-tls.ts";
 import { httpJson } from "./http-json.ts";
 
 const REMEDY =
@@ -10,15 +11,19 @@ export interface RegistryCall {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
   readonly path: string;
   readonly body?: unknown;
+  /** Statuses from 300 on that are an answer like any other. */
+  readonly alsoOk?: readonly number[];
 }
 
-/** One call to the first registry of the settings that can be reached. */
+/** One call to the first registry of the settings that can be reached; on TLS as this host, where it has an identity. */
 export async function callRegistry(config: Config, call: RegistryCall): Promise<unknown> {
   let failure: unknown;
   for (const base of config.registry.urls) {
+    const tls = base.startsWith("https:") ? await hostTls(config) : undefined;
     try {
       return await httpJson({
         ...call,
+        ...(tls === undefined ? {} : { tls }),
         url: base.replace(/\/+$/, "") + call.path,
         peer: "the registry",
         remedy: REMEDY,

@@ -35,6 +35,7 @@ export const workloadList = z.array(
     serviceAccount: z.string(),
     host: z.string(),
     addresses: z.array(z.string()),
+    labels: z.record(z.string(), z.string()).optional(),
   }),
 );
 

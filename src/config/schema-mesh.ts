@@ -22,6 +22,12 @@ export const identity = z
       .describe(
         "File with the one-time token of `hostmesh identity token`, for the first start on this host, or with a projected service-account token.",
       ),
+    anchorsFile: z
+      .string()
+      .default("")
+      .describe(
+        "PEM of the authorities by which the registry is known at the first start with a service-account token. A one-time token needs none: it names the registry's root.",
+      ),
   })
   .prefault({})
   .describe("Identity of this host and of its workloads.");

@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import * as z from "zod";
 import { BALANCER_POLICIES } from "../core/model.ts";
 import { identity, mesh } from "./schema-mesh.ts";
-import { address, count, httpUrl, ms, port, subnet } from "./setting-fields.ts";
+import { address, count, httpUrl, ms, optionalHttpsUrl, port, subnet } from "./setting-fields.ts";
 
 /**
  * Every setting: type, default, unit and the trade-off. `docs/configuration.md` is generated from here
@@ -38,6 +38,12 @@ const capture = z
       .array(subnet())
       .default([])
       .describe("Subnets (CIDR) never captured, as source or destination."),
+    verifySource: z
+      .enum(["on", "off"])
+      .default("on")
+      .describe(
+        "Drop connections that carry a workload's address but come from another interface than it is behind. Needs the kernel's rpfilter match.",
+      ),
     mark: z
       .number()
       .int()
@@ -89,6 +95,17 @@ const registry = z
       .default("0.0.0.0")
       .describe("Address of the registry's API on TLS, for daemons of other hosts."),
     tlsPort: port(15_012, "Port of the same API on TLS, where callers prove who they are."),
+    tlsUrl: optionalHttpsUrl()
+      .default("")
+      .describe(
+        "Where the daemon asks for certificates if registry.urls has no https URL. hostmesh up names its own registry.",
+      ),
+    hostsRegister: z
+      .enum(["off", "own"])
+      .default("off")
+      .describe(
+        "May a host, by its certificate, register endpoints and workloads of its own? Whoever registers decides which identities live where: with own, a compromised host can give itself any identity.",
+      ),
     caFile: z
       .string()
       .default("")
@@ -168,6 +185,10 @@ const limits = z
     connections: count(
       50_000,
       "Accepted connections per worker. Beyond it new ones get 503 on the explicit port, and are reset where they are captured.",
+    ),
+    handshakes: count(
+      256,
+      "Unfinished TLS handshakes from other hosts per worker; beyond it connections are closed at once.",
     ),
     workloadConnections: count(
       10_000,

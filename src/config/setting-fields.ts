@@ -21,6 +21,10 @@ export const httpUrl = () =>
   z
     .string()
     .refine((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ""), "an http or https URL");
+export const optionalHttpsUrl = () =>
+  z
+    .string()
+    .refine((text) => text === "" || URL.parse(text)?.protocol === "https:", "an https URL");
 
 function isSubnet(text: string, family?: 4 | 6): boolean {
   const [base = "", bits = "", ...rest] = text.split("/");

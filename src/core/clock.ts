@@ -13,6 +13,9 @@ const shift = Number(process.hrtime.bigint() / 1000n) / 1000 - performance.now()
 
 export const processClock: Clock = { now: () => performance.now() + shift };
 
+/** Time of day in ms since the epoch, for what is compared with dates of the world: certificates, tokens. */
+export const wallClock: Clock = { now: () => Date.now() };
+
 /** A clock that moves only when told to, for tests. */
 export class FakeClock implements Clock {
   #nowMs: number;

@@ -1,8 +1,11 @@
 import type { MeshErrorCode } from "./errors.ts";
 import type { DataEndpoint, DataService, DataWorkload } from "./snapshot.ts";
 
-/** How traffic reached the proxy. `passthrough`: captured, but its destination is not of the mesh. */
-export type Entry = "captured" | "explicit" | "passthrough";
+/**
+ * How traffic reached the proxy. `mesh`: by mutual TLS from another host; `inbound`: plaintext from outside to a guarded
+ * workload; `passthrough`: its destination is not of the mesh.
+ */
+export type Entry = "captured" | "explicit" | "mesh" | "inbound" | "passthrough";
 
 /** What is known of one exchange at its end; recorded exactly once. Times in ms, sizes in bytes. */
 export interface RequestFacts {
@@ -27,7 +30,10 @@ export interface RequestFacts {
   queueMs: number;
   /** From the request's last hand-over to the endpoint to the first byte of its response. */
   upstreamMs: number;
-  /** Spent in the proxy itself: time to dispatch plus time to relay the response head. */
+  /**
+   * Spent in the proxy itself: time to dispatch plus time to relay the response head. A small write is done later in the
+   * same turn of the event loop, and is not in it.
+   */
   proxyMs: number;
   attempts: number;
   requestId: string;
@@ -60,6 +66,7 @@ export const EVENTS = [
   "loop_refused",
   "tunnel_opened",
   "tunnel_closed",
+  "mesh_refused",
 ] as const;
 export type DataEvent = (typeof EVENTS)[number];
 

@@ -16,6 +16,8 @@ export interface PolicyScope {
   readonly serviceAccount?: string;
   /** Consul names them by service, of the same namespace. */
   readonly service?: string;
+  /** Workloads that serve one of these are left out: Consul's `*` is for services without intentions of their own. */
+  readonly exceptServices?: readonly string[];
 }
 
 interface PolicyBase {
@@ -173,6 +175,7 @@ export function covers(scope: PolicyScope, target: PolicyTarget): boolean {
     return false;
   }
   if (scope.service !== undefined && !target.services.includes(scope.service)) return false;
+  if (scope.exceptServices?.some((name) => target.services.includes(name))) return false;
   return Object.entries(scope.labels).every(([name, value]) => target.labels[name] === value);
 }
 

@@ -1,5 +1,6 @@
 import { connect, type NetConnectOpts, Socket } from "node:net";
 import { COPY_BYTES, copyBuffers, giveBack, readBuffers, sharedReadBuffer } from "./buffers.ts";
+import { type LateWriter, lateWrites } from "./late-writes.ts";
 
 /** Who is told what happens on a connection. Swapped as a connection changes its role. */
 export interface ConnHandler {
@@ -21,6 +22,9 @@ const SMALL_BYTES = 4_096;
 /** Up to this size joining two strings is cheaper than filling a buffer. */
 const JOIN_TEXT_BYTES = 1_024;
 
+/** Texts up to this size, together, wait for the end of the turn. Far below the size from which a stream is congested. */
+const LATE_BYTES = 16_384;
+
 /** A chunk of this size announces more of the kind: the connection gets a buffer of its own. */
 const STREAM_BYTES = 16_384;
 
@@ -34,7 +38,7 @@ const STREAM_BYTES = 16_384;
  * Accepted sockets are re-wrapped around their handle, the one private detail of Node used here. Where a
  * runtime has no such handle the connection falls back to `data` events: slower, and otherwise the same.
  */
-export class Conn {
+export class Conn implements LateWriter {
   handler: ConnHandler;
   readonly socket: Socket;
   /** Private read buffer while a body streams. */
@@ -48,14 +52,24 @@ export class Conn {
   #stopped = false;
   #streaming = false;
   #closed = false;
+  /** Written at the end of the turn (`lateWrites`). Only while nothing else waits: it is always the last in line. */
+  #late = "";
   /** Is `#onWritten` on its way? */
   #asked = false;
   #error: Error | null = null;
   readonly #chunksAreOurs: boolean;
+  /** Under TLS: the socket that can be reset. */
+  readonly #carrier: Socket | null;
 
-  private constructor(handler: ConnHandler, open: (onread: OnRead) => Socket, onread: boolean) {
+  private constructor(
+    handler: ConnHandler,
+    open: (onread: OnRead) => Socket,
+    onread: boolean,
+    carrier: Socket | null = null,
+  ) {
     this.handler = handler;
     this.#chunksAreOurs = !onread;
+    this.#carrier = carrier;
     this.socket = open({
       buffer: () => this.#own ?? sharedReadBuffer,
       callback: (size, chunk) => this.#onRead(size, chunk as Buffer),
@@ -99,6 +113,15 @@ export class Conn {
     );
   }
 
+  /**
+   * Takes over a TLS connection over the socket `carrier` (with `allowHalfOpen`). It is read by `data` events: behind a
+   * full stop of `onread` Node would still decrypt what it has, into a buffer that a write may own. The end of a direction
+   * is TLS's close_notify and a FIN; of the peer's Node takes either for it.
+   */
+  static overTls(secured: Socket, carrier: Socket, handler: ConnHandler): Conn {
+    return new Conn(handler, () => secured, false, carrier);
+  }
+
   get closed(): boolean {
     return this.#closed || this.socket.destroyed;
   }
@@ -110,7 +133,7 @@ export class Conn {
 
   /** Bytes that wait to be handed to the kernel. */
   get pendingBytes(): number {
-    return this.socket.writableLength;
+    return this.socket.writableLength + this.#late.length;
   }
 
   /** More is waiting than should be: `onDrain` will tell when all of it is out. */
@@ -118,9 +141,29 @@ export class Conn {
     return this.socket.writableNeedDrain;
   }
 
-  /** Writes a latin1 string; returns false when the caller should wait for `onDrain`. */
+  /**
+   * Writes a latin1 string, at the end of the event loop's turn at the latest; returns false when the caller should wait
+   * for `onDrain`.
+   */
   writeText(text: string): boolean {
-    return this.socket.write(text, "latin1");
+    const late = this.#late;
+    const mustGo =
+      this.#asked || late.length + text.length > LATE_BYTES || this.socket.writableLength > 0;
+    if (mustGo || (late === "" && !lateWrites.mayWait())) {
+      this.flush();
+      return this.socket.write(text, "latin1");
+    }
+    this.#late = late + text;
+    if (late === "" && text !== "") lateWrites.add(this);
+    return true;
+  }
+
+  /** Writes at once what waits for the end of the turn; all other writes come behind it. */
+  flush(): void {
+    const late = this.#late;
+    if (late === "") return;
+    this.#late = "";
+    this.socket.write(late, "latin1");
   }
 
   /**
@@ -133,6 +176,7 @@ export class Conn {
     if (size < SMALL_BYTES) {
       to.writeText(chunk.toString("latin1", start, end));
     } else if (chunk === this.#own || this.#chunksAreOurs) {
+      to.flush();
       to.socket.write(whole(chunk, start, end));
       if (to.socket.writableLength > 0) this.#waitFor(to);
       return;
@@ -160,9 +204,10 @@ export class Conn {
 
   /** Pooled memory, because fresh memory for each copy would keep the garbage collector busy. */
   #writeCopy(head: string, chunk: Buffer, start: number, end: number): void {
+    this.flush();
     // What was collected is longer than a buffer of the pool; what waits would hold one each for a few bytes.
     if (head.length + end - start > COPY_BYTES || this.socket.writableLength > 0) {
-      if (head !== "") this.writeText(head);
+      if (head !== "") this.socket.write(head, "latin1");
       this.socket.write(Buffer.from(chunk.subarray(start, end)));
       return;
     }
@@ -202,20 +247,23 @@ export class Conn {
   /** Sends FIN after what was written. */
   end(): void {
     if (this.closed) return;
+    this.flush();
     if (this.#asked) this.socket.end(this.#onWritten);
     else this.socket.end();
   }
 
   destroy(): void {
+    this.flush();
     this.socket.destroy();
   }
 
   /** Closes with RST, so that the peer cannot mistake a truncated message for a whole one. */
   reset(): void {
     if (this.closed) return;
+    this.flush();
     // While a FIN is on its way libuv refuses to reset, and then the socket would never close.
     if (this.socket.writableEnded && !this.socket.writableFinished) this.socket.destroy();
-    else this.socket.resetAndDestroy();
+    else (this.#carrier ?? this.socket).resetAndDestroy();
   }
 
   #onRead(size: number, chunk: Buffer): boolean {

@@ -15,6 +15,7 @@ export type KnownField =
   | "transfer-encoding"
   | "upgrade"
   | "via"
+  | "x-forwarded-client-cert"
   | "x-forwarded-for"
   | "x-forwarded-proto"
   | "x-request-id";
@@ -56,7 +57,8 @@ export function knownField(text: string, at: number): KnownField | "" {
       return (
         is(text, at, "x-request-id", "x-request-id") ||
         is(text, at, "X-Forwarded-For", "x-forwarded-for") ||
-        is(text, at, "X-Forwarded-Proto", "x-forwarded-proto")
+        is(text, at, "X-Forwarded-Proto", "x-forwarded-proto") ||
+        clientCert(text, at)
       );
     default:
       return "";
@@ -70,6 +72,19 @@ function is(text: string, at: number, usual: string, known: KnownField): KnownFi
   if (text.charCodeAt(end) !== COLON) return "";
   return text.startsWith(usual, at) || text.slice(at, end).toLowerCase() === known ? known : "";
 }
+
+/**
+ * With underscores too: CGI and its heirs give both spellings to the application under one name, so the other one could
+ * be used to claim an identity.
+ */
+function clientCert(text: string, at: number): KnownField | "" {
+  const end = at + CLIENT_CERT.length;
+  if (text.charCodeAt(end) !== COLON) return "";
+  const name = text.slice(at, end).toLowerCase().replaceAll("_", "-");
+  return name === CLIENT_CERT ? CLIENT_CERT : "";
+}
+
+const CLIENT_CERT = "x-forwarded-client-cert";
 
 /** Value of the first field of that name, which is given in lower case. */
 export function findField(fields: readonly string[], lowerCaseName: string): string | undefined {

@@ -54,6 +54,11 @@ export function explicit(tag: number, value: Der): Der {
   return asn1.create(CONTEXT_SPECIFIC, tag, true, [value]);
 }
 
+/** `[tag]` in place of the type of a set or sequence: IMPLICIT. */
+export function tagged(tag: number, ...parts: readonly Der[]): Der {
+  return asn1.create(CONTEXT_SPECIFIC, tag, true, [...parts]);
+}
+
 /** `[tag]` in place of the type of some bytes: IMPLICIT. */
 export function implicit(tag: number, bytes: Uint8Array): Der {
   return asn1.create(CONTEXT_SPECIFIC, tag, false, binary(bytes));

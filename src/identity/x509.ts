@@ -31,6 +31,7 @@ import {
   leafConstraints,
   subjectKeyId,
 } from "./extensions.ts";
+import { encodePem } from "./pem.ts";
 
 /**
  * X.509 certificates (RFC 5280) with ECDSA keys on P-256: node-forge builds the structures, node:crypto holds the keys
@@ -163,7 +164,7 @@ function certify(signer: KeyObject, { issuer, subject, publicKey, validity, exte
     explicit(3, sequence(...extensions)),
   );
   const signature = sign("sha256", encode(body), signer);
-  return pem(encode(sequence(body, algorithm, bits(signature))));
+  return encodePem("CERTIFICATE", encode(sequence(body, algorithm, bits(signature))));
 }
 
 /** Positive, and with a first byte that needs no other before it. */
@@ -202,9 +203,4 @@ function spkiOf(publicKey: KeyObject): Buffer {
 function assertOnP256({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): void {
   if (asymmetricKeyType === "ec" && asymmetricKeyDetails?.namedCurve === CURVE) return;
   throw new TypeError(`a key on P-256 is needed, not ${asymmetricKeyType ?? "a secret"}`);
-}
-
-function pem(der: Buffer): string {
-  const lines = der.toString("base64").match(/.{1,64}/g) ?? [];
-  return ["-----BEGIN CERTIFICATE-----", ...lines, "-----END CERTIFICATE-----", ""].join("\n");
 }

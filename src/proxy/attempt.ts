@@ -7,6 +7,7 @@ import { type Origin, sourceKey } from "./context.ts";
 import type { Plane } from "./plane.ts";
 import { type Destination, hashFor, othersOf, pickEndpoint } from "./resolve.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
+import { meshRoute } from "./secure-transport.ts";
 import type { Freshness, Pool, PoolTarget, PoolWaiter } from "./upstream/pool/pool.ts";
 
 /**
@@ -36,29 +37,23 @@ export class Attempt {
     this.#facts = facts;
   }
 
-  /** Picks an endpoint and asks for a connection; throws where there is no endpoint. */
-  start(
-    destination: Destination,
-    head: RequestHead,
-    waiter: PoolWaiter,
-    freshness: Freshness,
-  ): void {
+  /** Picks an endpoint; null outside the mesh. Throws where there is none. `acquire` is the next step. */
+  pick(destination: Destination, head: RequestHead): DataEndpoint | null {
     this.#facts.attempts += 1;
     this.#destination = destination;
-    let target: PoolTarget;
-    if (destination.kind === "cluster") {
-      const hash = hashFor(destination.cluster, this.#origin, head);
-      const endpoint = pickEndpoint(destination, hash, this.#tried);
-      this.endpoint = endpoint;
-      this.#facts.endpoint = endpoint;
-      this.#plane.endpoints.begin(endpoint.slot);
-      target = { host: endpoint.address, port: endpoint.port, slot: endpoint.slot };
-    } else {
-      const { host, port } = destination;
-      target = { host, port, slot: -1, client: this.#origin.address };
-    }
+    if (destination.kind === "outside") return null;
+    const hash = hashFor(destination.cluster, this.#origin, head);
+    const endpoint = pickEndpoint(destination, hash, this.#tried);
+    this.endpoint = endpoint;
+    this.#facts.endpoint = endpoint;
+    this.#plane.endpoints.begin(endpoint.slot);
+    return endpoint;
+  }
+
+  /** Asks for a connection to what was picked. Throws where mutual TLS is demanded and not to be had. */
+  acquire(waiter: PoolWaiter, freshness: Freshness): void {
     this.#queuedMs = this.#plane.clock.now();
-    this.#pool = this.#plane.pools.get(sourceKey(this.#origin), target);
+    this.#pool = this.#plane.pools.get(sourceKey(this.#origin), this.#target());
     this.#waiting = waiter;
     this.sentMs = this.#queuedMs;
     const connection = this.#pool.acquire(waiter, freshness);
@@ -66,6 +61,18 @@ export class Attempt {
       this.#waiting = null;
       waiter.onConnection(connection);
     }
+  }
+
+  #target(): PoolTarget {
+    const destination = this.#destination as Destination;
+    const { endpoint } = this;
+    if (destination.kind === "outside" || endpoint === null) {
+      const { host, port } = destination as Exclude<Destination, { kind: "cluster" }>;
+      return { host, port, slot: -1, client: this.#origin.address };
+    }
+    const { address: host, port, slot } = endpoint;
+    const mesh = meshRoute(destination, endpoint, this.#origin, "http/1.1");
+    return mesh === undefined ? { host, port, slot } : { host, port, slot, mesh };
   }
 
   /** The connection is there; the request is about to be written. */
@@ -179,6 +186,11 @@ export class Attempt {
     return othersOf(this.#plane, destination, endpoint).some(
       (one) => !this.#tried.some((tried) => tried.slot === one.slot),
     );
+  }
+
+  /** Whom the request was sent to, or its service, for people. */
+  get peer(): string {
+    return this.upstream?.peer ?? this.#facts.service?.key ?? "";
   }
 
   /** Does the endpoint not take what was sent to it? */

@@ -5,8 +5,9 @@ import type { Conn, ConnHandler } from "../http/conn.ts";
 import type { Origin } from "./context.ts";
 import { classify, declaredTreatment, type Treatment } from "./downstream/protocol.ts";
 import { Exchange } from "./exchange.ts";
-import { OpaqueSession } from "./opaque.ts";
+import { isRefusal, OpaqueSession } from "./opaque.ts";
 import type { Plane } from "./plane.ts";
+import { recordRefusal } from "./refuse.ts";
 import { type Destination, resolveAddress } from "./resolve.ts";
 import type { Tunnel } from "./tunnel.ts";
 
@@ -34,8 +35,12 @@ export class CapturedConnection implements ConnHandler {
   #early: Buffer | null = null;
   #finSeen = false;
   #session: OpaqueSession | null = null;
+  /** The session that has become the tunnel. */
+  #joined: OpaqueSession | null = null;
   #upstream: Conn | null = null;
   #unreachable = false;
+  /** Policies forbid the opaque connection. Requests are judged by themselves, so HTTP may still be allowed. */
+  #refusal: MeshError | null = null;
   #exchange: Exchange | null = null;
   #tunnel: Tunnel | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -72,7 +77,8 @@ export class CapturedConnection implements ConnHandler {
   #openUpstream(): void {
     this.#session = new OpaqueSession(this.#plane, this.#origin, this.#destination, {
       onReady: (conn) => this.#onReady(conn),
-      onFailed: () => this.#onFailed(),
+      onFailed: (error) => this.#onFailed(error),
+      mayBeHttp: () => this.#treatment === null,
     });
     this.#session.start();
   }
@@ -87,9 +93,10 @@ export class CapturedConnection implements ConnHandler {
    * No endpoint can be reached. A client that speaks HTTP will get an answer that says so; to a client that
    * waits for a greeting, closing is all that can be said.
    */
-  #onFailed(): void {
+  #onFailed(error: MeshError): void {
     this.#session = null;
     this.#unreachable = true;
+    if (isRefusal(error)) this.#refusal = error;
     if (this.#treatment === "opaque") this.#conn.reset();
     else this.#after(() => this.#conn.reset());
   }
@@ -138,6 +145,9 @@ export class CapturedConnection implements ConnHandler {
 
   #settle(treatment: Treatment, found: Detection): void {
     this.#treatment = treatment;
+    if (treatment === "opaque" && this.#refusal !== null) {
+      recordRefusal(this.#plane, this.#origin, this.#refusal);
+    }
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#plane.recorder.detection(found);
@@ -153,6 +163,7 @@ export class CapturedConnection implements ConnHandler {
   #join(): void {
     const session = this.#session as OpaqueSession;
     this.#session = null;
+    this.#joined = session;
     this.#tunnel = session.join(this.#conn, this.#early, this.#onEnd);
     this.#early = null;
     if (this.#finSeen) this.#tunnel.finFromClient();
@@ -177,6 +188,12 @@ export class CapturedConnection implements ConnHandler {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#session?.cancel(new MeshError("CLIENT_CLOSED", this.#origin.address));
     this.#onEnd();
+  }
+
+  /** Policies have changed: ends what they forbid now. */
+  review(): void {
+    if (this.#exchange !== null) this.#exchange.review();
+    else if (this.#session?.review() || this.#joined?.review()) this.destroy();
   }
 
   /** A shutdown begins. */

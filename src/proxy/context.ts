@@ -11,6 +11,17 @@ export interface Origin {
   readonly workload: DataWorkload | null;
   /** Where the client was going; null on the explicit proxy port. */
   readonly destination: HostPort | null;
+  /** SPIFFE ID that the caller has proved, by its address on this host or by its certificate; "": none. */
+  readonly identity: string;
+  /** From another host: what the caller's certificate was, and which identity it wanted to meet here. */
+  readonly peer: PeerFacts | null;
+}
+
+export interface PeerFacts {
+  /** SHA-256 of the certificate in hex. */
+  readonly fingerprint: string;
+  /** SPIFFE ID of the workload for which this host opened the connection. */
+  readonly presented: string;
 }
 
 /** Under this name requests share connection pools: the workload's, the host's own, or strangers'. */

@@ -1,34 +1,28 @@
 import type { Socket } from "node:net";
 import type { Config } from "../config/schema.ts";
-import { canonicalAddress, type HostPort } from "../core/address.ts";
+import { canonicalAddress, type HostPort, isLoopback } from "../core/address.ts";
 import { isProbe, PROBE_REPLY } from "../core/capture-probe.ts";
 import type { Clock } from "../core/clock.ts";
-import { Deadlines } from "../core/deadlines.ts";
 import { MeshError } from "../core/errors.ts";
 import type { Recorder } from "../core/facts.ts";
+import type { Credentials } from "../core/identity.ts";
 import type { Random } from "../core/random.ts";
-import type { DataUpdate } from "../core/snapshot.ts";
+import type { DataUpdate, DataWorkload } from "../core/snapshot.ts";
 import { Conn, type ConnHandler } from "../http/conn.ts";
-import { TraceContext } from "../telemetry/trace-context.ts";
 import { CapturedConnection } from "./captured.ts";
-import { Clusters, OwnPlaces } from "./clusters.ts";
 import type { Origin } from "./context.ts";
 import { type Listener, type ListenerSpec, listen } from "./downstream/accept.ts";
 import type { DestinationSource } from "./downstream/destination.ts";
-import { WorkloadTable } from "./downstream/identify.ts";
-import { ProtocolMemory } from "./downstream/protocol.ts";
+import { acceptMesh, type MeshRequest } from "./downstream/mesh-accept.ts";
 import { Exchange } from "./exchange.ts";
 import { toMeshError } from "./failure.ts";
-import { judge } from "./judge.ts";
+import { hostIdentity, makePlane } from "./make-plane.ts";
+import { HandshakeLimit, MeshConnection, RefusalLog } from "./mesh-connection.ts";
 import type { Plane } from "./plane.ts";
 import { recordRefusal, refuse } from "./refuse.ts";
-import { ServiceTable, type TableChange } from "./routing/match/table.ts";
+import type { TableChange } from "./routing/match/table.ts";
 import type { WorkloadQuotas } from "./routing/policy/workload-quotas.ts";
 import type { EndpointState } from "./upstream/balance/endpoint-state.ts";
-import { Outlier } from "./upstream/balance/outlier.ts";
-import type { PoolTarget } from "./upstream/pool/pool.ts";
-import { Pools } from "./upstream/pool/pools.ts";
-import { type DialHandler, dial } from "./upstream/transport/dial.ts";
 
 export interface DataPlaneDeps {
   readonly config: Config;
@@ -58,6 +52,8 @@ export interface DataPlaneStats {
 interface Live {
   drain(): void;
   destroy(): void;
+  /** Policies have changed: ends what they forbid now. */
+  review(): void;
 }
 
 /** How often a draining worker looks whether it is empty. */
@@ -68,24 +64,62 @@ export class DataPlane {
   readonly #plane: Plane;
   readonly #deps: DataPlaneDeps;
   readonly #listeners: Listener[] = [];
-  readonly #live = new Set<Live>();
+  readonly #live = new Map<Live, Origin>();
+  readonly #ownAddresses: ReadonlySet<string>;
+  readonly #hostIdentity: string;
+  #anchors: readonly string[] = [];
+  readonly #handshakes: HandshakeLimit;
+  readonly #refusals: RefusalLog;
 
   constructor(deps: DataPlaneDeps) {
     this.#deps = deps;
     this.#plane = makePlane(deps);
+    this.#ownAddresses = new Set(deps.ownAddresses.map(canonicalAddress));
+    this.#hostIdentity = hostIdentity(deps.config);
+    this.#handshakes = new HandshakeLimit(deps.config.limits.handshakes);
+    this.#refusals = new RefusalLog(deps);
   }
 
   get revision(): number {
     return this.#plane.services.revision;
   }
 
-  /** Applies an update whole. Idle connections to endpoints that are gone are closed at once. */
+  /**
+   * Applies an update whole. Idle connections to endpoints that are gone are closed at once, and so is what policies
+   * forbid from now on, and what belongs to a workload whose address is another's now.
+   */
   apply(update: DataUpdate): void {
-    const change = this.#plane.services.apply(update);
-    this.#plane.workloads.apply(update);
-    for (const { before, after } of change.changed) this.#plane.clusters.update(before, after);
-    for (const service of change.removed) this.#plane.clusters.remove(service);
-    for (const slot of goneSlots(change)) this.#plane.pools.retire(slot);
+    const plane = this.#plane;
+    const change = plane.services.apply(update);
+    const gone = plane.workloads.apply(update);
+    for (const { before, after } of change.changed) plane.clusters.update(before, after);
+    for (const service of change.removed) plane.clusters.remove(service);
+    for (const slot of goneSlots(change)) plane.pools.retire(slot);
+    for (const key of gone) plane.pools.retireSource(key);
+    if (update.policies !== undefined) plane.authorizer.apply(update.policies);
+    if (update.policies !== undefined || gone.length > 0) this.#review();
+  }
+
+  /** Certificates to use from now on; null: this host has no identity, and traffic goes in the clear. */
+  setCredentials(credentials: Credentials | null): void {
+    const { contexts, transport, pools } = this.#plane;
+    const before = this.#anchors;
+    this.#anchors = credentials?.anchors ?? [];
+    contexts.apply(credentials);
+    transport.setCredentials(credentials);
+    if (before.every((anchor) => this.#anchors.includes(anchor))) return;
+    // An authority is no longer trusted: nothing that it vouched for goes on.
+    pools.retireMesh();
+    this.#review();
+  }
+
+  #review(): void {
+    for (const [live, origin] of [...this.#live]) {
+      const { workload, address } = origin;
+      const now = workload === null ? null : this.#plane.workloads.at(address);
+      if (now !== null && now.identity !== workload?.identity) live.destroy();
+      else live.review();
+    }
   }
 
   /** Starts to accept. Resolves with the port once it does. */
@@ -96,18 +130,23 @@ export class DataPlane {
   }
 
   /** Serves a socket that a listener of `listen` (its own, or that of a warm-up) has accepted. */
-  take(socket: Socket, entry: "captured" | "explicit"): void {
+  take(socket: Socket, entry: ListenerSpec["entry"]): void {
+    if (entry === "mesh") {
+      this.#takeMesh(socket);
+      return;
+    }
     const { recorder, quotas, config, workloads } = this.#plane;
     const { connections, workloadConnections } = config.limits;
     const address = canonicalAddress(socket.remoteAddress ?? "");
-    const destination = entry === "captured" ? this.#destinationOf(socket) : null;
+    const destination = entry === "explicit" ? null : this.#destinationOf(socket);
     if (destination !== null && isProbe(destination.host, destination.port)) {
       socket.on("error", () => socket.destroy());
       socket.end(PROBE_REPLY, () => socket.destroy());
       return;
     }
     const workload = workloads.at(address);
-    const origin = { entry, address, workload, destination };
+    const identity = this.#identityOf(address, workload);
+    const origin = { entry, address, workload, destination, identity, peer: null };
     if (this.#live.size >= connections) {
       recorder.event("connection_refused_limit");
       const error = new MeshError("CONNECTION_LIMIT", `${connections} connections`);
@@ -122,6 +161,57 @@ export class DataPlane {
     }
     recorder.event("connection_opened");
     this.#serve(Conn.accept(socket, NOBODY), origin);
+  }
+
+  /** A connection to the mesh port: who is there, and what it wants, is known only behind the handshake. */
+  #takeMesh(socket: Socket): void {
+    const { recorder, config, clock, deadlines, contexts } = this.#plane;
+    const { connections } = config.limits;
+    if (this.#live.size >= connections) {
+      recorder.event("connection_refused_limit");
+      socket.on("error", () => socket.destroy());
+      socket.resetAndDestroy();
+      return;
+    }
+    const undecided = new Map<MeshRequest, MeshConnection>();
+    acceptMesh(
+      socket,
+      {
+        ...{ clock, deadlines, contexts, handshakes: this.#handshakes },
+        handshakeMs: config.timeouts.handshakeMs,
+      },
+      {
+        onMesh: (request) => {
+          const live = this.#serveMesh(request);
+          undecided.set(request, live);
+        },
+        onMeshGone: (request) => undecided.get(request)?.destroy(),
+        onMeshRefused: (refusal, detail, remote) => {
+          // The other host has thought better of it: a connection dialled ahead turned out not to be needed.
+          if (refusal === "closed") return;
+          recorder.event("mesh_refused");
+          this.#refusals.say({ refusal, detail, remote });
+        },
+      },
+    );
+  }
+
+  #serveMesh(request: MeshRequest): MeshConnection {
+    const { recorder } = this.#plane;
+    recorder.event("connection_opened");
+    const live = new MeshConnection(this.#plane, request, () => {
+      recorder.event("connection_closed");
+      this.#live.delete(live);
+    });
+    this.#live.set(live, live.origin);
+    live.begin();
+    return live;
+  }
+
+  /** The kernel says which address a connection comes from; addresses of the host are its own processes. */
+  #identityOf(address: string, workload: DataWorkload | null): string {
+    if (workload !== null) return workload.identity ?? "";
+    return isLoopback(address) || this.#ownAddresses.has(address) ? this.#hostIdentity : "";
   }
 
   /** Null where it cannot be told; one connection's trouble must not be that of all. */
@@ -151,7 +241,7 @@ export class DataPlane {
       else if (destination !== null) {
         live = new CapturedConnection(this.#plane, { ...origin, destination }, conn, onEnd);
       } else throw new MeshError("INTERNAL", "the original destination is unknown");
-      if (!over) this.#live.add(live);
+      if (!over) this.#live.set(live, origin);
     } catch (error) {
       recordRefusal(this.#plane, origin, toMeshError(error));
       conn.reset();
@@ -163,13 +253,13 @@ export class DataPlane {
   async drain(limitMs: number): Promise<void> {
     this.#plane.draining = true;
     for (const listener of this.#listeners) listener.close();
-    for (const live of this.#live) live.drain();
+    for (const live of this.#live.keys()) live.drain();
     const { promise, resolve } = Promise.withResolvers<void>();
     const deadlineMs = this.#plane.clock.now() + limitMs;
     const poll = setInterval(() => {
       if (this.#live.size > 0 && this.#plane.clock.now() < deadlineMs) return;
       clearInterval(poll);
-      for (const live of [...this.#live]) live.destroy();
+      for (const live of [...this.#live.keys()]) live.destroy();
       resolve();
     }, DRAIN_POLL_MS);
     await promise;
@@ -204,92 +294,9 @@ function goneSlots(change: TableChange): readonly number[] {
     const places = new Map(after.endpoints.map((one) => [one.slot, one]));
     for (const old of before.endpoints) {
       const now = places.get(old.slot);
-      if (now?.address !== old.address || now.port !== old.port) gone.push(old.slot);
+      const stays = now?.address === old.address && now.port === old.port;
+      if (!stays || now.identity !== old.identity) gone.push(old.slot);
     }
   }
   return gone;
-}
-
-/** A connection is judged once it is known where it has led. */
-function judged(
-  target: PoolTarget,
-  handler: DialHandler,
-  own: OwnPlaces,
-  recorder: Recorder,
-): DialHandler {
-  return {
-    onConnected(conn) {
-      const error = judge(conn, target.client ?? null, own, recorder);
-      if (error === null) {
-        handler.onConnected(conn);
-        return;
-      }
-      conn.destroy();
-      handler.onDialFailed(error);
-    },
-    onDialFailed: (error) => handler.onDialFailed(error),
-  };
-}
-
-function makePlane(deps: DataPlaneDeps): Plane {
-  const { config, clock, random, endpoints, quotas, recorder } = deps;
-  const { limits, timeouts, pool } = config;
-  const deadlines = new Deadlines(clock);
-  const own = new OwnPlaces(deps.ownAddresses, deps.ownPorts);
-  const pools = new Pools({
-    settings: {
-      maxConnections: pool.maxConnectionsPerEndpoint,
-      maxPending: pool.maxPendingPerEndpoint,
-      maxIdle: pool.maxIdlePerEndpoint,
-      maxRequestsPerConnection: pool.maxRequestsPerConnection,
-      queueMs: timeouts.poolQueueMs,
-      idleMs: timeouts.upstreamIdleMs,
-      freshMs: timeouts.freshMs,
-    },
-    limits,
-    counts: {
-      tryOpenConnection: (slot, max) => slot < 0 || endpoints.tryOpenConnection(slot, max),
-      closeConnection: (slot) => {
-        if (slot >= 0) endpoints.closeConnection(slot);
-      },
-    },
-    dial: (target, handler) => {
-      dial(target, judged(target, handler, own, recorder), {
-        clock,
-        deadlines,
-        connectMs: timeouts.connectMs,
-      });
-    },
-    recorder,
-    clock,
-    deadlines,
-  });
-  return {
-    config,
-    clock,
-    random,
-    deadlines,
-    recorder,
-    trace: new TraceContext(),
-    endpoints,
-    quotas,
-    outlier: new Outlier(endpoints, config.balance),
-    services: new ServiceTable(),
-    workloads: new WorkloadTable(),
-    clusters: new Clusters({ state: endpoints, clock, random }, own),
-    pools,
-    memory: new ProtocolMemory(config.detection),
-    own,
-    server: {
-      limits: {
-        ...limits,
-        headMs: timeouts.headMs,
-        idleMs: timeouts.downstreamIdleMs,
-        streamIdleMs: timeouts.streamIdleMs,
-      },
-      clock,
-      deadlines,
-    },
-    draining: false,
-  };
 }

@@ -6,15 +6,17 @@ import type { ClientConnection, ClientHandler } from "../http/h1/client.ts";
 import { ServerConnection, type ServerHandler } from "../http/h1/server.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
 import { requestIdIn } from "../telemetry/trace-context.ts";
+import { Admission, guardedBy, guardedOutside } from "./admission.ts";
 import { Attempt } from "./attempt.ts";
+import { ClientCert } from "./client-cert.ts";
 import type { Origin } from "./context.ts";
-import { beginFacts, describe, newFacts } from "./exchange-facts.ts";
 import { failureResponse, INTERNAL_HOST, internalResponse, toMeshError } from "./failure.ts";
 import { HeldBody } from "./held-body.ts";
+import { Ledger } from "./ledger.ts";
 import type { Plane } from "./plane.ts";
 import { type Destination, Router, serviceOf } from "./resolve.ts";
 import { ResponseRelay } from "./response-relay.ts";
-import { firstHopLines, goesRound, identify, upstreamHead } from "./rewrite.ts";
+import { firstHopLines, goesRound, identify, normalize, upstreamHead } from "./rewrite.ts";
 import { isIdempotent } from "./routing/policy/retry.ts";
 import { Switchover } from "./switchover.ts";
 import type { Freshness, PoolWaiter } from "./upstream/pool/pool.ts";
@@ -25,8 +27,8 @@ const FIRST_FAILURE_STATUS = 500;
 /**
  * The requests of one client connection, one after the other. This is the spine of the HTTP path:
  *
- *   onRequest -> route (match, admit) -> attempt (balance, pool) -> onConnection (transport)
- *   -> onResponse -> onResponseBody -> complete
+ *   onRequest -> route (match, admit) -> attempt (balance) -> authorise -> onAdmission (pool)
+ *   -> onConnection (transport) -> onResponse -> onResponseBody -> complete
  *   a failure: again from attempt, where that is safe, or an answer of our own;  recorded once
  *
  * One object serves the whole connection, so that a request allocates neither closures nor promises.
@@ -35,8 +37,11 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   readonly #plane: Plane;
   readonly #origin: Origin;
   readonly #server: ServerConnection;
+  readonly #ledger: Ledger;
   readonly #facts: RequestFacts;
   readonly #router: Router;
+  readonly #admission: Admission;
+  readonly #clientCert: ClientCert;
   readonly #attempt: Attempt;
   readonly #body: HeldBody;
   readonly #relay: ResponseRelay;
@@ -49,14 +54,13 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   #destination: Destination | null = null;
   /** Has the client sent its whole request? */
   #complete = false;
-  #counted = false;
-  #admitted = false;
   #answered = false;
   /** Has an interim response gone to the client? */
   #interim = false;
   /** Has the client been told to send the content for which it waited? */
   #continued = false;
   #keepAlive = false;
+  #freshness: Freshness = "any";
   /** Set once the connection has stopped being HTTP. */
   #switchover: Switchover | null = null;
 
@@ -65,8 +69,11 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     this.#origin = origin;
     this.#onEnd = onEnd;
     this.#firstHop = firstHopLines(origin);
-    this.#facts = newFacts(origin);
+    this.#ledger = new Ledger(plane, origin);
+    this.#facts = this.#ledger.facts;
     this.#router = new Router(plane, origin);
+    this.#admission = new Admission(plane, origin);
+    this.#clientCert = new ClientCert(origin);
     this.#attempt = new Attempt(plane, origin, this.#facts);
     this.#body = new HeldBody(plane.config.limits.replayBytes);
     this.#relay = new ResponseRelay(plane.server.limits);
@@ -91,7 +98,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
 
   onRequest(head: RequestHead, chunk: Buffer, start: number, end: number, last: boolean): void {
     const plane = this.#plane;
-    beginFacts(this.#facts, this.#origin, plane.clock.now());
+    this.#ledger.begin(plane.clock.now());
     this.#ids = "";
     this.#facts.requestBytes = end - start;
     this.#head = head;
@@ -119,41 +126,31 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
       this.#server.finish(head.keepAlive, plane.clock.now());
       return;
     }
-    const sampled = plane.config.telemetry.newTraces === "sampled";
-    this.#ids = identify(head, plane.trace, sampled);
+    this.#ids = identify(head, plane.trace, plane.config.telemetry.newTraces === "sampled");
+    normalize(head, plane.config.mesh);
     const destination = this.#router.route(head);
     this.#destination = destination;
     facts.service = serviceOf(destination);
     if (destination.kind === "outside") facts.entry = "passthrough";
     if (goesRound(head)) throw new MeshError("LOOP", `Via: ${head.via.slice(0, 100)}`);
-    this.#admit();
+    this.#ledger.admit();
     if (head.method === "CONNECT" && dialled === null) this.#connect(destination);
-    else this.#try(this.#replayable(head) ? "any" : "fresh");
+    else this.#try(this.#body.mayReplay(head, this.#complete) ? "any" : "fresh");
   }
 
-  #admit(): void {
-    const { workload } = this.#origin;
-    this.#count();
-    if (workload === null) return;
-    const max = this.#plane.config.limits.workloadInFlight;
-    if (!this.#plane.quotas.tryBegin(workload.slot, max)) {
-      throw new MeshError("QUOTA_REQUESTS", `${workload.key}, limit ${max}`);
-    }
-    this.#admitted = true;
-  }
-
-  #count(): void {
-    this.#counted = true;
-    this.#plane.recorder.started(this.#origin.workload, this.#facts.service);
-  }
-
-  /** Balance and pool. Without a connection at hand the client's body waits. */
+  /** Balance, authorise and pool. Without a connection at hand the client's body waits. */
   #try(freshness: Freshness): void {
     const head = this.#head as RequestHead;
+    const destination = this.#destination as Destination;
     // The time limit of an earlier try must not hit this one while it waits in a queue.
     this.#server.deadlineMs = Number.POSITIVE_INFINITY;
+    this.#freshness = freshness;
     try {
-      this.#attempt.start(this.#destination as Destination, head, this, freshness);
+      const endpoint = this.#attempt.pick(destination, head);
+      const guarded =
+        endpoint === null ? guardedOutside(this.#plane, destination) : guardedBy(endpoint);
+      if (guarded === null) this.onAdmission(null);
+      else this.#admission.ask(guarded, head, this);
     } catch (error) {
       this.#fail(toMeshError(error));
       return;
@@ -162,16 +159,32 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     if (waits && !this.#complete) this.#server.conn.stopReading();
   }
 
-  /** May it be sent again after it was sent? If not, it needs a connection that will surely take it. */
-  #replayable(head: RequestHead): boolean {
-    if (!isIdempotent(head.method)) return false;
-    return this.#complete || (head.contentLength !== -1 && this.#body.fits(head.contentLength));
+  /** `error`: what forbids the request; null: nothing does, or it goes to another host, which asks for itself. */
+  onAdmission(error: MeshError | null): void {
+    try {
+      if (error !== null) throw error;
+      this.#attempt.acquire(this, this.#freshness);
+    } catch (reason) {
+      this.#fail(toMeshError(reason));
+    }
+  }
+
+  /** Policies have changed: ends a request that they forbid now. */
+  review(): void {
+    this.#admission.review(this);
+  }
+
+  onRevoked(error: MeshError): void {
+    if (this.#switchover === null) this.#fail(error);
+    else this.destroy();
   }
 
   onConnection(connection: ClientConnection): void {
     const head = this.#head as RequestHead;
     this.#attempt.onConnection(connection);
-    const text = upstreamHead(head, this.#origin, this.#ids, this.#firstHop) + this.#body.text;
+    const lines = this.#ids + this.#clientCert.lineFor(this.#attempt.endpoint);
+    const { effects } = this.#admission;
+    const text = upstreamHead(head, this.#origin, lines, this.#firstHop, effects) + this.#body.text;
     connection.send(this, head.method, text, this.#complete);
     if (!isIdempotent(head.method) || !this.#body.fits(head.contentLength)) {
       this.#body.forget(this.#complete && this.#facts.requestBytes === 0);
@@ -213,7 +226,9 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     const facts = this.#facts;
     const request = this.#head as RequestHead;
     if (head.status === 101 && request.upgrade === "") {
-      this.onUpstreamError(new MeshError("UPSTREAM_PROTOCOL", `${this.#peer()}, 101 unasked for`));
+      this.onUpstreamError(
+        new MeshError("UPSTREAM_PROTOCOL", `${this.#attempt.peer}, 101 unasked for`),
+      );
       return;
     }
     const nowMs = this.#plane.clock.now();
@@ -254,18 +269,12 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
 
   /** Gives back what the request held and records it: exactly once per request. */
   #record(error: MeshError | null, nowMs = this.#plane.clock.now()): void {
-    const facts = this.#facts;
-    if (!this.#counted) this.#count();
-    this.#counted = false;
-    if (this.#admitted) this.#plane.quotas.end(this.#origin.workload?.slot ?? 0);
-    this.#admitted = false;
     this.#attempt.reset();
-    if (this.#plane.config.telemetry.accessLog !== "off") describe(facts, this.#head, this.#ids);
+    this.#admission.end();
+    const head = this.#head;
     this.#head = null;
     this.#body.text = "";
-    facts.error = error?.code ?? null;
-    facts.durationMs = nowMs - facts.startMs;
-    this.#plane.recorder.exchange(facts);
+    this.#ledger.close(error, head, this.#ids, nowMs);
   }
 
   /** The try failed before an answer: another endpoint where that is safe, else an answer of our own. */
@@ -313,7 +322,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
 
   onRequestError(error: MeshError): void {
     if (this.#head === null) {
-      beginFacts(this.#facts, this.#origin, this.#plane.clock.now());
+      this.#ledger.begin(this.#plane.clock.now());
       this.#ids = "";
       this.#answered = false;
     }
@@ -338,18 +347,16 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     if (this.#head === null) return;
     if (this.#answered) {
       const slowClient = this.#server.conn.pendingBytes > 0;
-      this.#fail(new MeshError(slowClient ? "CLIENT_CLOSED" : "UPSTREAM_STALLED", this.#peer()));
+      this.#fail(
+        new MeshError(slowClient ? "CLIENT_CLOSED" : "UPSTREAM_STALLED", this.#attempt.peer),
+      );
     } else if (!this.#complete && !this.#attempt.congested && this.#continued) {
       this.#keepAlive = false;
       this.#fail(new MeshError("REQUEST_BODY_TIMEOUT", this.#origin.address));
     } else {
       this.#attempt.observe(true, this.#plane.clock.now());
-      this.#fail(new MeshError("UPSTREAM_TIMEOUT", this.#peer()));
+      this.#fail(new MeshError("UPSTREAM_TIMEOUT", this.#attempt.peer));
     }
-  }
-
-  #peer(): string {
-    return this.#attempt.upstream?.peer ?? this.#facts.service?.key ?? "";
   }
 
   #arm(limitMs: number): void {

@@ -1,3 +1,6 @@
+import type { RequestHead } from "../http/message.ts";
+import { isIdempotent } from "./routing/policy/retry.ts";
+
 /**
  * The part of a request body that is not sent yet, or is kept in case the request has to be sent again.
  * latin1: one character per byte, so that it can be joined to the head in one write.
@@ -30,5 +33,11 @@ export class HeldBody {
   forget(empty: boolean): void {
     this.text = "";
     this.whole = this.whole && empty;
+  }
+
+  /** May the request be sent again after it was sent? If not, it needs a connection that will surely take it. */
+  mayReplay(head: RequestHead, complete: boolean): boolean {
+    if (!isIdempotent(head.method)) return false;
+    return complete || (head.contentLength !== -1 && this.fits(head.contentLength));
   }
 }

@@ -3,6 +3,8 @@ import { MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Conn } from "../http/conn.ts";
+import type { VerifiedPeer } from "../identity/peer-verifier.ts";
+import { Admission, type Guarded, guardedBy, guardedOutside } from "./admission.ts";
 import type { Origin } from "./context.ts";
 import { newFacts } from "./exchange-facts.ts";
 import { toMeshError } from "./failure.ts";
@@ -10,13 +12,21 @@ import { judge } from "./judge.ts";
 import type { Plane } from "./plane.ts";
 import { type Destination, hashFor, othersOf, pickEndpoint, serviceOf } from "./resolve.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
+import { meshRoute, type TransportTarget } from "./secure-transport.ts";
 import { Tunnel, type TunnelEnd } from "./tunnel.ts";
-import { type Dial, dial } from "./upstream/transport/dial.ts";
+import type { Dial } from "./upstream/transport/dial.ts";
 
 export interface OpaqueHandler {
   /** The endpoint is connected; its `conn.handler` is the caller's to set, or `join` does. */
   onReady(conn: Conn): void;
   onFailed(error: MeshError): void;
+  /** Is the connection opened ahead, while the client may yet turn out to speak HTTP? */
+  mayBeHttp?(): boolean;
+}
+
+/** Do policies forbid it, as against a failure? */
+export function isRefusal({ code }: MeshError): boolean {
+  return code === "ACCESS_DENIED" || code === "PLAINTEXT_REFUSED";
 }
 
 /**
@@ -30,10 +40,13 @@ export class OpaqueSession {
   readonly #destination: Destination;
   readonly #handler: OpaqueHandler;
   readonly #facts: RequestFacts;
+  readonly #admission: Admission;
   readonly #tried: DataEndpoint[] = [];
   #endpoint: DataEndpoint | null = null;
   #dial: Dial | null = null;
   #conn: Conn | null = null;
+  /** Over mutual TLS: whom the other host has proved to be. */
+  #peer: VerifiedPeer | null = null;
   #attemptMs = 0;
   /** Has `started` been reported? */
   #counted: boolean;
@@ -53,6 +66,7 @@ export class OpaqueSession {
     this.#origin = origin;
     this.#destination = destination;
     this.#handler = handler;
+    this.#admission = new Admission(plane, origin);
     this.#counted = facts !== undefined;
     this.#recorded = facts !== undefined;
     this.#facts = facts ?? tunnelFacts(plane, origin, destination);
@@ -67,23 +81,25 @@ export class OpaqueSession {
     this.#attemptMs = this.#plane.clock.now();
     try {
       const target = this.#target();
-      const { clock, deadlines, config } = this.#plane;
-      const handler = {
-        onConnected: (conn: Conn) => this.#onConnected(conn),
+      this.#dial = this.#plane.transport.dial(target, {
+        onConnected: (conn, peer) => this.#onConnected(conn, peer ?? null),
         onDialFailed: (error: MeshError) => this.#onDialFailed(error),
-      };
-      const deps = { clock, deadlines, connectMs: config.timeouts.connectMs };
-      this.#dial = dial(target, handler, deps);
+      });
     } catch (error) {
       this.#fail(toMeshError(error));
     }
   }
 
-  #target(): { host: string; port: number } {
+  #target(): TransportTarget {
     const destination = this.#destination;
-    if (destination.kind === "outside") return destination;
+    if (destination.kind === "outside") {
+      this.#permit(guardedOutside(this.#plane, destination));
+      return destination;
+    }
     const hash = hashFor(destination.cluster, this.#origin, null);
     const endpoint = pickEndpoint(destination, hash, this.#tried);
+    this.#permit(guardedBy(endpoint));
+    const mesh = meshRoute(destination, endpoint, this.#origin, "tcp");
     const { endpoints, config } = this.#plane;
     if (!endpoints.tryOpenConnection(endpoint.slot, config.pool.maxConnectionsPerEndpoint)) {
       const place = formatHostPort(endpoint.address, endpoint.port);
@@ -92,11 +108,27 @@ export class OpaqueSession {
     endpoints.begin(endpoint.slot);
     this.#endpoint = endpoint;
     this.#facts.endpoint = endpoint;
-    return { host: endpoint.address, port: endpoint.port };
+    const place = { host: endpoint.address, port: endpoint.port };
+    return mesh === undefined ? place : { ...place, mesh };
   }
 
-  #onConnected(conn: Conn): void {
+  /** Throws where policies forbid it. */
+  #permit(guarded: Guarded | null): void {
+    const error = guarded === null ? null : this.#admission.connection(guarded);
+    if (error !== null) throw error;
+  }
+
+  /** Policies or the trusted authorities have changed: what forbids the connection now, or null. */
+  review(): MeshError | null {
+    if (this.#peer !== null && !this.#plane.contexts.stillTrusted(this.#peer)) {
+      return new MeshError("TLS_FAILED", `${this.#peer.identity} is no longer vouched for`);
+    }
+    return this.#admission.again();
+  }
+
+  #onConnected(conn: Conn, peer: VerifiedPeer | null): void {
     this.#dial = null;
+    this.#peer = peer;
     const { own, recorder } = this.#plane;
     const client = this.#destination.kind === "outside" ? this.#origin.address : null;
     const error = judge(conn, client, own, recorder);
@@ -187,7 +219,11 @@ export class OpaqueSession {
 
   #fail(error: MeshError): void {
     if (this.#over) return;
-    this.#finish(error);
+    // Nothing has happened yet: whether this is a refusal at all, is decided by what the client sends.
+    if (isRefusal(error) && this.#handler.mayBeHttp?.()) {
+      this.#over = true;
+      this.#releaseEndpoint();
+    } else this.#finish(error);
     this.#handler.onFailed(error);
   }
 

@@ -4,12 +4,15 @@ import type { Deadlines } from "../core/deadlines.ts";
 import type { Recorder } from "../core/facts.ts";
 import type { Random } from "../core/random.ts";
 import type { ServerDeps } from "../http/h1/server.ts";
+import type { TlsContexts } from "../identity/tls-contexts.ts";
 import type { TraceContext } from "../telemetry/trace-context.ts";
 import type { Clusters, OwnPlaces } from "./clusters.ts";
 import type { WorkloadTable } from "./downstream/identify.ts";
 import type { ProtocolMemory } from "./downstream/protocol.ts";
+import type { Authorizer } from "./routing/authorize/authorizer.ts";
 import type { ServiceTable } from "./routing/match/table.ts";
 import type { WorkloadQuotas } from "./routing/policy/workload-quotas.ts";
+import type { SecureTransport } from "./secure-transport.ts";
 import type { EndpointState } from "./upstream/balance/endpoint-state.ts";
 import type { Outlier } from "./upstream/balance/outlier.ts";
 import type { Pools } from "./upstream/pool/pools.ts";
@@ -24,6 +27,10 @@ export interface Plane {
   readonly trace: TraceContext;
   readonly endpoints: EndpointState;
   readonly quotas: WorkloadQuotas;
+  readonly authorizer: Authorizer;
+  /** Certificates of this host's workloads. */
+  readonly contexts: TlsContexts;
+  readonly transport: SecureTransport;
   readonly outlier: Outlier;
   readonly services: ServiceTable;
   readonly workloads: WorkloadTable;

@@ -1,4 +1,4 @@
-import { formatHostPort } from "../core/address.ts";
+import { formatHostPort, type HostPort } from "../core/address.ts";
 import { MeshError } from "../core/errors.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { findField } from "../http/headers.ts";
@@ -43,10 +43,7 @@ export class Router {
     if (known !== null && same && this.#version === version) return known;
     this.#destination = null;
     const dialled = this.#origin.destination;
-    const found =
-      dialled === null
-        ? resolveHost(this.#plane, this.#origin, head)
-        : resolveAddress(this.#plane, dialled.host, dialled.port);
+    const found = this.#find(dialled, head);
     this.#version = version;
     this.#host = host;
     this.#form = form;
@@ -54,6 +51,33 @@ export class Router {
     this.#destination = found;
     return found;
   }
+
+  #find(dialled: HostPort | null, head: RequestHead): Destination {
+    if (dialled === null) return resolveHost(this.#plane, this.#origin, head);
+    if (this.#origin.peer !== null) return resolveMesh(this.#plane, this.#origin);
+    return resolveAddress(this.#plane, dialled.host, dialled.port);
+  }
+}
+
+/**
+ * The endpoint that another host asks for. It must be here, and be of the identity that this host has presented to it:
+ * else a certificate for one workload would open another one.
+ */
+export function resolveMesh(plane: Plane, { destination, peer }: Origin): ToCluster {
+  const place = destination === null ? "" : formatHostPort(destination.host, destination.port);
+  const found =
+    destination === null || peer === null
+      ? null
+      : plane.services.localAt(destination.host, destination.port, peer.presented);
+  if (found === null) {
+    throw new MeshError("NO_ROUTE", `${place} is no endpoint of ${peer?.presented} here`);
+  }
+  const { service, endpoint } = found;
+  return {
+    kind: "cluster",
+    cluster: plane.clusters.get(service, endpoint.portName),
+    fixed: endpoint,
+  };
 }
 
 /** The destination of a captured connection: a virtual address, an endpoint, or somewhere outside. */

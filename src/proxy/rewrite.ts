@@ -1,8 +1,13 @@
 import { formatHostPort } from "../core/address.ts";
+import { MeshError } from "../core/errors.ts";
 import { requestHeadLines, responseHeadText } from "../http/h1/serializer.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
 import { identityLines, type TraceContext } from "../telemetry/trace-context.ts";
+import type { TokenEffects } from "./admission.ts";
 import type { Origin } from "./context.ts";
+import { normalizePath, type PathSettings } from "./routing/authorize/path.ts";
+import { withoutCookies, withoutParams } from "./routing/authorize/strip-places.ts";
+import type { TokenPlace } from "./routing/authorize/token-result.ts";
 
 /** Our name in Via (RFC 9110 section 7.6.3). */
 const VIA = "1.1 hostmesh";
@@ -36,22 +41,74 @@ export function firstHopLines(origin: Origin): string {
   return `X-Forwarded-For: ${origin.address}\r\nX-Forwarded-Proto: http\r\nVia: ${VIA}\r\n`;
 }
 
-/** The head for the endpoint. `ids` and `firstHop` are made by the functions above. */
+/** Puts the path into its normal form, which is matched and sent on. Throws `BAD_REQUEST` where it may not have any. */
+export function normalize(head: RequestHead, settings: PathSettings): void {
+  const path = normalizePath(head.path, settings);
+  if (path === head.path) return;
+  if (path === null) throw new MeshError("BAD_REQUEST", "the path is ambiguous");
+  head.path = path;
+  head.forwarded = "";
+}
+
+/**
+ * The head for the endpoint. `ids` and `firstHop` are made by the functions above; `ids` may have further lines behind
+ * it. `effects`: what a token changes.
+ */
 export function upstreamHead(
   head: RequestHead,
   origin: Origin,
   ids: string,
   firstHop: string,
+  effects: TokenEffects | null = null,
 ): string {
+  if (effects !== null) {
+    const lines = effects.add.join("");
+    return `${withoutPlaces(head, origin, effects.strip)}${hopLines(head, origin, firstHop)}${ids}${lines}\r\n`;
+  }
   if (head.forwarded !== "") return `${head.forwarded}${ids}\r\n`;
-  const { via, forwardedFor, forwardedProto } = head;
-  const isFirst = via === "" && forwardedFor === "" && forwardedProto === "";
-  const hop = isFirst ? firstHop : laterHopLines(head, origin);
-  const { destination } = origin;
-  const host = destination === null ? "" : formatHostPort(destination.host, destination.port);
-  const text = requestHeadLines(head, { host, upgrade: head.upgrade !== "" }) + hop;
+  const text = clientLines(head, origin) + hopLines(head, origin, firstHop);
   if (head.repeats) head.forwarded = flat(text);
   return `${text}${ids}\r\n`;
+}
+
+function clientLines(head: RequestHead, origin: Origin): string {
+  const { destination } = origin;
+  const host = destination === null ? "" : formatHostPort(destination.host, destination.port);
+  return requestHeadLines(head, { host, upgrade: head.upgrade !== "" });
+}
+
+function hopLines(head: RequestHead, origin: Origin, firstHop: string): string {
+  const { via, forwardedFor, forwardedProto } = head;
+  const isFirst = via === "" && forwardedFor === "" && forwardedProto === "";
+  return isFirst ? firstHop : laterHopLines(head, origin);
+}
+
+/** The client's lines without the places where a token was, and without headers that only a token may fill. */
+function withoutPlaces(head: RequestHead, origin: Origin, places: readonly TokenPlace[]): string {
+  const lines = clientLines(head, origin);
+  const named = (kind: TokenPlace["kind"]) =>
+    places.filter((place) => place.kind === kind).map(({ name }) => name);
+  const cookies = named("cookie");
+  const headers = named("header").map(dashed);
+  const path = withoutParams(head.path, named("param"));
+  let kept = `${head.method} ${path} HTTP/1.1\r\n`;
+  for (const line of lines
+    .slice(lines.indexOf("\n") + 1)
+    .split("\r\n")
+    .slice(0, -1)) {
+    const colon = line.indexOf(":");
+    const name = dashed(line.slice(0, colon).toLowerCase());
+    if (headers.includes(name)) continue;
+    const value = name === "cookie" ? withoutCookies(line.slice(colon + 1).trim(), cookies) : null;
+    if (value === null) kept += `${line}\r\n`;
+    else if (value !== "") kept += `${line.slice(0, colon)}: ${value}\r\n`;
+  }
+  return kept;
+}
+
+/** Applications that make variables of names (CGI) cannot tell the two spellings apart. */
+function dashed(name: string): string {
+  return name.replaceAll("_", "-");
 }
 
 /** The same text in one piece: V8 keeps a joined string as a tree, and walks it at each write. */
@@ -61,8 +118,11 @@ function flat(text: string): string {
 
 function laterHopLines(head: RequestHead, origin: Origin): string {
   const via = head.via === "" ? VIA : `${head.via}, ${VIA}`;
-  const forwardedFor =
+  // From another host its daemon has added the client already; both daemons are hops for Via.
+  const isAdded = origin.peer !== null && head.forwardedFor !== "";
+  const added =
     head.forwardedFor === "" ? origin.address : `${head.forwardedFor}, ${origin.address}`;
+  const forwardedFor = isAdded ? head.forwardedFor : added;
   const proto = head.forwardedProto === "" ? "http" : head.forwardedProto;
   return `X-Forwarded-For: ${forwardedFor}\r\nX-Forwarded-Proto: ${proto}\r\nVia: ${via}\r\n`;
 }

@@ -34,7 +34,11 @@ export const bucketNames = {
   checksOfEndpoint: (endpointId: string) => `checks:${endpointId}`,
   probesOfHost: (host: string) => `probes:${host}`,
   serviceAt: (address: string) => `virtual:${canonicalAddress(address)}`,
+  workloadsOfHost: (host: string) => `workloads:${host}`,
   workloadAt: (host: string, address: string) => `workload:${host} ${canonicalAddress(address)}`,
+  /** Resources that speak of a topic, and those whose translation depends on it. */
+  resourcesOn: (topic: string) => `topic:${topic}`,
+  resourcesNeeding: (topic: string) => `needs:${topic}`,
 };
 
 /** The buckets that a record belongs to. */
@@ -51,8 +55,16 @@ export function bucketsOf<K extends RecordKind>(kind: K, value: RecordValues[K])
   }
   if (kind === "workload") {
     const { host, addresses } = value as RecordValues["workload"];
-    return addresses.map((address) => bucketNames.workloadAt(host, address));
+    return [
+      bucketNames.workloadsOfHost(host),
+      ...addresses.map((address) => bucketNames.workloadAt(host, address)),
+    ];
   }
+  if (kind === "resource") {
+    const { provides, needs } = value as RecordValues["resource"];
+    return [...provides.map(bucketNames.resourcesOn), ...needs.map(bucketNames.resourcesNeeding)];
+  }
+  if (kind !== "check") return [];
   const { endpoint, host, spec } = value as RecordValues["check"];
   const buckets = [bucketNames.checksOfEndpoint(endpoint)];
   if (spec.kind !== "ttl") buckets.push(bucketNames.probesOfHost(host));

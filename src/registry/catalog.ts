@@ -3,6 +3,7 @@ import { Buckets, bucketsOf } from "./buckets.ts";
 import { Digest } from "./digest.ts";
 import type { RecordView } from "./record-view.ts";
 import {
+  isPublished,
   publish,
   type RecordKind,
   type RecordValues,
@@ -33,6 +34,10 @@ export class Catalog implements RecordView {
     endpoint: new Map(),
     workload: new Map(),
     check: new Map(),
+    host: new Map(),
+    trust: new Map(),
+    resource: new Map(),
+    policy: new Map(),
   };
   readonly #buckets = new Buckets();
   readonly #digest = new Digest();
@@ -86,7 +91,8 @@ export class Catalog implements RecordView {
 
   /** Everything that daemons are told, at this moment; records are encoded later, when they are sent. */
   published(): StoredRecord[] {
-    return [...this.all("service"), ...this.all("endpoint"), ...this.all("workload")];
+    const kinds = (Object.keys(this.#records) as RecordKind[]).filter(isPublished);
+    return kinds.flatMap((kind) => [...this.#records[kind].values()]);
   }
 
   subscribe(listener: (change: CatalogChange) => void): () => void {
@@ -128,7 +134,7 @@ export class Catalog implements RecordView {
     for (const bucket of bucketsOf(record.kind, record.value)) {
       this.#buckets.add(bucket, record.key);
     }
-    if (record.kind !== "check") this.#digest.add(record.kind, record.key, record.revision);
+    if (isPublished(record.kind)) this.#digest.add(record.kind, record.key, record.revision);
   }
 
   #delete({ kind, key }: { readonly kind: RecordKind; readonly key: string }): void {
@@ -136,7 +142,7 @@ export class Catalog implements RecordView {
     if (record === undefined) return;
     this.#records[kind].delete(key);
     for (const bucket of bucketsOf(kind, record.value)) this.#buckets.delete(bucket, key);
-    if (kind !== "check") this.#digest.remove(kind, key, record.revision);
+    if (isPublished(kind)) this.#digest.remove(kind, key, record.revision);
   }
 }
 

@@ -9,6 +9,7 @@ import {
   type ServerMessage,
   type UpdatePart,
 } from "./protocol.ts";
+import { type RegistryTls, registryTlsOptions } from "./registry-tls.ts";
 import type { CheckResult } from "./schema.ts";
 import { SnapshotFile } from "./snapshot-file.ts";
 import { processTimers, type Timers } from "./timers.ts";
@@ -35,6 +36,10 @@ export interface RegistryClientOptions {
   readonly random: Random;
   readonly log: Log;
   readonly timers?: Timers;
+  /** Asked at each connection to an https URL; null: the system's authorities and the host's name count. */
+  readonly tls?: () => RegistryTls | null;
+  /** Asked at each connection: where this host takes mutual TLS ("": at the address that the registry sees). */
+  readonly mesh?: () => { readonly address: string; readonly port: number } | null;
   /**
    * Takes one revision, whole. `full`: everything there is. What it throws goes to the registry as the
    * reason of a refusal, and the state stays as it was.
@@ -113,6 +118,17 @@ export class RegistryClient {
     await this.#file.close();
   }
 
+  /** Connects anew, at once: this host says hello as somebody else from now on. */
+  reconnect(reason: string): void {
+    // Before the first connection there is nothing to leave: that one will say the same.
+    const begun = this.#connection !== null || this.#cancelRetry !== null;
+    if (!this.#running || !begun) return;
+    this.#options.log.info("connecting to the registry anew", { reason });
+    this.#cancelRetry?.();
+    this.#leave();
+    this.#connect();
+  }
+
   state(): RegistryClientState {
     return {
       connected: this.#welcome !== null,
@@ -147,13 +163,24 @@ export class RegistryClient {
     }
   }
 
+  /** Ends the connection without the pause that follows a lost one. */
+  #leave(): void {
+    const connection = this.#connection;
+    this.#connection = null;
+    this.#welcome = null;
+    connection?.close("left");
+  }
+
   #connect(): void {
     this.#cancelRetry = null;
     const { clock, host, zone, version } = this.#options;
+    const tls = this.#options.tls?.() ?? null;
+    const mesh = this.#options.mesh?.() ?? null;
     this.#assembler.reset();
     this.#awaitsSnapshot = false;
-    this.#connection = new WatchConnection({
+    const connection = new WatchConnection({
       url: this.#url(),
+      ...(tls === null ? {} : { tls: registryTlsOptions(tls) }),
       clock,
       timers: this.#timers,
       hello: () => ({
@@ -162,11 +189,15 @@ export class RegistryClient {
         ...{ host, zone, version },
         epoch: this.#held.epoch(),
         revision: this.#held.revision(),
+        ...(mesh === null ? {} : { mesh }),
       }),
       receive: (message) => this.#receive(message),
       heard: () => this.#freshen(),
-      closed: (reason) => this.#closed(reason),
+      closed: (reason) => {
+        if (this.#connection === connection) this.#closed(reason);
+      },
     });
+    this.#connection = connection;
   }
 
   #closed(reason: string): void {

@@ -102,6 +102,7 @@ const metaShape = z.object({
   "hostmesh-namespace": namespaceField.optional(),
   "hostmesh-protocol": protocolField.optional(),
   "hostmesh-balancer": z.enum(BALANCER_POLICIES).optional(),
+  "hostmesh-mtls": z.literal("required").optional(),
   "hostmesh-service-port": z.coerce.number().pipe(portField).optional(),
   zone: z.string().max(128).optional(),
 });
@@ -148,6 +149,7 @@ export function parseRegistration(input: unknown, place: RegistrationPlace): End
     implied: {
       protocol: extra["hostmesh-protocol"],
       policy: extra["hostmesh-balancer"],
+      mtls: extra["hostmesh-mtls"],
       port: extra["hostmesh-service-port"] ?? (virtual?.Port || undefined),
       addresses: virtual === undefined ? [] : [virtual.Address],
     },

@@ -56,6 +56,25 @@ export const metaField = z
   .refine((meta) => Object.keys(meta).length <= META_ENTRIES, {
     message: `must have at most ${META_ENTRIES} entries`,
   });
+/** Labels of Kubernetes' form: what policies select workloads by. */
+export const labelsField = z
+  .record(
+    z
+      .string()
+      .regex(
+        /^([a-z0-9][a-z0-9.-]{0,252}\/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/,
+        "names are 1 to 63 letters, digits and _ . -, behind a domain and a slash if need be",
+      ),
+    z
+      .string()
+      .regex(
+        /^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$/,
+        "values are at most 63 letters, digits and _ . -",
+      ),
+  )
+  .refine((labels) => Object.keys(labels).length <= META_ENTRIES, {
+    message: `must have at most ${META_ENTRIES} entries`,
+  });
 export const tagsField = z.array(z.string().min(1).max(255)).max(64);
 export const protocolField = z.enum(["http", "http2", "grpc", "tls", "tcp"]);
 export const healthField = z.enum(["passing", "warning", "critical"]);

@@ -18,6 +18,7 @@ export interface ServiceInput {
   readonly protocol: AppProtocol | undefined;
   readonly balancer: BalancerConfig;
   readonly meta: Readonly<Record<string, string>>;
+  readonly mtls: "required" | undefined;
 }
 
 export interface CheckInput {
@@ -50,6 +51,7 @@ export interface EndpointInput {
   readonly implied: {
     readonly protocol: AppProtocol | undefined;
     readonly policy: BalancerPolicy | undefined;
+    readonly mtls: "required" | undefined;
     readonly port: number | undefined;
     readonly addresses: readonly string[];
   };

@@ -1,4 +1,5 @@
 import type * as z from "zod";
+import { formatPath, issuesOf } from "../core/schema-issue.ts";
 import { RegistryError } from "./registry-error.ts";
 
 /** Levels of nesting that any valid input stays below. */
@@ -8,42 +9,8 @@ const MAX_DEPTH = 12;
 export function parseInput<T>(schema: z.ZodType<T>, input: unknown): T {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const issue = deepest(result.error.issues);
-  const unknown = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
-  const path = formatPath(unknown === undefined ? issue.path : [...issue.path, unknown]);
-  const reason = unknown === undefined ? plainReason(issue.message) : "unknown field";
+  const { path, reason } = issuesOf(result.error)[0] ?? { path: "", reason: "refused" };
   throw new RegistryError(400, path === "" ? reason : `${path}: ${reason}`, path);
-}
-
-/** The schema library's words for a field that is not there speak of JavaScript; ours do not. */
-function plainReason(message: string): string {
-  if (/^Invalid input: expected .*, received undefined$/.test(message)) return "missing";
-  return message.replace(/^Invalid input: expected/, "expected");
-}
-
-/** The first issue; of a union, the issue that got furthest in any of its forms. */
-function deepest(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue {
-  const first = issues[0];
-  if (first === undefined) throw new TypeError("a failed parse has an issue");
-  if (first.code !== "invalid_union") return first;
-  let best: z.core.$ZodIssue | undefined;
-  for (const form of first.errors) {
-    const inner = form.length === 0 ? undefined : deepest(form);
-    if (inner === undefined || (best !== undefined && inner.path.length <= best.path.length))
-      continue;
-    best = inner;
-  }
-  return best === undefined ? first : { ...best, path: [...first.path, ...best.path] };
-}
-
-/** `["endpoints", 0, "port"]` as `endpoints[0].port`. */
-function formatPath(path: readonly PropertyKey[]): string {
-  let text = "";
-  for (const part of path) {
-    if (typeof part === "number") text += `[${part}]`;
-    else text += text === "" ? String(part) : `.${String(part)}`;
-  }
-  return text;
 }
 
 /**

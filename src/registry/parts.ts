@@ -1,6 +1,10 @@
+import type { Clock } from "../core/clock.ts";
+import type { AllowedRole } from "./caller.ts";
 import type { Catalog } from "./catalog.ts";
 import type { CheckMonitor } from "./check-monitor.ts";
+import type { IdentityParts } from "./identity/open-identity.ts";
 import type { PlanSettings } from "./inputs.ts";
+import type { ResourceSettings } from "./plan-resource.ts";
 import type { Waiters } from "./waiters.ts";
 import type { Writer } from "./writer.ts";
 
@@ -28,10 +32,17 @@ export interface RegistryParts {
   readonly monitor: CheckMonitor;
   readonly waiters: Waiters;
   readonly settings: PlanSettings;
+  readonly resources: ResourceSettings;
+  /** Time of day: what is made gets a date that survives restarts. */
+  readonly wall: Clock;
   readonly epoch: string;
   /** Name and address of the registry's own host, which Consul's calls belong to when they name none. */
   readonly host: string;
   readonly nodeAddress: string;
+  /** Null: this registry is no certificate authority. */
+  readonly identity: IdentityParts | null;
+  /** Who, besides operators, may register endpoints and workloads. */
+  readonly registrars: readonly AllowedRole[];
   daemons(): readonly DaemonStatus[];
   /** `host:port` that the API listens on. */
   listening(): string;

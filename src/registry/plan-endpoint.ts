@@ -3,6 +3,7 @@ import { type Endpoint, type Health, keyOf, type Service } from "../core/model.t
 import { bucketNames } from "./buckets.ts";
 import { serviceKeyOf } from "./catalog.ts";
 import type { Draft } from "./draft.ts";
+import { refuseReserved } from "./identity/granted-identities.ts";
 import type { CheckInput, EndpointInput, PlanSettings } from "./inputs.ts";
 import { allotAddresses, claimAddresses, dropIfUnused } from "./plan-service.ts";
 import type { StoredCheck, StoredEndpoint } from "./records.ts";
@@ -15,8 +16,12 @@ export function endpointId(host: string, instance: string): string {
   return `${host}/${instance}`;
 }
 
-/** Creates or replaces an endpoint, its checks, and its service where nobody declared that. */
+/**
+ * Creates or replaces an endpoint, its checks, and its service where nobody declared that. Throws 403 in a namespace of
+ * the mesh's own.
+ */
 export function registerEndpoint(draft: Draft, input: EndpointInput, settings: PlanSettings): void {
+  refuseReserved(input.namespace);
   const id = endpointId(input.host, input.instance);
   const before = draft.get("endpoint", id);
   implyService(draft, input, settings);
@@ -142,6 +147,7 @@ function implyService(draft: Draft, input: EndpointInput, settings: PlanSettings
       ? {}
       : { ports: [{ name: input.portName, port: implied.port }] }),
     ...(implied.protocol === undefined ? {} : { protocol: implied.protocol }),
+    ...(implied.mtls === undefined ? {} : { mtls: implied.mtls }),
     ...(policy === undefined ? {} : { balancer: { ...base.balancer, policy } }),
   };
   draft.put("service", key, { service, declared: false });

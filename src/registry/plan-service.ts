@@ -2,6 +2,7 @@ import { canonicalAddress } from "../core/address.ts";
 import { keyOf, type Service, type Workload } from "../core/model.ts";
 import { bucketNames } from "./buckets.ts";
 import type { Draft } from "./draft.ts";
+import { refuseReserved } from "./identity/granted-identities.ts";
 import type { PlanSettings, ServiceInput } from "./inputs.ts";
 import { RegistryError } from "./registry-error.ts";
 
@@ -21,6 +22,7 @@ export function declareService(draft: Draft, input: ServiceInput, settings: Plan
     ...(input.protocol === undefined ? {} : { protocol: input.protocol }),
     balancer: input.balancer,
     meta: input.meta,
+    ...(input.mtls === undefined ? {} : { mtls: input.mtls }),
   };
   draft.put("service", key, { service, declared: true });
 }
@@ -74,8 +76,12 @@ export function claimAddresses(draft: Draft, key: string, addresses: readonly st
   });
 }
 
-/** Creates or replaces a workload. Throws 409 where another workload of its host has one of its addresses. */
+/**
+ * Creates or replaces a workload. Throws 403 in a namespace of the mesh's own, 409 where another workload of its host
+ * has one of its addresses.
+ */
 export function putWorkload(draft: Draft, input: Workload): void {
+  refuseReserved(input.namespace);
   const key = keyOf(input);
   const addresses = input.addresses.map(canonicalAddress);
   for (const [index, address] of addresses.entries()) {

@@ -24,6 +24,13 @@ const hello = z.object({
   version: z.string().max(64),
   epoch: z.string().max(64),
   revision,
+  /** Where the host takes mutual TLS; absent: it has no identity. `address` "": the one that the registry sees. */
+  mesh: z.exactOptional(
+    z.object({
+      address: z.union([z.literal(""), z.ipv4(), z.ipv6()]),
+      port: z.number().int().min(1).max(65_535),
+    }),
+  ),
 });
 
 /** The answer to one update: taken, or refused with the reason. */

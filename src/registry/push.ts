@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import type { Clock } from "../core/clock.ts";
+import { type Caller, OPERATOR, refuseOthers } from "./caller.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Log } from "./log.ts";
 import type { DaemonStatus } from "./parts.ts";
@@ -12,7 +13,7 @@ import { refuseForeignOrigin } from "./server.ts";
 import type { Store } from "./store.ts";
 import type { Timers } from "./timers.ts";
 import { Transfers } from "./transfers.ts";
-import { type SessionParts, WatchSession } from "./watch-session.ts";
+import { type Hello, type SessionParts, WatchSession } from "./watch-session.ts";
 
 export interface WatchHubOptions {
   readonly catalog: Catalog;
@@ -28,6 +29,10 @@ export interface WatchHubOptions {
   /** Daemons that may watch at once; beyond it 503. */
   readonly maxWatchers?: number;
   results(host: string, results: readonly CheckResult[]): void;
+  /** A daemon has said who it is, from this address. */
+  greeted(hello: Hello, address: string): void;
+  /** A daemon holds this revision now. */
+  acknowledged(host: string, revision: number): void;
 }
 
 /** All watching daemons: tells each what changed, and knows what each holds. */
@@ -57,6 +62,8 @@ export class WatchHub {
       answerMs: options.answerMs ?? 30_000,
       maxBufferedBytes: options.maxBufferedBytes ?? 4_194_304,
       results: options.results,
+      greeted: options.greeted,
+      acknowledged: options.acknowledged,
     };
     this.#unsubscribe = catalog.subscribe(({ probeHosts }) => {
       for (const session of this.#sessions) {
@@ -73,10 +80,16 @@ export class WatchHub {
     return all.filter((status) => status !== null).sort((a, b) => (a.host < b.host ? -1 : 1));
   }
 
-  /** Takes a WebSocket handshake, or answers it with an error. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  /** Takes a WebSocket handshake, or answers it with an error. `callerOf` is asked again while the watch lasts. */
+  upgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    callerOf: (request: IncomingMessage) => Caller = () => OPERATOR,
+  ): void {
     try {
       refuseForeignOrigin(request);
+      refuseOthers(callerOf(request), ["host"]);
       const path = (request.url ?? "").split("?")[0];
       if (path !== "/v1/mesh/watch") throw new RegistryError(404, "there is no watch at this path");
       if (this.#sessions.size >= (this.#options.maxWatchers ?? 4_096)) {
@@ -92,7 +105,9 @@ export class WatchHub {
       return;
     }
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
-      const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
+      const { remoteAddress: address = "", remotePort } = request.socket;
+      const caller = () => callerOf(request);
+      const peer = { name: `${address}:${remotePort}`, address, caller };
       const session = new WatchSession(webSocket, peer, this.#session);
       this.#sessions.add(session);
       webSocket.once("close", () => this.#sessions.delete(session));

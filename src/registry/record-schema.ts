@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { BALANCER_POLICIES } from "../core/model.ts";
+import { policySchema } from "./policy-schema.ts";
 import type { RecordKind, StoredRecord } from "./records.ts";
 
 /** The shapes of the model's records, as they stand in the store, on the wire and in the snapshot file. */
@@ -26,6 +27,7 @@ const serviceSchema = z.object({
     slowStartMs: z.number().min(0),
   }),
   meta: strings,
+  mtls: z.exactOptional(z.literal("required")),
 });
 
 const endpointSchema = z.object({
@@ -49,6 +51,33 @@ const workloadSchema = z.object({
   serviceAccount: z.string(),
   host: z.string(),
   addresses: z.array(z.string()),
+  labels: z.exactOptional(strings),
+});
+
+const hostSchema = z.object({
+  name: z.string(),
+  address: z.string(),
+  meshPort: z.number().int().min(1).max(65_535),
+});
+
+const trustSchema = z.object({
+  trustDomain: z.string(),
+  anchors: z.array(z.string()),
+  issuer: z.string(),
+});
+
+const resourceSchema = z.object({
+  group: z.string(),
+  kind: z.string(),
+  namespace: z.string(),
+  name: z.string(),
+  content: z.record(z.string(), z.unknown()),
+  createdMs: z.number(),
+  generation: z.number().int().min(1),
+  warnings: z.array(z.object({ path: z.string(), message: z.string() })),
+  policies: z.array(z.string()),
+  provides: z.array(z.string()),
+  needs: z.array(z.string()),
 });
 
 const probe = {
@@ -97,7 +126,14 @@ const storedSchemas = {
   }),
   workload: workloadSchema,
   check: storedCheckSchema,
+  host: hostSchema,
+  trust: trustSchema,
+  resource: resourceSchema,
+  policy: policySchema,
 };
+
+/** Every kind that a store holds. */
+export const recordKind = z.enum(Object.keys(storedSchemas) as [RecordKind, ...RecordKind[]]);
 
 const versioned = { key: z.string(), version: revision };
 
@@ -106,6 +142,9 @@ export const versionedChangeSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("service"), ...versioned, value: serviceSchema.nullable() }),
   z.object({ kind: z.literal("endpoint"), ...versioned, value: endpointSchema.nullable() }),
   z.object({ kind: z.literal("workload"), ...versioned, value: workloadSchema.nullable() }),
+  z.object({ kind: z.literal("host"), ...versioned, value: hostSchema.nullable() }),
+  z.object({ kind: z.literal("trust"), ...versioned, value: trustSchema.nullable() }),
+  z.object({ kind: z.literal("policy"), ...versioned, value: policySchema.nullable() }),
 ]);
 
 /** A row of a store's file: its value still JSON. */
@@ -131,6 +170,14 @@ export function decodeRecord({ kind, key, revision, created, json }: RawRecord):
         return { kind, ...facts, value: storedSchemas.workload.parse(value) };
       case "check":
         return { kind, ...facts, value: storedSchemas.check.parse(value) };
+      case "host":
+        return { kind, ...facts, value: storedSchemas.host.parse(value) };
+      case "trust":
+        return { kind, ...facts, value: storedSchemas.trust.parse(value) };
+      case "resource":
+        return { kind, ...facts, value: storedSchemas.resource.parse(value) };
+      case "policy":
+        return { kind, ...facts, value: storedSchemas.policy.parse(value) };
     }
   } catch (cause) {
     throw new Error(`the stored ${kind} ${key} cannot be read`, { cause });

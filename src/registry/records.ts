@@ -1,4 +1,13 @@
-import type { Change, Endpoint, Health, Service, Workload } from "../core/model.ts";
+import type {
+  Change,
+  Endpoint,
+  Health,
+  MeshHost,
+  Service,
+  TrustBundle,
+  Workload,
+} from "../core/model.ts";
+import type { Policy } from "../core/policy.ts";
 
 /** When the result of an http or tcp check changes the status; Consul's fields of the same names, at least 1. */
 export interface Thresholds {
@@ -73,12 +82,42 @@ export interface StoredCheck {
   readonly output: string;
 }
 
+/** A field that has no effect, or another than its author may expect. */
+export interface ResourceWarning {
+  readonly path: string;
+  readonly message: string;
+}
+
+/** A resource of a dialect (Istio, SMI, Consul) as it was applied. Key: `group/Kind/namespace/name`. */
+export interface StoredResource {
+  readonly group: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** As it was applied. */
+  readonly content: Readonly<Record<string, unknown>>;
+  /** When it was made, ms since the epoch. */
+  readonly createdMs: number;
+  /** Counts the changes of its content, from 1. */
+  readonly generation: number;
+  readonly warnings: readonly ResourceWarning[];
+  /** Keys of the policies that it was translated to. */
+  readonly policies: readonly string[];
+  /** Topics that it speaks of, and topics of others on which its translation depends. */
+  readonly provides: readonly string[];
+  readonly needs: readonly string[];
+}
+
 /** What a store holds, by kind. */
 export interface RecordValues {
   readonly service: StoredService;
   readonly endpoint: StoredEndpoint;
   readonly workload: Workload;
   readonly check: StoredCheck;
+  readonly host: MeshHost;
+  readonly trust: TrustBundle;
+  readonly resource: StoredResource;
+  readonly policy: Policy;
 }
 
 export type RecordKind = keyof RecordValues;
@@ -114,10 +153,15 @@ export type Write = {
 /** What travels to daemons: a change and the revision that made it, which the digest is taken of. */
 export type VersionedChange = Change & { readonly version: number };
 
-/** What daemons are told of a change in the store; null for checks, which show as an endpoint's health. */
+/** Are daemons told of records of this kind? Checks show as an endpoint's health, resources as policies. */
+export function isPublished(kind: RecordKind): kind is Exclude<RecordKind, "check" | "resource"> {
+  return kind !== "check" && kind !== "resource";
+}
+
+/** What daemons are told of a change in the store; null where they are told nothing. */
 export function publish(change: StoredRecord | Tombstone): VersionedChange | null {
   const { kind, key, revision: version } = change;
-  if (kind === "check") return null;
+  if (!isPublished(kind)) return null;
   if (change.value === null) return { kind, key, version, value: null };
   switch (change.kind) {
     case "service":
@@ -126,6 +170,12 @@ export function publish(change: StoredRecord | Tombstone): VersionedChange | nul
       return { kind: "endpoint", key, version, value: change.value.endpoint };
     case "workload":
       return { kind: "workload", key, version, value: change.value };
+    case "host":
+      return { kind: "host", key, version, value: change.value };
+    case "trust":
+      return { kind: "trust", key, version, value: change.value };
+    case "policy":
+      return { kind: "policy", key, version, value: change.value };
     default:
       return null;
   }

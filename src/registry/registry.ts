@@ -1,24 +1,46 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { formatHostPort } from "../core/address.ts";
-import { type Clock, processClock } from "../core/clock.ts";
+import { type Clock, processClock, wallClock } from "../core/clock.ts";
+import { SYSTEM_NAMESPACE } from "../core/identity.ts";
 import type { BalancerConfig } from "../core/model.ts";
 import type { Random } from "../core/random.ts";
+import type { AllowedRole } from "./caller.ts";
 import { Catalog } from "./catalog.ts";
 import { CheckMonitor } from "./check-monitor.ts";
+import { HostRecords } from "./host-records.ts";
+import {
+  type IdentityOptions,
+  type IdentityParts,
+  openIdentity,
+} from "./identity/open-identity.ts";
+import { type Listening, listenPlain, listenSecurely } from "./listen.ts";
 import type { Log } from "./log.ts";
+import type { RegistryParts } from "./parts.ts";
+import type { ResourceSettings } from "./plan-resource.ts";
 import { WatchHub } from "./push.ts";
+import type { Route } from "./route.ts";
 import { consulAgentRoutes } from "./routes/consul-agent.ts";
 import { consulHealthRoutes } from "./routes/consul-health.ts";
+import { hostRoutes } from "./routes/hosts.ts";
+import { DEFAULT_TOKEN_TTL_MS, identityRoutes } from "./routes/identity.ts";
 import { meshRoutes } from "./routes/mesh.ts";
+import { resourceRoutes } from "./routes/resources.ts";
 import type { CheckResult } from "./schema.ts";
-import { listenRegistry } from "./server.ts";
+import type { RegistryServer } from "./server.ts";
 import { SqliteStore } from "./sqlite-store.ts";
 import type { Store } from "./store.ts";
 import { processTimers, type Timers } from "./timers.ts";
 import { VirtualRange } from "./virtual-range.ts";
 import { Waiters } from "./waiters.ts";
 import { Writer } from "./writer.ts";
+
+/** Istio's root namespace and our own, Istio's trust domain, and intentions that close what they do not name. */
+const RESOURCE_DEFAULTS: ResourceSettings = {
+  rootNamespaces: ["istio-system", SYSTEM_NAMESPACE],
+  trustDomain: "cluster.local",
+  defaultIntention: "deny",
+};
 
 export interface RegistryOptions {
   /** Folder of `registry.sqlite`, created when missing. */
@@ -35,8 +57,14 @@ export interface RegistryOptions {
   readonly pingMs: number;
   /** For services that choose no balancer. */
   readonly balancer: BalancerConfig;
+  /** How resources of other meshes are read; absent: as {@link RESOURCE_DEFAULTS} says. */
+  readonly resources?: Partial<ResourceSettings>;
+  /** Certificates, and the TLS port; absent: neither. */
+  readonly identity?: IdentityOptions;
   readonly log: Log;
   readonly clock?: Clock;
+  /** Time of day, for the age of resources. */
+  readonly wall?: Clock;
   readonly timers?: Timers;
   readonly random?: Random;
   /** Limits, for tests and unusual sizes. */
@@ -52,6 +80,10 @@ export interface RegistryOptions {
 export interface RunningRegistry {
   readonly url: string;
   readonly port: number;
+  /** The API on TLS, as it is reached from this host; null: it is not served. */
+  readonly tlsUrl: string | null;
+  /** A one-time join token for this host (null: any), by default for an hour. Rejects without a TLS port. */
+  issueJoinToken(host: string | null, ttlMs?: number): Promise<string>;
   /** Ends watches and requests, writes what was accepted, closes the store. */
   close(): Promise<void>;
 }
@@ -77,69 +109,131 @@ export async function startRegistry(options: RegistryOptions): Promise<RunningRe
 
 async function startWith(store: Store, options: RegistryOptions): Promise<RunningRegistry> {
   const { log, clock = processClock, timers = processTimers, random = Math.random } = options;
-  const ranges = [options.virtualCidr4, options.virtualCidr6]
-    .filter((cidr) => cidr !== "")
-    .map((cidr) => new VirtualRange(cidr));
   const catalog = await Catalog.open(store);
   const writer = new Writer(store, catalog);
   const monitor = new CheckMonitor({ catalog, writer, clock, timers, log });
   const maxWaiting = options.maxBlockingQueries ?? 4_096;
   const waiters = new Waiters({ catalog, timers, random, maxWaiting });
+  const hosts = hostRecordsOf(options, { catalog, writer });
+  let identity: IdentityParts | null = null;
   const hub = new WatchHub({
     ...limitsOf(options),
     ...{ catalog, store, clock, timers, log, pingMs: options.pingMs },
     results: (host, results) => takeResults(monitor, host, results, log),
+    greeted: (hello, address) => hosts?.greeted(hello, address),
+    acknowledged: (host, revision) => identity?.rotation.acknowledge(host, revision),
   });
-  let port = options.port;
-  const parts = {
-    ...{ catalog, writer, monitor, waiters, epoch: store.epoch },
-    settings: { ranges, balancer: options.balancer },
-    host: options.host,
-    nodeAddress: options.nodeAddress,
-    daemons: () => hub.daemons(),
-    listening: () => formatHostPort(options.bind, port),
-  };
   const close = async () => {
     hub.close();
     monitor.close();
     await writer.close();
+    await identity?.close();
     await store.close();
   };
   try {
-    const { requestTimeoutMs } = options;
-    const server = await listenRegistry({
-      bind: options.bind,
-      port,
-      routes: [...consulAgentRoutes(parts), ...consulHealthRoutes(parts), ...meshRoutes(parts)],
-      revision: () => catalog.revision(),
-      upgrade: (request, socket, head) => hub.upgrade(request, socket, head),
-      log,
-      ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }),
-    });
-    port = server.port;
-    if (!isLoopback(options.bind)) {
-      log.warn("the registry has no login: whoever reaches its port may change the mesh", {
-        address: parts.listening(),
-      });
+    const connected = () => hub.daemons().map(({ host }) => host);
+    const { dataDir } = options;
+    if (options.identity !== undefined) {
+      const deps = { dataDir, catalog, writer, clock, timers, log, connected };
+      identity = await openIdentity(options.identity, deps);
+      await identity.rotation.publish();
     }
-    log.info("the registry listens", { address: parts.listening(), revision: catalog.revision() });
-    return {
-      url: `http://${parts.listening()}`,
-      port,
-      async close() {
-        hub.close();
-        await server.close();
-        await close();
-      },
-    };
+    const { wall = wallClock } = options;
+    const own = { catalog, writer, monitor, waiters, wall, identity, epoch: store.epoch };
+    return await serve(options, { ...own, daemons: () => hub.daemons() }, hub, close);
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-function isLoopback(bind: string): boolean {
-  return bind === "localhost" || bind === "::1" || bind.startsWith("127.");
+type OwnParts = Omit<
+  RegistryParts,
+  "settings" | "resources" | "registrars" | "host" | "nodeAddress" | "listening"
+>;
+
+/** Opens the ports; what is open is closed again where the second cannot be had. */
+async function serve(
+  options: RegistryOptions,
+  own: OwnParts,
+  hub: WatchHub,
+  closeParts: () => Promise<void>,
+): Promise<RunningRegistry> {
+  const { bind, host, nodeAddress, balancer, log, requestTimeoutMs } = options;
+  const { catalog, identity } = own;
+  let { port } = options;
+  const listening = () => formatHostPort(bind, port);
+  const settings = { ranges: rangesOf(options), balancer };
+  const { trustDomain = RESOURCE_DEFAULTS.trustDomain } = options.identity ?? {};
+  const resources = { ...RESOURCE_DEFAULTS, trustDomain, ...options.resources };
+  const registrars: AllowedRole[] = options.identity?.hostsRegister === true ? ["host"] : [];
+  const parts = { ...own, settings, resources, registrars, host, nodeAddress, listening };
+  const shared: Listening = {
+    routes: routesOf(parts),
+    revision: () => catalog.revision(),
+    upgrade: (request, socket, head, callerOf) => hub.upgrade(request, socket, head, callerOf),
+    log,
+    ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }),
+  };
+  const plain = await listenPlain(shared, bind, port);
+  port = plain.port;
+  let tls: RegistryServer | null = null;
+  try {
+    if (identity !== null && options.identity !== undefined) {
+      tls = await listenSecurely(shared, identity, options.identity);
+    }
+  } catch (error) {
+    await plain.close();
+    throw error;
+  }
+  log.info("the registry listens", { address: listening(), revision: catalog.revision() });
+  return {
+    url: `http://${listening()}`,
+    port,
+    tlsUrl: tls === null ? null : `https://${reachable(options.identity?.tlsBind, tls.port)}`,
+    issueJoinToken(forHost, ttlMs = DEFAULT_TOKEN_TTL_MS) {
+      if (identity === null || tls === null) {
+        return Promise.reject(new Error("this registry serves no identities"));
+      }
+      const { tokens, authority } = identity;
+      return tokens.create(forHost, ttlMs, authority.ownSigner().anchorId);
+    },
+    async close() {
+      hub.close();
+      await Promise.all([plain.close(), tls?.close()]);
+      await closeParts();
+    },
+  };
+}
+
+function routesOf(parts: RegistryParts): Route[] {
+  return [
+    ...consulAgentRoutes(parts),
+    ...consulHealthRoutes(parts),
+    ...meshRoutes(parts),
+    ...resourceRoutes(parts),
+    ...hostRoutes(parts),
+    ...(parts.identity === null ? [] : identityRoutes(parts.identity)),
+  ];
+}
+
+function hostRecordsOf(
+  { identity, log }: RegistryOptions,
+  stored: Pick<RegistryParts, "catalog" | "writer">,
+): HostRecords | null {
+  if (identity === undefined) return null;
+  return new HostRecords({ ...stored, hostAddress: identity.hostAddress, log });
+}
+
+function rangesOf({ virtualCidr4, virtualCidr6 }: RegistryOptions): VirtualRange[] {
+  const cidrs = [virtualCidr4, virtualCidr6].filter((cidr) => cidr !== "");
+  return cidrs.map((cidr) => new VirtualRange(cidr));
+}
+
+/** From this host: an unspecified address is no place to connect to. */
+function reachable(bind: string | undefined, port: number): string {
+  if (bind === undefined || bind === "0.0.0.0") return formatHostPort("127.0.0.1", port);
+  return formatHostPort(bind === "::" ? "::1" : bind, port);
 }
 
 /** Only the limits that were given, so that the others keep their defaults. */

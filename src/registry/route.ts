@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import type { AllowedRole, Caller } from "./caller.ts";
 import { RegistryError } from "./registry-error.ts";
 
 /** A request as routes see it. */
@@ -10,6 +11,9 @@ export interface RegistryRequest {
   /** The JSON body; throws 400 where it is none. */
   json(): unknown;
   readonly hasBody: boolean;
+  readonly caller: Caller;
+  /** Where it comes from. */
+  readonly address: string;
   /** Aborted when the client goes away. */
   readonly closed: AbortSignal;
 }
@@ -29,6 +33,8 @@ export interface Route {
   readonly pattern: string;
   /** Largest body that is read; absent: none is. */
   readonly bodyBytes?: number;
+  /** Who may call it besides operators; absent: nobody. */
+  readonly allow?: readonly AllowedRole[];
   handle(request: RegistryRequest): Reply | Promise<Reply>;
 }
 

@@ -12,6 +12,7 @@ import {
   healthField,
   hostField,
   idField,
+  labelsField,
   metaField,
   methodField,
   nameField,
@@ -56,6 +57,8 @@ export const serviceBody = z.strictObject({
     })
     .default({}),
   meta: metaField.default({}),
+  /** `required`: callers use mutual TLS between hosts or fail. */
+  mtls: z.literal("required").optional(),
 });
 
 const intervalMs = z.number().int().min(100).max(86_400_000);
@@ -114,6 +117,7 @@ export const workloadBody = z.strictObject({
   serviceAccount: nameField.default("default"),
   host: hostField.optional(),
   addresses: z.array(addressField).min(1).max(16),
+  labels: labelsField.optional(),
 });
 
 const named = { name: nameField, namespace: namespaceField.default(DEFAULT_NAMESPACE) };
@@ -184,6 +188,7 @@ export function toServiceInput(
     protocol: body.protocol,
     balancer: { policy, slowStartMs, ...(on === undefined ? {} : { hashOn: on }) },
     meta: body.meta,
+    mtls: body.mtls,
   };
 }
 
@@ -199,7 +204,10 @@ export function toEndpointInput(
     protocol: body.protocol,
     weights: { passing: weight, warning: warningWeight },
     replaceChecks: true,
-    implied: { protocol: body.protocol, policy: undefined, port: undefined, addresses: [] },
+    implied: {
+      ...{ protocol: body.protocol, policy: undefined, mtls: undefined },
+      ...{ port: undefined, addresses: [] },
+    },
   };
 }
 
@@ -209,6 +217,8 @@ export function toWorkload(
   body: z.infer<typeof workloadBody>,
   ownHost: string,
 ): Workload {
-  const { serviceAccount, addresses, host = ownHost } = body;
-  return { name: key.name, namespace: key.namespace, serviceAccount, host, addresses };
+  const { serviceAccount, addresses, host = ownHost, labels } = body;
+  const { name, namespace } = key;
+  const workload = { name, namespace, serviceAccount, host, addresses };
+  return labels === undefined ? workload : { ...workload, labels };
 }

@@ -1,8 +1,11 @@
+import { constants } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { type Caller, OPERATOR, refuseOthers } from "./caller.ts";
 import type { Log } from "./log.ts";
 import { parseJson } from "./parse-input.ts";
 import { RegistryError } from "./registry-error.ts";
@@ -10,6 +13,14 @@ import { type Reply, type Route, Router } from "./route.ts";
 
 /** Characters of a list that are sent at a time. */
 const CHUNK = 65_536;
+/** From the first byte of a connection to the end of its TLS handshake. */
+const HANDSHAKE_MS = 10_000;
+
+/** What a TLS port shows, PEM. */
+export interface ServerTls {
+  readonly cert: string;
+  readonly key: string;
+}
 
 export interface RegistryServerOptions {
   readonly bind: string;
@@ -17,6 +28,8 @@ export interface RegistryServerOptions {
   readonly routes: readonly Route[];
   /** The newest revision, for answers that name none. */
   revision(): number;
+  /** TLS 1.3 on this port, and who a request is from; absent: plain, and everybody is an operator. */
+  readonly tls?: { readonly first: ServerTls; callerOf(request: IncomingMessage): Caller };
   /** Takes WebSocket handshakes. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   readonly log: Log;
@@ -30,6 +43,8 @@ export interface RegistryServerOptions {
 
 export interface RegistryServer {
   readonly port: number;
+  /** Shows another certificate from now on; connections that stand stay. Does nothing on a plain port. */
+  setTls(tls: ServerTls): void;
   close(): Promise<void>;
 }
 
@@ -38,22 +53,28 @@ export async function listenRegistry(options: RegistryServerOptions): Promise<Re
   const { bind, port, maxConnections = 10_000, requestTimeoutMs = 30_000 } = options;
   const { headTimeoutMs = 10_000, log } = options;
   const router = new Router(options.routes);
-  const server = createServer(
-    {
-      maxHeaderSize: 16_384,
-      headersTimeout: Math.min(headTimeoutMs, requestTimeoutMs),
-      requestTimeout: requestTimeoutMs,
-      keepAliveTimeout: 60_000,
-      connectionsCheckingInterval: Math.min(1_000, headTimeoutMs),
-      requireHostHeader: true,
-    },
-    (request, response) => {
-      answer(request, response, router, options).catch((error: unknown) => {
-        log.warn("a request to the registry broke off", { url: request.url, error });
-        response.destroy();
-      });
-    },
-  );
+  const limits = {
+    maxHeaderSize: 16_384,
+    headersTimeout: Math.min(headTimeoutMs, requestTimeoutMs),
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: 60_000,
+    connectionsCheckingInterval: Math.min(1_000, headTimeoutMs),
+    requireHostHeader: true,
+  };
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
+    answer(request, response, router, options).catch((error: unknown) => {
+      log.warn("a request to the registry broke off", { url: request.url, error });
+      response.destroy();
+    });
+  };
+  const secure = options.tls === undefined ? null : listenTls(limits, options.tls.first, listener);
+  const server = secure ?? createServer(limits, listener);
+  // Those in the middle of a TLS handshake are none of HTTP's yet.
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   server.maxConnections = maxConnections;
   server.maxHeadersCount = 100;
   server.on("upgrade", (request, socket, head) => {
@@ -62,13 +83,44 @@ export async function listenRegistry(options: RegistryServerOptions): Promise<Re
   });
   server.listen(port, bind);
   await once(server, "listening");
-  return { port: (server.address() as AddressInfo).port, close: () => closeServer(server) };
+  return {
+    port: (server.address() as AddressInfo).port,
+    setTls: (tls) => secure?.setSecureContext(contextOf(tls)),
+    close: () => closeServer(server, sockets),
+  };
 }
 
-async function closeServer(server: Server): Promise<void> {
+function listenTls(
+  limits: object,
+  first: ServerTls,
+  listener: (request: IncomingMessage, response: ServerResponse) => void,
+): TlsServer {
+  const options = {
+    ...limits,
+    ...contextOf(first),
+    // A certificate is asked for; what it is worth is judged for each request.
+    ...{ requestCert: true, rejectUnauthorized: false, handshakeTimeout: HANDSHAKE_MS },
+  };
+  const server = createTlsServer(options, listener);
+  // Whoever speaks no TLS, or stops in the middle of it, is dropped.
+  server.on("tlsClientError", (_, socket) => socket.destroy());
+  return server;
+}
+
+/**
+ * No tickets: a resumed session would lack the peer's intermediates, and outlive its certificate. No authorities: where
+ * OpenSSL knows some, Node no longer shows the intermediates that a peer has sent.
+ */
+function contextOf({ cert, key }: ServerTls) {
+  const secureOptions = constants.SSL_OP_NO_TICKET;
+  return { cert, key, ca: [], minVersion: "TLSv1.3" as const, secureOptions };
+}
+
+async function closeServer(server: Server | TlsServer, sockets: Iterable<Socket>): Promise<void> {
   const closed = once(server, "close");
   server.close();
   server.closeAllConnections();
+  for (const socket of sockets) socket.destroy();
   await closed;
 }
 
@@ -80,7 +132,7 @@ async function answer(
 ): Promise<void> {
   let reply: Reply;
   try {
-    reply = await run(request, response, router);
+    reply = await run(request, response, router, options.tls?.callerOf(request) ?? OPERATOR);
   } catch (error) {
     reply = failure(error, request, options.log);
     // What is left of a body that was refused must not be taken for the next request.
@@ -100,12 +152,14 @@ async function run(
   request: IncomingMessage,
   response: ServerResponse,
   router: Router,
+  caller: Caller,
 ): Promise<Reply> {
   refuseForeignOrigin(request);
   const target = request.url ?? "/";
   const mark = target.indexOf("?");
   const path = mark === -1 ? target : target.slice(0, mark);
   const { route, params } = router.match(request.method ?? "", path);
+  refuseOthers(caller, route.allow ?? []);
   const bytes = route.bodyBytes === undefined ? null : await readBody(request, route.bodyBytes);
   const gone = new AbortController();
   response.once("close", () => gone.abort());
@@ -113,6 +167,7 @@ async function run(
     params,
     query: new URLSearchParams(mark === -1 ? "" : target.slice(mark + 1)),
     headers: request.headers,
+    ...{ caller, address: request.socket.remoteAddress ?? "" },
     json: () => parseJson(bytes ?? new Uint8Array()),
     hasBody: bytes !== null && bytes.length > 0,
     closed: gone.signal,

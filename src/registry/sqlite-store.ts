@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import * as z from "zod";
-import { decodeRecord } from "./record-schema.ts";
+import { decodeRecord, recordKind } from "./record-schema.ts";
 import type { StoredRecord, Tombstone, Write } from "./records.ts";
 import { type Commit, StaleRevisionError, type Store } from "./store.ts";
 
@@ -20,7 +20,7 @@ export interface SqliteStoreOptions {
 }
 
 const row = z.object({
-  kind: z.enum(["service", "endpoint", "workload", "check"]),
+  kind: recordKind,
   key: z.string(),
   revision: z.number(),
   created: z.number(),

@@ -1,3 +1,4 @@
+import type { ConnectionOptions } from "node:tls";
 import { type RawData, WebSocket } from "ws";
 import type { Clock } from "../core/clock.ts";
 import {
@@ -17,6 +18,8 @@ const MAX_BUFFERED_BYTES = 16_777_216;
 export interface WatchConnectionOptions {
   /** Base URL of the registry. */
   readonly url: string;
+  /** For an https URL; absent: the system's authorities and the host's name count. */
+  readonly tls?: ConnectionOptions;
   readonly clock: Clock;
   readonly timers: Timers;
   hello(): ClientMessage;
@@ -38,11 +41,12 @@ export class WatchConnection {
 
   constructor(options: WatchConnectionOptions) {
     this.#options = options;
-    const { url, clock, timers } = options;
+    const { url, clock, timers, tls = {} } = options;
     this.#heardMs = clock.now();
     const target = new URL("v1/mesh/watch", url.endsWith("/") ? url : `${url}/`);
     target.protocol = target.protocol === "https:" ? "wss:" : "ws:";
     this.#socket = new WebSocket(target, {
+      ...(target.protocol === "wss:" ? tls : {}),
       maxPayload: MAX_SERVER_MESSAGE_BYTES,
       perMessageDeflate: false,
       followRedirects: false,

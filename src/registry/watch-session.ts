@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { RawData, WebSocket } from "ws";
 import type { Clock } from "../core/clock.ts";
 import { bucketNames } from "./buckets.ts";
+import type { Caller } from "./caller.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Log } from "./log.ts";
 import type { DaemonStatus } from "./parts.ts";
@@ -13,6 +14,17 @@ import type { Transfers } from "./transfers.ts";
 
 /** Resyncs in a row without an acknowledgement after which a daemon is cut off and must reconnect. */
 const MAX_RESYNCS = 5;
+
+export type Hello = Extract<ClientMessage, { type: "hello" }>;
+
+/** The other end of a watch. */
+export interface WatchPeer {
+  /** Address and port. */
+  readonly name: string;
+  readonly address: string;
+  /** As of now: a certificate may expire, or its authority go. */
+  caller(): Caller;
+}
 
 export interface SessionParts {
   readonly catalog: Catalog;
@@ -27,6 +39,8 @@ export interface SessionParts {
   /** A daemon with more than this unsent is cut off; it reconnects and says what it holds. */
   readonly maxBufferedBytes: number;
   results(host: string, results: readonly CheckResult[]): void;
+  greeted(hello: Hello, address: string): void;
+  acknowledged(host: string, revision: number): void;
 }
 
 /**
@@ -36,9 +50,9 @@ export interface SessionParts {
 export class WatchSession {
   readonly #socket: WebSocket;
   readonly #parts: SessionParts;
-  readonly #peer: string;
+  readonly #peer: WatchPeer;
   readonly #connectedMs: number;
-  #hello: Extract<ClientMessage, { type: "hello" }> | null = null;
+  #hello: Hello | null = null;
   /** What the daemon holds. */
   #held = 0;
   #needsSnapshot = false;
@@ -51,7 +65,7 @@ export class WatchSession {
   #heardMs: number;
   #cancelTimeout: () => void;
 
-  constructor(socket: WebSocket, peer: string, parts: SessionParts) {
+  constructor(socket: WebSocket, peer: WatchPeer, parts: SessionParts) {
     this.#socket = socket;
     this.#peer = peer;
     this.#parts = parts;
@@ -63,7 +77,9 @@ export class WatchSession {
     socket.on("message", (data: RawData, isBinary: boolean) => this.#receive(data, isBinary));
     for (const sign of ["ping", "pong"] as const) socket.on(sign, () => this.#heard());
     socket.on("close", () => this.#cancelTimeout());
-    socket.on("error", (error) => this.#parts.log.debug("a watch failed", { peer, error }));
+    socket.on("error", (error) =>
+      this.#parts.log.debug("a watch failed", { peer: peer.name, error }),
+    );
   }
 
   /** Null before its hello. */
@@ -74,7 +90,7 @@ export class WatchSession {
       host: this.#hello.host,
       zone: this.#hello.zone,
       version: this.#hello.version,
-      peer: this.#peer,
+      peer: this.#peer.name,
       revision: this.#held,
       connectedMs: Math.round(now - this.#connectedMs),
       silentMs: Math.round(now - this.#heardMs),
@@ -94,10 +110,12 @@ export class WatchSession {
     if (this.#hello !== null && hosts.has(this.#hello.host)) this.#sendChecks(this.#hello.host);
   }
 
-  /** Drops a silent or overfull peer, else pings it; to be called every `pingMs`. */
+  /** Drops a silent, overfull or no longer trusted peer, else pings it; to be called every `pingMs`. */
   beat(): void {
     const { clock, pingMs, maxBufferedBytes } = this.#parts;
-    if (clock.now() - this.#heardMs > 3 * pingMs) this.#cut("it is silent");
+    const caller = this.#peer.caller();
+    if (caller.role === "anonymous") this.#cut(caller.reason ?? "it has no certificate");
+    else if (clock.now() - this.#heardMs > 3 * pingMs) this.#cut("it is silent");
     else if (this.#socket.bufferedAmount > maxBufferedBytes) this.#cut("it reads too slowly");
     else if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping();
   }
@@ -121,7 +139,7 @@ export class WatchSession {
 
   #cut(reason: string): void {
     const { log } = this.#parts;
-    log.info("a daemon is cut off", { host: this.#hello?.host, peer: this.#peer, reason });
+    log.info("a daemon is cut off", { host: this.#hello?.host, peer: this.#peer.name, reason });
     this.#socket.terminate();
   }
 
@@ -134,7 +152,7 @@ export class WatchSession {
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#parts.log.warn("a daemon sent what is not of the protocol", {
-        peer: this.#peer,
+        peer: this.#peer.name,
         reason,
       });
       this.#socket.close(1008, "not of the protocol");
@@ -152,15 +170,22 @@ export class WatchSession {
     else this.#resync(message.reason);
   }
 
-  #greet(hello: Extract<ClientMessage, { type: "hello" }>): void {
+  #greet(hello: Hello): void {
     if (this.#hello !== null) throw new Error("a second hello");
+    const caller = this.#peer.caller();
+    if (caller.role === "anonymous") throw new Error(caller.reason ?? "there is no certificate");
+    if (caller.role === "host" && caller.host !== hello.host) {
+      throw new Error(`its hello names ${hello.host}, its certificate ${caller.host}`);
+    }
     const { catalog, epoch, pingMs, log } = this.#parts;
     this.#cancelTimeout();
     this.#hello = hello;
     const known = hello.epoch === epoch && hello.revision <= catalog.revision();
     this.#needsSnapshot = !known || hello.revision === 0;
     this.#held = known ? hello.revision : 0;
-    log.info("a daemon watches", { host: hello.host, peer: this.#peer, revision: this.#held });
+    log.info("a daemon watches", { host: hello.host, peer: this.#peer.name, revision: this.#held });
+    this.#parts.greeted(hello, this.#peer.address);
+    this.#parts.acknowledged(hello.host, this.#held);
     this.#send({ type: "welcome", epoch, revision: catalog.revision(), pingMs });
     this.#sendChecks(hello.host);
     this.#pump();
@@ -173,6 +198,7 @@ export class WatchSession {
     this.#held = revision;
     this.#resyncsInRow = 0;
     this.#refusal = null;
+    if (this.#hello !== null) this.#parts.acknowledged(this.#hello.host, revision);
     this.#pump();
   }
 

@@ -1,5 +1,10 @@
 import type { DataEvent } from "../core/facts.ts";
-import { type MetricDeclaration, single, type ValueMetric } from "./metric-declaration.ts";
+import {
+  type MetricDeclaration,
+  type Sample,
+  single,
+  type ValueMetric,
+} from "./metric-declaration.ts";
 import { DETECTIONS, TABLES } from "./series.ts";
 
 function events(name: ValueMetric["name"], help: string, event: DataEvent): ValueMetric {
@@ -21,6 +26,10 @@ function open(
       series.total((region) => region.event(opened) - region.event(closed)),
     ),
   );
+}
+
+function perLabel(values: Readonly<Record<string, number>>): Sample[] {
+  return Object.entries(values).map(([label, value]) => [[label], value]);
 }
 
 const CONNECTION_METRICS: readonly MetricDeclaration[] = [
@@ -164,6 +173,53 @@ const CONTROL_METRICS: readonly MetricDeclaration[] = [
   ),
 ];
 
+const IDENTITY_METRICS: readonly MetricDeclaration[] = [
+  {
+    type: "gauge",
+    name: "hostmesh_certificates",
+    help: "Identities of this host and its workloads, by the state of their certificate",
+    labels: ["state"],
+    read: (sources) => perLabel(sources.certificates().states),
+  },
+  {
+    type: "gauge",
+    name: "hostmesh_certificate_expiry_seconds",
+    help: "Time until the first certificate expires; below 0: it has; absent: there is none",
+    labels: [],
+    read: (sources) => {
+      const { expiresInMs } = sources.certificates();
+      return expiresInMs === null ? [] : [[[], expiresInMs / 1000]];
+    },
+  },
+  {
+    type: "counter",
+    name: "hostmesh_certificate_renewals_total",
+    help: "Attempts to get or renew a certificate",
+    labels: ["result"],
+    read: (sources) => perLabel(sources.certificates().renewals),
+  },
+  {
+    type: "gauge",
+    name: "hostmesh_jwks_documents",
+    help: "Documents with the keys of issuers of tokens, by their state",
+    labels: ["state"],
+    read: (sources) => {
+      const { current, stale, missing } = sources.jwks();
+      return perLabel({ current, stale, missing });
+    },
+  },
+  {
+    type: "counter",
+    name: "hostmesh_jwks_fetches_total",
+    help: "Fetches of such documents",
+    labels: ["result"],
+    read: (sources) => {
+      const { fetched, failed } = sources.jwks();
+      return perLabel({ fetched, failed });
+    },
+  },
+];
+
 const SELF_METRICS: readonly MetricDeclaration[] = [
   {
     type: "gauge",
@@ -202,5 +258,6 @@ export const DAEMON_METRICS: readonly MetricDeclaration[] = [
   ...CONNECTION_METRICS,
   ...POOL_METRICS,
   ...CONTROL_METRICS,
+  ...IDENTITY_METRICS,
   ...SELF_METRICS,
 ];

@@ -1,5 +1,24 @@
 import type { SeriesReader } from "./series-reader.ts";
 
+/** Certificates of this host and its workloads. */
+export interface CertificateFigures {
+  /** Wanted identities by the state of their certificate. */
+  readonly states: Readonly<Record<"valid" | "overdue" | "expired" | "missing", number>>;
+  /** Time until the first of them expires, in ms; null: there is none. */
+  readonly expiresInMs: number | null;
+  /** Attempts to get or renew one, by result. */
+  readonly renewals: Readonly<Record<"issued" | "failed" | "refused", number>>;
+}
+
+/** Documents with the keys of issuers of tokens, by their state, and fetches by their result. */
+export interface JwksFigures {
+  readonly current: number;
+  readonly stale: number;
+  readonly missing: number;
+  readonly fetched: number;
+  readonly failed: number;
+}
+
 /** What the metrics read; parts of the daemon that own a value hand in a plain getter. */
 export interface MetricsSources {
   readonly series: SeriesReader;
@@ -24,6 +43,8 @@ export interface MetricsSources {
   workerRestarts(): number;
   /** Mode in force, and whether its rules and their dead-man entry are in place. */
   capture(): { readonly mode: string; readonly active: boolean };
+  certificates(): CertificateFigures;
+  jwks(): JwksFigures;
 }
 
 interface Declared {

@@ -3,7 +3,6 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { parseProcessTimes, sumTree, treeTimes } from "../../bench/lib/cpu-time.ts";
-import { choosePinning, parseCpuList, pinned } from "../../bench/lib/pinning.ts";
 import { pairedRatio, spread } from "../../bench/lib/statistics.ts";
 import { parseVersion } from "../../bench/lib/tools.ts";
 import { Workbench } from "../../bench/lib/workbench.ts";
@@ -48,26 +47,6 @@ test("the CPU time of this very process grows when it works", onLinux, async () 
   const grownMs = after.userMs + after.systemMs - before.userMs - before.systemMs;
   assert.ok(grownMs >= 40 && grownMs < 2_000, `grew by ${grownMs} ms`);
   assert.ok(after.pids.includes(process.pid));
-});
-
-test("proxies and load get CPUs of different cores where there are such", () => {
-  assert.deepEqual(parseCpuList("0-2,8\n"), [0, 1, 2, 8]);
-  assert.deepEqual(parseCpuList(""), []);
-  assert.throws(() => parseCpuList("a-b"), /not a list of CPUs/);
-  const four = choosePinning([0, 1, 2, 3], [0, 1], true);
-  assert.deepEqual([four.proxyCpu, four.loadCpu], [0, 2]);
-  const two = choosePinning([4, 5], [4, 5], true);
-  assert.deepEqual([two.proxyCpu, two.loadCpu], [4, 5]);
-  assert.match(two.note, /of the same core/);
-});
-
-test("nothing is pinned on one CPU or without taskset, and that is said", () => {
-  const one = choosePinning([0], [0], true);
-  assert.deepEqual([one.proxyCpu, one.loadCpu], [null, null]);
-  assert.match(one.note, /not pinned: there is one CPU/);
-  assert.match(choosePinning([0, 1], [], false).note, /taskset \(util-linux\) is missing/);
-  assert.deepEqual(pinned(["nginx", "-c"], null), ["nginx", "-c"]);
-  assert.deepEqual(pinned(["nginx"], 3), ["taskset", "-c", "3", "nginx"]);
 });
 
 test("versions are found in what programs print", () => {

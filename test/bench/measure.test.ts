@@ -4,15 +4,14 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { test } from "node:test";
 import { countConnections, parseTcpOpens, tcpOpens } from "../../bench/measure/connections.ts";
-import { busyShares, parseCpuClock, readCpuClock } from "../../bench/measure/cpu-shares.ts";
+import { busyShares, parseCpuClock } from "../../bench/measure/cpu-shares.ts";
 import {
   forest,
   kilobytes,
   parseSwitches,
-  readActivity,
   readMemory,
   readMemoryWithoutBench,
-  readProcesses,
+  treePids,
 } from "../../bench/measure/process-reading.ts";
 import {
   NEEDLE_ESTABLISHED,
@@ -21,6 +20,7 @@ import {
   wasEstablished,
 } from "../../bench/measure/socket-table.ts";
 import { TlsWatch, tlsPairs } from "../../bench/measure/tls-watch.ts";
+import { readMoment, used } from "../../bench/run/moment.ts";
 import { until } from "../helpers/until.ts";
 
 const onLinux = { skip: process.platform === "linux" ? false : "needs /proc" };
@@ -84,8 +84,13 @@ test("a tree of processes has memory, and its switches and CPU time grow", onLin
   const child = spawn("sh", ["-c", `"${process.execPath}" -e '${work}'; true`], { detached: true });
   const pid = child.pid ?? 0;
   try {
-    await until(async () => (await readActivity([pid])).userMs >= 50);
-    const before = await readProcesses([pid, process.pid]);
+    const spent = async () => {
+      const pids = await treePids([pid]);
+      const now = readMoment(pids, []);
+      return pids.reduce((sum, one) => sum + (now.processes.get(one)?.userMs ?? 0), 0);
+    };
+    await until(async () => (await spent()) >= 50);
+    const before = await readMemory([pid, process.pid]);
     assert.ok(before.pids.includes(pid) && before.pids.includes(process.pid));
     assert.ok(before.rssBytes > before.pssBytes, `${before.rssBytes} ${before.pssBytes}`);
     const node = await readMemory([pid]);
@@ -95,16 +100,18 @@ test("a tree of processes has memory, and its switches and CPU time grow", onLin
     const alone = await readMemoryWithoutBench([pid]);
     assert.ok(alone.pssBytes > 1.1 * node.pssBytes, `${alone.pssBytes} ${node.pssBytes}`);
     assert.ok(alone.pssBytes <= alone.rssBytes);
-    const first = await readActivity([pid]);
-    await until(async () => (await readActivity([pid])).userMs >= first.userMs + 50);
-    const last = await readActivity([pid]);
-    assert.ok(last.contextSwitches > first.contextSwitches);
-    assert.deepEqual(last.pids, first.pids);
+    const pids = await treePids([pid]);
+    const first = readMoment(pids, []);
+    const grown = () => used(pids, first, readMoment(pids, []));
+    await until(() => grown().userMs >= 50);
+    assert.ok(grown().contextSwitches > 0);
+    assert.deepEqual(await treePids([pid]), pids);
+    for (const value of first.clock.idleMs.values()) assert.ok(value > 0);
   } finally {
     process.kill(-pid, "SIGKILL");
     await once(child, "close");
   }
-  await assert.rejects(readProcesses([pid]), /has ended/);
+  await assert.rejects(readMemory([pid]), /has ended/);
 });
 
 test("rows of the socket table have state, ports and inode", () => {
@@ -186,10 +193,4 @@ test("what is not idle is busy, and what the proxies did not use is foreign", ()
     ...{ loadBusy: null, proxyBusy: null, foreignShare: null },
   });
   assert.throws(() => busyShares({ proxyCpus: [7], loadCpus: null }, before, after, 1), /no CPU 7/);
-});
-
-test("the CPUs of this machine have clocks", onLinux, async () => {
-  const { idleMs } = await readCpuClock();
-  assert.ok(idleMs.size >= 1);
-  for (const value of idleMs.values()) assert.ok(value > 0);
 });

@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { freePorts } from "../../bench/lib/free-ports.ts";
-import { choosePins } from "../../bench/lib/pins.ts";
+import { choosePins, parseCpuList } from "../../bench/lib/pins.ts";
 import { openSite } from "../../bench/lib/site.ts";
 import { skipReason } from "../netns/helpers/privilege.ts";
 
@@ -25,6 +25,12 @@ async function output(command: readonly string[]): Promise<string> {
   const [file = "", ...args] = command;
   return (await promisify(execFile)(file, args)).stdout.trim();
 }
+
+test("a list of CPUs has single ones and ranges", () => {
+  assert.deepEqual(parseCpuList("0-2,8\n"), [0, 1, 2, 8]);
+  assert.deepEqual(parseCpuList(""), []);
+  assert.throws(() => parseCpuList("a-b"), /not a list of CPUs/);
+});
 
 test("proxies get as many CPUs as workers, of cores of their own, and the load the others", () => {
   const of = (cores: number[][], workers: number) => {

@@ -60,6 +60,7 @@ const dump = {
   revision: 7,
   capture: { mode: "tproxy", active: true },
   registry: { connected: true, url: "http://there", revision: 7, ageMs: 42, lastError: null },
+  identity: { mode: "off", host: null, workloads: [] },
   settings: { host: "here", capture: { mode: "auto" } },
   snapshot: { services: ["catalog"] },
 };

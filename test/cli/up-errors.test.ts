@@ -33,7 +33,7 @@ describe("up that cannot start", () => {
   it("finds a missing or bad file before anything is started", async () => {
     const cases: [name: string, text: string | null, said: RegExp][] = [
       ["missing.yaml", null, /cannot read .*missing\.yaml: there is no such file/],
-      ["broken.yaml", "service: {name: web\n", /broken\.yaml: .* at line 2, column 1/],
+      ["broken.yaml", "service: {name: web\n", /broken\.yaml:2: /],
       ["empty-port.yaml", "services: [{name: web, port: many}]\n", /empty-port\.yaml: Port: /],
       [
         "no-name.yaml",

@@ -69,9 +69,10 @@ test("IPv6 follows the setting, and the machine where that is auto", async () =>
 test("the rules leave the proxy's own ports alone, those that were really opened", () => {
   const config = configSchema.parse({ ports: { admin: 0 }, capture: { onDeath: "closed" } });
   const choice = { mode: "tproxy", ipv6: false } as const;
-  const spec = captureSpec(config, choice, { outbound: 31_001, explicit: 34_140 });
-  assert.equal(spec.outboundPort, 31_001);
-  assert.deepEqual(spec.proxyPorts, [31_001, 34_140, 15_020, 15_021, 15_010]);
+  const ports = { outbound: 31_001, inbound: 31_006, explicit: 34_140, mesh: null };
+  const spec = captureSpec(config, choice, ports);
+  assert.deepEqual([spec.outboundPort, spec.inboundPort], [31_001, 31_006]);
+  assert.deepEqual(spec.proxyPorts, [31_001, 31_006, 34_140, 15_020, 15_021, 15_010, 15_012]);
   assert.deepEqual([spec.mode, spec.onDeath, spec.ipv6], ["tproxy", "closed", false]);
 });
 

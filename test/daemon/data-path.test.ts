@@ -71,11 +71,13 @@ async function start(t: TestContext, url: string, more: ConfigInput = {}): Promi
     dataDir,
     ports: { explicit: 0, admin: 0, metrics: 0, ready: 0, metricsBind: "127.0.0.1" },
     registry: { urls: [url], reconnectMaxMs: 200 },
+    mesh: { port: 0 },
     ...more,
     timeouts: { warmUpMs: 0, ...more.timeouts },
   });
   const options = { workers: 2, mode: "explicit", ipv6: false, bind: "127.0.0.1" } as const;
-  const sockets = openDataPathSockets({ ...options, ports: config.ports });
+  const ports0 = { ...config.ports, inbound: 0, mesh: null };
+  const sockets = openDataPathSockets({ ...options, ports: ports0, meshBind: "127.0.0.1" });
   t.after(() => sockets.close());
   const told: FromGeneration[] = [];
   const { log, lines } = memoryLog();
@@ -91,6 +93,7 @@ async function start(t: TestContext, url: string, more: ConfigInput = {}): Promi
         fd: duplicateFd(explicit),
       })),
       explicitPort: sockets.ports.explicit,
+      meshPort: null,
       ownAddresses: ["127.0.0.1"],
       ownPorts: [sockets.ports.explicit],
       lingerMs: 0,

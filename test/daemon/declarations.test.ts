@@ -67,6 +67,6 @@ test("a name cannot leave its place in the path", () => {
 });
 
 test("refuses what is no mapping and what is no YAML, naming the file", () => {
-  assert.throws(() => parse("[1, 2]"), /mesh\.yaml: expected a mapping/);
-  assert.throws(() => parse("a: [1"), /mesh\.yaml: /);
+  assert.throws(() => parse("[1, 2]"), /mesh\.yaml:1: expected a mapping/);
+  assert.throws(() => parse("a: [1"), /mesh\.yaml:1: /);
 });

@@ -13,6 +13,8 @@ import type {
 const tell = (message: FromGeneration) => process.send?.(message);
 let serving = true;
 let open = 0;
+let addresses = ["10.1.0.1"];
+let guarded: string[] = [];
 
 process.on("SIGINT", () => undefined);
 process.on("message", (message: ToGeneration) => {
@@ -42,7 +44,10 @@ function begin(start: GenerationStart): void {
         if (word === "die") process.exit(7);
         if (word === "mute") serving = false;
         if (word === "speak") serving = true;
-        if (word === "workloads") tell({ type: "workloads", addresses: rest });
+        if (word === "workloads") addresses = rest;
+        if (word === "guarded") guarded = rest;
+        if (word === "workloads" || word === "guarded")
+          tell({ type: "workloads", addresses, guarded });
         if (word === "stop") tell({ type: "stop-requested" });
         if (word === "bye") socket.end("bye");
       });
@@ -50,7 +55,7 @@ function begin(start: GenerationStart): void {
     servers.push(server.listen({ fd }));
   }
   setInterval(() => tell({ type: "beat", serving }), 50);
-  tell({ type: "workloads", addresses: ["10.1.0.1"] });
+  tell({ type: "workloads", addresses, guarded });
   tell({ type: "ready", ports: { admin: 1, metrics: 2, ready: 3 } });
 }
 

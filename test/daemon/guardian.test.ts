@@ -5,7 +5,8 @@ import { connect } from "node:net";
 import type { TestContext } from "node:test";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
-import type { Capture } from "../../daemon/capture-control.ts";
+import type { Capture, CapturedAddresses } from "../../daemon/capture-control.ts";
+import { NO_ADDRESSES } from "../../daemon/capture-control.ts";
 import type { GuardianDeps } from "../../daemon/guardian.ts";
 import { Guardian } from "../../daemon/guardian.ts";
 import { configSchema } from "../../src/config/schema.ts";
@@ -16,9 +17,12 @@ import { memoryLog } from "./fixtures.ts";
 
 const script = fileURLToPath(new URL("./fixture-generation.ts", import.meta.url));
 
+/** What the generation names at first. */
+const FIRST: CapturedAddresses = { workloads: ["10.1.0.1"], guarded: [] };
+
 class FakeCapture implements Capture {
   readonly calls: string[] = [];
-  sets: readonly string[] = [];
+  sets: CapturedAddresses = NO_ADDRESSES;
   refreshes = 0;
   asserted = 0;
   missing = false;
@@ -27,7 +31,7 @@ class FakeCapture implements Capture {
     this.calls.push("install");
     if (this.failInstall) throw new Error("no TPROXY here");
   }
-  async sync(addresses: readonly string[]) {
+  async sync(addresses: CapturedAddresses) {
     this.calls.push("sync");
     this.sets = addresses;
   }
@@ -37,6 +41,9 @@ class FakeCapture implements Capture {
   async assert() {
     this.asserted++;
     return this.missing;
+  }
+  async release() {
+    this.calls.push("release");
   }
   async uninstall() {
     this.calls.push("uninstall");
@@ -58,6 +65,7 @@ async function setup(t: TestContext, more: Partial<GuardianDeps> & { drainMs?: n
     start: {
       mode: "tproxy",
       workers: 1,
+      meshPort: null,
       explicitPort: port,
       ownAddresses: [],
       ownPorts: [],
@@ -109,7 +117,7 @@ test("captures only when the generation is ready, with the workloads that it nam
   const { guardian, capture, port } = await setup(t);
   await guardian.start();
   assert.deepEqual(capture.calls.slice(0, 2), ["install", "sync"]);
-  assert.deepEqual(capture.sets, ["10.1.0.1"]);
+  assert.deepEqual(capture.sets, FIRST);
   assert.equal(await ask(await open(t, port), "who"), String(guardian.generationPid));
   assert.deepEqual(guardian.ports, { admin: 1, metrics: 2, ready: 3 });
 });
@@ -117,9 +125,14 @@ test("captures only when the generation is ready, with the workloads that it nam
 test("keeps the captured addresses in step with the generation", async (t) => {
   const { guardian, capture, port } = await setup(t);
   await guardian.start();
-  (await open(t, port)).write("workloads 10.1.0.2 10.1.0.3");
-  await until(() => capture.sets.length === 2);
-  assert.deepEqual(capture.sets, ["10.1.0.2", "10.1.0.3"]);
+  const control = await open(t, port);
+  control.write("workloads 10.1.0.2 10.1.0.3");
+  await until(() => capture.sets.workloads.length === 2);
+  const workloads = ["10.1.0.2", "10.1.0.3"];
+  assert.deepEqual(capture.sets, { workloads, guarded: [] });
+  control.write("guarded 10.1.0.3");
+  await until(() => capture.sets.guarded.length === 1);
+  assert.deepEqual(capture.sets, { workloads, guarded: ["10.1.0.3"] });
 });
 
 test("replaces a generation that dies, and no connection is refused meanwhile", async (t) => {
@@ -183,17 +196,17 @@ test("puts rules back that somebody has flushed, with their addresses", async (t
   capture.missing = true;
   await until(() => lines.some(({ message }) => message.includes("put back")));
   await until(() => capture.calls.length > synced && capture.calls.at(-1) === "sync");
-  assert.deepEqual(capture.sets, ["10.1.0.1"]);
+  assert.deepEqual(capture.sets, FIRST);
 });
 
-test("an orderly stop empties the sets, drains, and then removes the rules", async (t) => {
+test("an orderly stop releases the capture, drains, and then removes the rules", async (t) => {
   const { guardian, capture, port } = await setup(t);
   await guardian.start();
   const pid = guardian.generationPid ?? 0;
   const busy = await open(t, port);
   assert.equal(await ask(busy, "who"), String(pid));
   const stopped = guardian.stop();
-  await until(() => capture.sets.length === 0);
+  await until(() => capture.calls.includes("release"));
   assert(!capture.calls.includes("uninstall"), "an open connection still needs the rules");
   assert.equal(await ask(busy, "bye"), "bye");
   busy.end();
@@ -210,7 +223,7 @@ test("an orderly stop may leave the rules to the dead-man", async (t) => {
   const startMs = performance.now();
   await guardian.stop();
   assert(!capture.calls.includes("uninstall"));
-  assert.deepEqual(capture.sets, ["10.1.0.1"]);
+  assert.deepEqual(capture.sets, FIRST);
   assert(performance.now() - startMs >= 400, "accepts until the dead-man entry has lapsed");
 });
 

@@ -31,17 +31,26 @@ async function ask(port: number): Promise<string> {
 }
 
 describe("sockets of the data path", { skip }, () => {
-  const options = { ports: { outbound: 0, explicit: 0 }, bind: "127.0.0.1", ipv6: false } as const;
+  const options = {
+    ports: { outbound: 0, explicit: 0, inbound: 0, mesh: 0 },
+    bind: "127.0.0.1",
+    meshBind: "127.0.0.1",
+    ipv6: false,
+  } as const;
 
   test("every worker has one per port, explicit mode has no capture port", () => {
     const sockets = openDataPathSockets({ ...options, mode: "redirect", workers: 3 });
     assert.equal(sockets.workers.length, 3);
-    assert.equal(new Set(sockets.workers.flatMap((w) => [w.outbound, w.explicit])).size, 6);
+    const all = sockets.workers.flatMap((w) => [w.outbound, w.explicit, w.inbound, w.mesh]);
+    assert.equal(new Set(all).size, 12);
+    assert.equal(new Set(Object.values(sockets.ports)).size, 4, "four ports, each shared by all");
     assert.ok(sockets.ports.outbound !== null && sockets.ports.outbound > 0);
     sockets.close();
     const explicit = openDataPathSockets({ ...options, mode: "explicit", workers: 1 });
     assert.equal(explicit.ports.outbound, null);
     assert.equal(explicit.workers[0]?.outbound, null);
+    assert.equal(explicit.workers[0]?.inbound, null);
+    assert.ok(explicit.workers[0]?.mesh, "mutual TLS needs no capture");
     explicit.close();
   });
 

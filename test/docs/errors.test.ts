@@ -31,7 +31,7 @@ test("docs/errors.md tells the operator where to look", () => {
 });
 
 /** A code where an error is made of it: as the first argument, or as the value that becomes it. */
-const MADE = /(?:new MeshError\(\s*|\? |: | = )"([A-Z_]+)"/g;
+const MADE = /(?:new MeshError\(\s*|#lose\(\s*|\? |: | = )"([A-Z_]+)"/g;
 
 test("every code is given to some failure in src: no row is a promise without a deed", () => {
   const root = join(import.meta.dirname, "../..");

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dryRunText } from "../../iptables/apply.ts";
-import { buildPlan, type CaptureSpec, type Family, type Plan } from "../../iptables/rules.ts";
+import type { Family, Plan } from "../../iptables/plan.ts";
+import { buildPlan } from "../../iptables/rules.ts";
+import type { CaptureSpec } from "../../iptables/spec.ts";
 import { captureSpec } from "../helpers/capture-spec.ts";
 
 /** Ids of the rules of one chain, in order. */
@@ -19,8 +21,10 @@ const ALL_RULES = (plan: Plan): string[] =>
 test("proxied flows are first, the decision to capture is last", () => {
   const plan = buildPlan(captureSpec({ excludePorts: [25], excludeSubnets: ["10.8.0.0/16"] }));
   assert.deepEqual(ids(plan, 4, "raw", "HOSTMESH_PREROUTING"), [
+    "forged",
     "proxied",
     "established",
+    "inbound",
     "foreign",
     "proxy-ports-4140",
     "host",
@@ -36,11 +40,42 @@ test("proxied flows are first, the decision to capture is last", () => {
 test("closed refuses after the decision, in tproxy and in redirect", () => {
   const tproxy = buildPlan(captureSpec({ onDeath: "closed" }));
   assert.equal(ids(tproxy, 6, "raw", "HOSTMESH_PREROUTING").at(-1), "dead");
-  assert.deepEqual(ids(tproxy, 6, "filter", "HOSTMESH_FORWARD"), ["refuse"]);
+  assert.equal(ids(tproxy, 6, "filter", "HOSTMESH_FORWARD")[0], "refuse");
   const redirect = buildPlan(captureSpec({ onDeath: "closed", mode: "redirect" }));
   const last = ids(redirect, 4, "nat", "HOSTMESH_PREROUTING").slice(-3);
   assert.deepEqual(last, ["alive", "dead-mark", "dead-stop"]);
-  assert.deepEqual(ids(buildPlan(captureSpec()), 4, "filter", "HOSTMESH_FORWARD"), []);
+  const inbound = ids(redirect, 4, "nat", "HOSTMESH_INBOUND").slice(-3);
+  assert.deepEqual(inbound, ["in-alive", "in-dead-mark", "in-dead-stop"]);
+  assert.equal(ids(tproxy, 4, "raw", "HOSTMESH_INBOUND").at(-1), "in-dead");
+  const open = ids(buildPlan(captureSpec()), 4, "filter", "HOSTMESH_FORWARD");
+  assert.ok(!open.includes("refuse"));
+});
+
+test("exclusions hold from outside too, and for what is forwarded to a guarded workload", () => {
+  const exclusions = { excludePorts: [25], excludeSubnets: ["10.8.0.0/16"] };
+  for (const mode of ["tproxy", "redirect"] as const) {
+    const plan = buildPlan(captureSpec({ ...exclusions, mode }));
+    const excluded = [
+      "to-169.254.0.0/16",
+      "from-169.254.0.0/16",
+      "to-10.8.0.0/16",
+      "from-10.8.0.0/16",
+      "ports-25",
+    ];
+    const table = mode === "tproxy" ? "raw" : "nat";
+    assert.deepEqual(ids(plan, 4, table, "HOSTMESH_INBOUND"), [...excluded, "in-alive"]);
+    const forward = ids(plan, 4, "filter", "HOSTMESH_FORWARD");
+    assert.deepEqual(forward, ["established", "unguarded", ...excluded, "bypass"]);
+  }
+});
+
+test("sources are verified first of all, unless that is switched off", () => {
+  for (const mode of ["tproxy", "redirect"] as const) {
+    const first = ids(buildPlan(captureSpec({ mode })), 6, "raw", "HOSTMESH_PREROUTING")[0];
+    assert.equal(first, "forged");
+    const off = buildPlan(captureSpec({ mode, verifySource: false }));
+    assert.ok(!ALL_RULES(off).some((text) => text.includes("rpfilter")));
+  }
 });
 
 test("each family gets only its own subnets and sets", () => {
@@ -58,8 +93,9 @@ test("more than fifteen ports are spread over rules, sorted and once each", () =
   const excludePorts = [...Array.from({ length: 20 }, (_, n) => 120 - n), 110];
   const plan = buildPlan(captureSpec({ excludePorts, ipv6: false }));
   const rules = ALL_RULES(plan).filter((text) => text.includes("excluded ports"));
+  assert.equal(rules.length, 6, "from workloads, to them, and what is forwarded to them");
   assert.deepEqual(
-    rules.map((text) => /--dports (\S+)/.exec(text)?.[1]?.split(",").length),
+    rules.slice(0, 2).map((text) => /--dports (\S+)/.exec(text)?.[1]?.split(",").length),
     [15, 5],
   );
 });
@@ -97,9 +133,10 @@ test("what starts the capture is written last", () => {
   );
 });
 
-test("REDIRECT needs neither mark routing nor the raw table", () => {
-  const text = dryRunText(captureSpec({ mode: "redirect" }));
+test("REDIRECT needs neither mark routing nor, without verified sources, the raw table", () => {
+  const text = dryRunText(captureSpec({ mode: "redirect", verifySource: false }));
   assert.doesNotMatch(text, /rule add|\*raw|\*mangle|TPROXY/);
+  assert.match(text, /REDIRECT --to-ports 15006/);
   assert.match(text, /REDIRECT --to-ports 15001/);
 });
 

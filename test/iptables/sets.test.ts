@@ -50,6 +50,25 @@ test("workloads are exchanged as a whole, in one process, each family in its own
   ]);
 });
 
+test("guarded addresses have sets of their own, whatever interface they are behind", async () => {
+  const { calls, runner } = recorder();
+  const sets = new CaptureSets(runner, { mode: "redirect", ipv6: false, deadManMs: 5_000 });
+  await sets.syncGuarded(["::ffff:10.0.0.2"]);
+  const next = `hostmesh-guard4-${process.pid}`;
+  assert.deepEqual(
+    calls.map(({ stdin }) => stdin.trimEnd().split("\n")),
+    [
+      [
+        `create ${next} hash:ip family inet maxelem 65536 -exist`,
+        `flush ${next}`,
+        `add ${next} 10.0.0.2 -exist`,
+        `swap ${next} hostmesh-guard4`,
+        `destroy ${next}`,
+      ],
+    ],
+  );
+});
+
 test("a text that is no address changes nothing and does not hold up the next call", async () => {
   const { calls, runner } = recorder();
   const sets = new CaptureSets(runner, { mode: "tproxy", ipv6: false, deadManMs: 5_000 });

@@ -2,11 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { differences } from "../../iptables/differences.ts";
 import { type Live, type LiveFamily, parseSave } from "../../iptables/live.ts";
-import { buildPlan, type CaptureSpec } from "../../iptables/rules.ts";
+import { buildPlan } from "../../iptables/rules.ts";
+import type { CaptureSpec } from "../../iptables/spec.ts";
 import { NOTHING, transition, wantedOf } from "../../iptables/transition.ts";
 
 const SPEC: CaptureSpec = {
   mode: "tproxy",
+  inboundPort: 15_006,
+  verifySource: true,
   outboundPort: 15_001,
   onDeath: "closed",
   ipv6: false,
@@ -50,7 +53,10 @@ function installedLive(): { live: LiveFamily; text: string } {
 }
 
 function world(live: LiveFamily): Live {
-  return { families: [live], sets: ["hostmesh4", "hostmesh-alive4", "hostmesh-vip4"] };
+  return {
+    families: [live],
+    sets: ["hostmesh4", "hostmesh-guard4", "hostmesh-alive4", "hostmesh-vip4"],
+  };
 }
 
 test("what was installed has no differences", () => {
@@ -75,6 +81,7 @@ test("each thing that is missing is named", () => {
       "missing jump-filter-FORWARD",
       "missing ip-rule",
       "missing ip-route",
+      "missing hostmesh-guard4",
       "missing hostmesh-alive4",
     ],
   );

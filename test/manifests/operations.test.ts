@@ -11,12 +11,17 @@ const read = (page: string) => readFileSync(join(ROOT, page), "utf8");
 
 test("the page on operations lists every default port under its setting", () => {
   const page = read("docs/operations.md");
-  const { ports, registry } = configSchema.parse({});
-  const expected: Record<string, number> = { "registry.port": registry.port };
+  const { ports, registry, mesh } = configSchema.parse({});
+  const expected: Record<string, number> = {
+    "registry.port": registry.port,
+    "registry.tlsPort": registry.tlsPort,
+    "mesh.port": mesh.port,
+    "mesh.inboundPort": mesh.inboundPort,
+  };
   for (const [name, value] of Object.entries(ports)) {
     if (typeof value === "number") expected[`ports.${name}`] = value;
   }
-  const rows = [...page.matchAll(/^\| (\d+)\s+\| `((?:ports|registry)\.[a-zA-Z]+)`/gm)];
+  const rows = [...page.matchAll(/^\| (\d+)\s+\| `((?:ports|registry|mesh)\.[a-zA-Z]+)`/gm)];
   const listed = Object.fromEntries(rows.map((row) => [row[2], Number(row[1])]));
   assert.deepEqual(listed, expected);
 });

@@ -30,7 +30,14 @@ function routing() {
   /** From a new connection of a workload in this namespace. */
   const route = (host: string, given: Partial<RequestHead> = {}, namespace = "default") => {
     const workload = { ...makeWorkload("app"), namespace };
-    const origin = { entry: "explicit", address: "10.0.0.9", workload, destination: null } as const;
+    const origin = {
+      entry: "explicit",
+      address: "10.0.0.9",
+      workload,
+      destination: null,
+      identity: "",
+      peer: null,
+    } as const;
     const head = { host, form: "origin", scheme: "", ...given } as RequestHead;
     return new Router(plane, origin).route(head);
   };

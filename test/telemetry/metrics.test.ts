@@ -23,6 +23,12 @@ function makeSources(series: SeriesReader): MetricsSources {
     workersAlive: () => 9,
     workerRestarts: () => 10,
     capture: () => ({ mode: "tproxy", active: true }),
+    certificates: () => ({
+      states: { valid: 11, overdue: 12, expired: 13, missing: 14 },
+      expiresInMs: 15_500,
+      renewals: { issued: 16, failed: 17, refused: 18 },
+    }),
+    jwks: () => ({ current: 19, stale: 20, missing: 21, fetched: 22, failed: 23 }),
   };
 }
 

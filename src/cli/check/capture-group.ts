@@ -1,4 +1,4 @@
-import type { CaptureSpec } from "../../../iptables/rules.ts";
+import type { CaptureSpec } from "../../../iptables/spec.ts";
 import { check } from "../../../iptables/validate.ts";
 import { type CheckGroup, failure, ok } from "./finding.ts";
 

@@ -5,8 +5,9 @@ import { readAdmin } from "../admin.ts";
 import { CliError } from "../cli-error.ts";
 import { httpJson } from "../http-json.ts";
 import { type CheckGroup, type Finding, failure, ok, warning } from "./finding.ts";
+import { identityFindings, identityStanding } from "./identity-findings.ts";
 
-/** The part of `/config_dump` that says how the daemon stands with its registry and with capture. */
+/** The part of `/config_dump` that says how the daemon stands with its registry, capture and certificates. */
 const standing = z.looseObject({
   capture: z.object({ mode: z.string(), active: z.boolean() }),
   registry: z.looseObject({
@@ -16,6 +17,7 @@ const standing = z.looseObject({
     ageMs: z.number(),
     lastError: z.string().nullable(),
   }),
+  identity: identityStanding,
 });
 
 const readiness = z.object({ ready: z.boolean(), reasons: z.array(z.string()) });
@@ -79,7 +81,7 @@ async function standingFindings(admin: string): Promise<Finding[]> {
       ),
     ];
   }
-  const { capture, registry } = answer.data;
+  const { capture, registry, identity } = answer.data;
   const age = `revision ${registry.revision}, confirmed ${formatMs(registry.ageMs)} ago`;
   const found: Finding[] = [
     registry.connected
@@ -88,6 +90,7 @@ async function standingFindings(admin: string): Promise<Finding[]> {
           `not connected to a registry${registry.lastError === null ? "" : ` (${registry.lastError})`}: serves ${age}`,
           "It goes on with what it knows and connects by itself; see the lines on the registry above.",
         ),
+    ...identityFindings(identity),
   ];
   if (capture.mode === "explicit") return [...found, ok("captures nothing: explicit proxy only")];
   return [

@@ -1,5 +1,5 @@
-import { networkInterfaces } from "node:os";
 import { Command } from "commander";
+import { outsideAddress, registryIdentity } from "../../../daemon/registry-identity.ts";
 import { shutdownSignals } from "../../../daemon/shutdown-signals.ts";
 import type { Config } from "../../config/schema.ts";
 import { createLog } from "../../telemetry/log.ts";
@@ -12,7 +12,7 @@ export function registryCommand(onExit: (code: number) => void): Command {
   const command = new Command("registry")
     .summary("run the registry")
     .description(
-      "Runs the registry: services, endpoints and workloads in one SQLite file, an HTTP API (Consul's calls included) and the watch that daemons follow.",
+      "Runs the registry: services, endpoints and workloads in one SQLite file, an HTTP API (Consul's calls included), the watch that daemons follow, and the authority that gives hosts and workloads their certificates.",
     )
     .option("--host <name>", "name of the registry's own host (default: the system's)")
     .action(async (flags: SettingsFlags) => {
@@ -27,7 +27,7 @@ export function registryCommand(onExit: (code: number) => void): Command {
       'curl -X PUT http://127.0.0.1:15010/v1/agent/service/register -d \'{"Name":"catalog","Port":8080}\'',
     ],
     notes: [
-      "The API has no authentication yet: bind it where only daemons and operators reach it.",
+      "Whoever reaches the plain port (registry.bind) is an operator: it is for this host. Daemons of other hosts come to the TLS port (registry.tlsBind) with a join token, see hostmesh identity token.",
     ],
   });
 }
@@ -39,16 +39,19 @@ async function runRegistry(config: Config): Promise<void> {
   const log = createLog({ level: logLevel, format: logFormat });
   const { stop, force } = shutdownSignals(log);
   const stopped = aborted(stop);
+  const identity = registryIdentity(config);
   const registry = await startRegistry({
     dataDir: config.dataDir,
     bind,
     port,
     host: config.host,
-    nodeAddress: nodeAddress(bind),
+    nodeAddress: outsideAddress(bind),
     virtualCidr4,
     virtualCidr6,
     pingMs,
     balancer: { policy: config.balance.policy, slowStartMs: config.balance.slowStartMs },
+    resources: { trustDomain: config.identity.trustDomain },
+    ...(identity === null ? {} : { identity }),
     log,
   });
   await stopped;
@@ -59,13 +62,4 @@ function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
-}
-
-/** The address that others reach this host at, for registrations that name none. */
-function nodeAddress(bind: string): string {
-  if (bind !== "0.0.0.0" && bind !== "::") return bind;
-  const outside = Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .find(({ internal, family }) => !internal && family === "IPv4");
-  return outside?.address ?? "127.0.0.1";
 }

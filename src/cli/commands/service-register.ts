@@ -18,6 +18,7 @@ interface RegisterFlags extends SettingsFlags {
   readonly protocol?: string;
   readonly balancer?: string;
   readonly weight?: number;
+  readonly mtls?: string;
   readonly checkHttp?: string;
   readonly checkTcp?: string;
   readonly checkTtl?: string;
@@ -55,6 +56,11 @@ export function serviceRegisterCommand(output: TerminalOutput): Command {
     .addOption(
       new Option("--balancer <policy>", "load balancing of the service").choices([
         ...BALANCER_POLICIES,
+      ]),
+    )
+    .addOption(
+      new Option("--mtls <demand>", "whether callers on other hosts must use mutual TLS").choices([
+        "required",
       ]),
     )
     .option("--weight <weight>", "relative share of requests", parseNumber(0, 65_535))
@@ -116,6 +122,7 @@ function registration(name: string, flags: RegisterFlags): Record<string, unknow
     ...(flags.namespace === undefined ? {} : { "hostmesh-namespace": flags.namespace }),
     ...(flags.protocol === undefined ? {} : { "hostmesh-protocol": flags.protocol }),
     ...(flags.balancer === undefined ? {} : { "hostmesh-balancer": flags.balancer }),
+    ...(flags.mtls === undefined ? {} : { "hostmesh-mtls": flags.mtls }),
   };
   return {
     Name: name,

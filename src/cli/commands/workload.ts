@@ -3,15 +3,18 @@ import { DEFAULT_NAMESPACE } from "../../core/model.ts";
 import { CliError } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
+import { collectPair } from "../parse-number.ts";
+import { printData } from "../print-data.ts";
 import { callRegistry, readRegistry } from "../registry.ts";
 import { workloadList } from "../service-records.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
-import { printData, type TerminalOutput } from "../terminal-output.ts";
+import type { TerminalOutput } from "../terminal-output.ts";
 
 interface RegisterFlags extends SettingsFlags {
   readonly address: readonly string[];
   readonly namespace: string;
   readonly serviceAccount?: string;
+  readonly label?: Readonly<Record<string, string>>;
 }
 
 /** `hostmesh workload`. */
@@ -37,6 +40,7 @@ function registerCommand(output: TerminalOutput): Command {
     .option("--host <name>", "host that it runs on (default: this host)")
     .option("--namespace <namespace>", "namespace", DEFAULT_NAMESPACE)
     .option("--service-account <name>", "service account (default: default)")
+    .option("--label <key=value>", "what policies select it by; may be repeated", collectPair)
     .action(async (name: string, flags: RegisterFlags) => {
       const config = readSettings(flags);
       await callRegistry(config, {
@@ -46,6 +50,7 @@ function registerCommand(output: TerminalOutput): Command {
           addresses: flags.address,
           host: config.host,
           ...(flags.serviceAccount === undefined ? {} : { serviceAccount: flags.serviceAccount }),
+          ...(flags.label === undefined ? {} : { labels: flags.label }),
         },
       });
       output.line(`registered workload ${flags.namespace}/${name} on ${config.host}`);
@@ -55,6 +60,7 @@ function registerCommand(output: TerminalOutput): Command {
     examples: [
       "hostmesh workload register web --address 10.0.0.5 fd00::5",
       "hostmesh workload register web --address 10.0.0.5 --host node-2 --service-account web",
+      "hostmesh workload register web --address 10.0.0.5 --label app=web --label tier=front",
     ],
   });
 }
@@ -102,13 +108,17 @@ function listCommand(output: TerminalOutput): Command {
           { title: "HOST", minWidth: 8 },
           { title: "SERVICE ACCOUNT", minWidth: 15 },
           { title: "ADDRESSES", minWidth: 12 },
+          { title: "LABELS", minWidth: 6 },
         ],
-        rows: data.map(({ name, namespace, host, serviceAccount, addresses }) => [
+        rows: data.map(({ name, namespace, host, serviceAccount, addresses, labels }) => [
           name,
           namespace,
           host,
           serviceAccount,
           addresses.join(" "),
+          Object.entries(labels ?? {})
+            .map((pair) => pair.join("="))
+            .join(" "),
         ]),
         empty: "No workload is registered. Try: hostmesh workload register NAME --address ADDRESS",
       }));

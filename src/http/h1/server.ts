@@ -259,9 +259,9 @@ export class ServerConnection implements ConnHandler, Expirable {
     const nowMs = this.#deps.clock.now();
     this.#state = "lingering";
     this.#kept = null;
+    this.conn.end();
     this.#watchUnsent(nowMs);
     this.deadlineMs = nowMs + LINGER_MS;
-    this.conn.end();
     this.conn.resumeReading();
   }
 

@@ -1,13 +1,16 @@
 import { createServer, type Server, type Socket } from "node:net";
 
+/** What a listener is for: see `Entry`. */
+export type ListenerEntry = "captured" | "explicit" | "mesh" | "inbound";
+
 /**
  * Where a worker listens: on a socket that the guardian has opened (`fd`, which the listener then owns), or,
  * where no such socket can be had, on a port of its own.
  */
 export type ListenerSpec =
-  | { readonly entry: "captured" | "explicit"; readonly fd: number }
+  | { readonly entry: ListenerEntry; readonly fd: number }
   | {
-      readonly entry: "captured" | "explicit";
+      readonly entry: ListenerEntry;
       readonly host: string;
       readonly port: number;
       readonly reusePort: boolean;

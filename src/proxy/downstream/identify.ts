@@ -9,7 +9,21 @@ export class WorkloadTable {
   readonly #byKey = new Map<string, DataWorkload>();
   readonly #byAddress = new Map<string, DataWorkload>();
 
-  apply(update: DataUpdate): void {
+  /** Returns the keys of those that are gone, or are not who they were. */
+  apply(update: DataUpdate): string[] {
+    const { full, workloads, removedWorkloads } = update;
+    if (!full && workloads.length + removedWorkloads.length === 0) return [];
+    const before = new Map(this.#byKey);
+    this.#take(update);
+    const gone: string[] = [];
+    for (const [key, { identity }] of before) {
+      const now = this.#byKey.get(key);
+      if (now === undefined || now.identity !== identity) gone.push(key);
+    }
+    return gone;
+  }
+
+  #take(update: DataUpdate): void {
     if (update.full) {
       this.#byKey.clear();
       this.#byAddress.clear();

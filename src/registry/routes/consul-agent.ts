@@ -17,6 +17,7 @@ export function consulAgentRoutes(parts: RegistryParts): Route[] {
     (verb): Route => ({
       method: "PUT",
       pattern: `/v1/agent/check/${verb}/*id`,
+      allow: ["host"],
       handle: (request) => {
         const note = request.query.get("note") ?? "";
         return report(parts, request, STATUS_OF[verb], note);
@@ -27,12 +28,14 @@ export function consulAgentRoutes(parts: RegistryParts): Route[] {
     {
       method: "PUT",
       pattern: "/v1/agent/service/register",
+      allow: parts.registrars,
       bodyBytes: BODY_BYTES,
       handle: (request) => register(parts, request),
     },
     {
       method: "PUT",
       pattern: "/v1/agent/service/deregister/*id",
+      allow: parts.registrars,
       async handle(request) {
         const id = endpointId(hostOf(request, parts), request.params["id"] ?? "");
         // An unknown id is no error, so that a shutdown hook may run twice.
@@ -44,6 +47,7 @@ export function consulAgentRoutes(parts: RegistryParts): Route[] {
     {
       method: "PUT",
       pattern: "/v1/agent/check/update/*id",
+      allow: ["host"],
       bodyBytes: BODY_BYTES,
       handle(request) {
         const { Status, Output } = parseCheckUpdate(request.json());
@@ -53,11 +57,13 @@ export function consulAgentRoutes(parts: RegistryParts): Route[] {
     {
       method: "GET",
       pattern: "/v1/agent/services",
+      allow: ["host"],
       handle: (request) => ({ body: view.agentServices(hostOf(request, parts)) }),
     },
     {
       method: "GET",
       pattern: "/v1/agent/checks",
+      allow: ["host"],
       handle: (request) => ({ body: view.agentChecks(hostOf(request, parts)) }),
     },
   ];

@@ -16,6 +16,7 @@ export function consulHealthRoutes(parts: RegistryParts): Route[] {
     {
       method: "GET",
       pattern: "/v1/health/service/:name",
+      allow: ["host"],
       async handle(request) {
         const key = await awaitService(parts, request);
         const passing = isSet(request.query, "passing");
@@ -31,6 +32,7 @@ export function consulHealthRoutes(parts: RegistryParts): Route[] {
     {
       method: "GET",
       pattern: "/v1/catalog/service/:name",
+      allow: ["host"],
       async handle(request) {
         const key = await awaitService(parts, request);
         return reply(
@@ -42,6 +44,7 @@ export function consulHealthRoutes(parts: RegistryParts): Route[] {
     {
       method: "GET",
       pattern: "/v1/catalog/services",
+      allow: ["host"],
       async handle(request) {
         await block(parts, request, null);
         return reply(parts, view.services(namespaceOf(request)));
@@ -50,6 +53,7 @@ export function consulHealthRoutes(parts: RegistryParts): Route[] {
     {
       method: "GET",
       pattern: "/v1/status/leader",
+      allow: ["host"],
       handle: () => ({ body: parts.listening() }),
     },
   ];

@@ -11,6 +11,7 @@ export function meshListRoutes(parts: RegistryParts): Route[] {
     {
       method: "GET",
       pattern: "/v1/mesh/services",
+      allow: ["host"],
       handle: (request) => ({
         items: lazily(catalog.all("service"), ({ value }) =>
           matches(request, value.service)
@@ -22,6 +23,7 @@ export function meshListRoutes(parts: RegistryParts): Route[] {
     {
       method: "GET",
       pattern: "/v1/mesh/endpoints",
+      allow: ["host"],
       handle: (request) => ({
         items: lazily(catalog.all("endpoint"), ({ value }) =>
           matches(request, value.endpoint)
@@ -33,6 +35,7 @@ export function meshListRoutes(parts: RegistryParts): Route[] {
     {
       method: "GET",
       pattern: "/v1/mesh/workloads",
+      allow: ["host"],
       handle: (request) => ({
         items: lazily(catalog.all("workload"), ({ value }) =>
           matches(request, value) ? value : null,
@@ -42,6 +45,7 @@ export function meshListRoutes(parts: RegistryParts): Route[] {
     {
       method: "GET",
       pattern: "/v1/mesh/status",
+      allow: ["host"],
       handle: () => ({
         body: {
           epoch: parts.epoch,
@@ -52,7 +56,10 @@ export function meshListRoutes(parts: RegistryParts): Route[] {
           endpoints: catalog.count("endpoint"),
           workloads: catalog.count("workload"),
           checks: catalog.count("check"),
+          resources: catalog.count("resource"),
+          policies: catalog.count("policy"),
           blockingQueries: parts.waiters.waiting(),
+          identity: parts.identity?.status() ?? null,
           daemons: parts.daemons(),
         },
       }),

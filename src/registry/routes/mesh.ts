@@ -1,4 +1,5 @@
 import { keyOf } from "../../core/model.ts";
+import { assertOwnHost } from "../caller.ts";
 import { hostField, idField, nameField, namespaceField } from "../fields.ts";
 import { parseInput } from "../parse-input.ts";
 import type { RegistryParts } from "../parts.ts";
@@ -29,9 +30,11 @@ export function meshRoutes(parts: RegistryParts): Route[] {
     {
       method: "PUT",
       pattern: "/v1/mesh/health",
+      allow: ["host"],
       bodyBytes: BODY_BYTES,
       async handle(request) {
         const { host, results } = parseInput(healthBody, request.json());
+        assertOwnHost(request.caller, host, "host");
         const own = results.filter(({ check }) => check.startsWith(`${host}/`));
         if (own.length < results.length) {
           throw new RegistryError(
@@ -77,14 +80,16 @@ function serviceRoutes({ writer, settings }: RegistryParts): Route[] {
   ];
 }
 
-function endpointRoutes({ writer, settings }: RegistryParts): Route[] {
+function endpointRoutes({ writer, settings, registrars }: RegistryParts): Route[] {
   return [
     {
       method: "PUT",
       pattern: "/v1/mesh/endpoints/:host/*instance",
+      allow: registrars,
       bodyBytes: BODY_BYTES,
       async handle(request) {
         const place = placeOf(request);
+        assertOwnHost(request.caller, place.host, "host");
         const input = toEndpointInput(place, parseInput(endpointBody, request.json()));
         const { revision } = await writer.run((draft) => registerEndpoint(draft, input, settings));
         return { index: revision };
@@ -93,8 +98,10 @@ function endpointRoutes({ writer, settings }: RegistryParts): Route[] {
     {
       method: "DELETE",
       pattern: "/v1/mesh/endpoints/:host/*instance",
+      allow: registrars,
       async handle(request) {
         const { host, instance } = placeOf(request);
+        assertOwnHost(request.caller, host, "host");
         const id = `${host}/${instance}`;
         return removal(await writer.run((draft) => removeEndpoint(draft, id)), id);
       },
@@ -102,28 +109,39 @@ function endpointRoutes({ writer, settings }: RegistryParts): Route[] {
   ];
 }
 
-function workloadRoutes({ writer, host }: RegistryParts): Route[] {
+function workloadRoutes({ writer, host, registrars }: RegistryParts): Route[] {
   return [
     {
       method: "PUT",
       pattern: "/v1/mesh/workloads/:namespace/:name",
+      allow: registrars,
       bodyBytes: BODY_BYTES,
       async handle(request) {
         const body = parseInput(workloadBody, request.json());
-        const workload = toWorkload(nameOf(request), body, host);
-        const { revision } = await writer.run((draft) => putWorkload(draft, workload));
+        const { caller } = request;
+        const own = caller.role === "host" ? caller.host : host;
+        const workload = toWorkload(nameOf(request), body, own);
+        assertOwnHost(caller, workload.host, "host");
+        const { revision } = await writer.run((draft) => {
+          const present = draft.get("workload", keyOf(workload));
+          // Its name does not give a host the workload of another.
+          if (present !== undefined) assertOwnHost(caller, present.host, "name");
+          putWorkload(draft, workload);
+        });
         return { index: revision };
       },
     },
     {
       method: "DELETE",
       pattern: "/v1/mesh/workloads/:namespace/:name",
+      allow: registrars,
       async handle(request) {
         const key = keyOf(nameOf(request));
         const written = await writer.run((draft) => {
-          const present = draft.get("workload", key) !== undefined;
+          const present = draft.get("workload", key);
+          if (present !== undefined) assertOwnHost(request.caller, present.host, "name");
           draft.remove("workload", key);
-          return present;
+          return present !== undefined;
         });
         return removal(written, key);
       },

@@ -14,6 +14,12 @@ export interface Match {
 /** `none`: not of the mesh. `bad-port`: the service is known and has no such port. */
 export type Lookup = Match | "none" | "bad-port";
 
+/** An endpoint with its service. */
+export interface Owned {
+  readonly service: DataService;
+  readonly endpoint: DataEndpoint;
+}
+
 /** What one update changed, for those who keep state per service. */
 export interface TableChange {
   readonly changed: readonly {
@@ -32,7 +38,7 @@ export class ServiceTable {
   /** By key in lower case, as names in an authority are compared. */
   readonly #byName = new Map<string, DataService>();
   readonly #byAddress = new Map<string, DataService>();
-  readonly #byEndpoint = new Map<string, { service: DataService; endpoint: DataEndpoint }>();
+  readonly #byEndpoint = new Map<string, Owned>();
   #revision = 0;
   #version = 0;
 
@@ -106,6 +112,24 @@ export class ServiceTable {
     if (direct === undefined) return "none";
     const { service: owner, endpoint } = direct;
     return { service: owner, port: namedPort(owner, endpoint.portName), endpoint };
+  }
+
+  /**
+   * The endpoint of this host at a place that has this identity, or null. One place may be the endpoint of several
+   * services, each with an identity of its own.
+   */
+  localAt(address: string, port: number, identity: string): Owned | null {
+    const fits = ({ endpoint }: Owned) => endpoint.local && endpoint.identity === identity;
+    const place = formatHostPort(canonicalAddress(address), port);
+    const usual = this.#byEndpoint.get(place);
+    if (usual === undefined || fits(usual)) return usual ?? null;
+    for (const service of this.#services.values()) {
+      for (const endpoint of service.endpoints) {
+        const there = formatHostPort(canonicalAddress(endpoint.address), endpoint.port) === place;
+        if (there && fits({ service, endpoint })) return { service, endpoint };
+      }
+    }
+    return null;
   }
 
   /** By name, as `parseAuthority` reads it: in lower case. `port` 0: none was given. */

@@ -1,10 +1,25 @@
-import { formatHostPort } from "../../../core/address.ts";
+import { formatHostPort, type HostPort } from "../../../core/address.ts";
 import type { Clock } from "../../../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
 import { MeshError } from "../../../core/errors.ts";
 import type { Recorder } from "../../../core/facts.ts";
 import type { Conn } from "../../../http/conn.ts";
 import { ClientConnection, type ClientLimits } from "../../../http/h1/client.ts";
+
+/** How connections reach an endpoint of another host: by mutual TLS to that host. */
+export interface MeshRoute {
+  /** The mesh port of the endpoint's host. */
+  readonly via: HostPort;
+  /** SPIFFE ID of the caller, whose certificate is shown; "": it has none. */
+  readonly source: string;
+  /** SPIFFE ID that the other side must prove. */
+  readonly destination: string;
+  readonly protocol: "http/1.1" | "tcp";
+  /** Address of the caller, which the other host is told. */
+  readonly client: string;
+  /** The service demands it: never in the clear. */
+  readonly required: boolean;
+}
 
 export interface PoolTarget {
   readonly host: string;
@@ -13,6 +28,8 @@ export interface PoolTarget {
   readonly slot: number;
   /** Outside the mesh: an address of the source, which says what it may reach. */
   readonly client?: string;
+  /** Absent: in the clear. */
+  readonly mesh?: MeshRoute;
 }
 
 /** Open connections per endpoint, exact over all workers. */

@@ -2,6 +2,8 @@ import { formatHostPort } from "../../../core/address.ts";
 import { Pool, type PoolDeps, type PoolTarget } from "./pool.ts";
 
 const SWEEP_MS = 30_000;
+/** Not part of any workload's key. */
+const ADDRESS_MARK = "|";
 
 /**
  * All pools of one worker, by source and destination: two workloads never share a connection. Pools that
@@ -19,16 +21,21 @@ export class Pools {
     this.#sweeper.unref();
   }
 
-  /** The pool of this source for this destination. */
+  /**
+   * The pool of this source for this destination. To other hosts each address of a source has connections of its own,
+   * since the other host is told the address once for a connection.
+   */
   get(source: string, target: PoolTarget): Pool {
-    let pools = this.#bySource.get(source);
+    const { mesh } = target;
+    const home = mesh === undefined ? source : `${source}${ADDRESS_MARK}${mesh.client}`;
+    let pools = this.#bySource.get(home);
     if (pools === undefined) {
       pools = new Map();
-      this.#bySource.set(source, pools);
+      this.#bySource.set(home, pools);
     }
     const key = target.slot >= 0 ? target.slot : formatHostPort(target.host, target.port);
     const known = pools.get(key);
-    if (known?.target.host === target.host && known.target.port === target.port) return known;
+    if (known !== undefined && isSame(known.target, target)) return known;
     if (known !== undefined) this.#retire(known);
     const pool = new Pool(target, this.#deps);
     pools.set(key, pool);
@@ -42,6 +49,26 @@ export class Pools {
       if (pool === undefined) continue;
       pools.delete(slot);
       this.#retire(pool);
+    }
+  }
+
+  /** The source is gone or is somebody else now: its idle connections close now, busy ones after their request. */
+  retireSource(source: string): void {
+    for (const [key, pools] of this.#bySource) {
+      if (key !== source && !key.startsWith(`${source}${ADDRESS_MARK}`)) continue;
+      for (const pool of pools.values()) this.#retire(pool);
+      this.#bySource.delete(key);
+    }
+  }
+
+  /** The same for all connections to other hosts. */
+  retireMesh(): void {
+    for (const pools of this.#bySource.values()) {
+      for (const [key, pool] of pools) {
+        if (pool.target.mesh === undefined) continue;
+        pools.delete(key);
+        this.#retire(pool);
+      }
     }
   }
 
@@ -93,4 +120,18 @@ export class Pools {
     for (const pools of this.#bySource.values()) for (const pool of pools.values()) pool.close();
     for (const pool of this.#retired) pool.close();
   }
+}
+
+/** Does a connection to one of them serve the other? A route by mutual TLS is compared whole, identities above all. */
+function isSame(a: PoolTarget, b: PoolTarget): boolean {
+  if (a.host !== b.host || a.port !== b.port) return false;
+  const [x, y] = [a.mesh, b.mesh];
+  if (x === undefined || y === undefined) return x === y;
+  return (
+    x.source === y.source &&
+    x.destination === y.destination &&
+    x.required === y.required &&
+    x.via.host === y.via.host &&
+    x.via.port === y.via.port
+  );
 }

@@ -3,6 +3,7 @@ import type { Clock } from "../../../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
 import { MeshError } from "../../../core/errors.ts";
 import { Conn, type ConnHandler } from "../../../http/conn.ts";
+import type { VerifiedPeer } from "../../../identity/peer-verifier.ts";
 
 export interface DialTarget {
   readonly host: string;
@@ -18,8 +19,8 @@ export interface DialDeps {
 
 /** Told exactly once of the outcome, unless the dial is cancelled first. */
 export interface DialHandler {
-  /** The connection stands; its handler is to be replaced at once. */
-  onConnected(conn: Conn): void;
+  /** The connection stands; its handler is to be replaced at once. `peer`: who has proved to be at its other end. */
+  onConnected(conn: Conn, peer?: VerifiedPeer): void;
   onDialFailed(error: MeshError): void;
 }
 

@@ -1,0 +1,45 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { Deadlines } from "../../src/core/deadlines.ts";
+import type { Credentials } from "../../src/core/identity.ts";
+import { Conn, type ConnHandler } from "../../src/http/conn.ts";
+import { listen } from "../../src/proxy/downstream/accept.ts";
+import { acceptMesh } from "../../src/proxy/downstream/mesh-accept.ts";
+import { clock, contextsOf } from "./handshake-lab.ts";
+
+/** The called host of bench/micro/handshakes.ts, in a thread of its own so that its CPU time can be told apart. */
+const deps = {
+  ...{ clock, deadlines: new Deadlines(clock), contexts: contextsOf(workerData as Credentials) },
+  ...{ handshakeMs: 10_000, handshakes: { begin: () => true, end: () => {} } },
+};
+
+const NOBODY: ConnHandler = { onBytes() {}, onDrain() {}, onClose() {}, onFin() {} };
+
+/** Sends back what comes, and ends with the other side. */
+function echo(conn: Conn): ConnHandler {
+  return {
+    ...NOBODY,
+    onBytes: (chunk, end) => conn.relay(chunk, 0, end, conn),
+    onFin: () => conn.end(),
+  };
+}
+
+const spec = { entry: "captured", host: "0.0.0.0", port: 0, reusePort: false } as const;
+const mesh = await listen(spec, (socket) =>
+  acceptMesh(socket, deps, {
+    onMesh: (request) => {
+      const conn = request.grant();
+      conn.handler = echo(conn);
+    },
+    onMeshGone: () => {},
+    onMeshRefused: (refusal, detail) => {
+      if (refusal !== "closed") throw new Error(`${refusal}: ${detail}`);
+    },
+  }),
+);
+const plain = await listen(spec, (socket) => {
+  const conn = Conn.accept(socket, NOBODY);
+  conn.handler = echo(conn);
+});
+
+parentPort?.on("message", () => parentPort?.postMessage(process.threadCpuUsage()));
+parentPort?.postMessage({ mesh: mesh.port, plain: plain.port });

@@ -1,0 +1,228 @@
+import { canonicalAddress } from "../core/address.ts";
+import { MeshError } from "../core/errors.ts";
+import type { PolicyTarget } from "../core/policy.ts";
+import { type DataEndpoint, targetOfWorkload } from "../core/snapshot.ts";
+import type { RequestHead } from "../http/message.ts";
+import type { Origin } from "./context.ts";
+import type { Plane } from "./plane.ts";
+import type { Destination } from "./resolve.ts";
+import type { AuthorizationRequest, WorkloadAuthorizer } from "./routing/authorize/authorizer.ts";
+import type { TokenPlace, TokenResult } from "./routing/authorize/token-result.ts";
+
+const SCHEME = "spiffe://";
+
+/** What a token changes of the request that the application gets. */
+export interface TokenEffects {
+  readonly strip: readonly TokenPlace[];
+  readonly add: readonly string[];
+}
+
+/** Told exactly once of what `ask` found, unless `end` comes first. */
+export interface AdmissionHandler {
+  /** `error`: what forbids it; null: nothing does. */
+  onAdmission(error: MeshError | null): void;
+}
+
+export interface RevocationHandler {
+  /** The request that is under way is no longer allowed. */
+  onRevoked(error: MeshError): void;
+}
+
+/** A workload of this host, at one of its ports. */
+export interface Guarded {
+  readonly target: PolicyTarget;
+  readonly address: string;
+  readonly port: number;
+}
+
+/**
+ * May this caller reach this workload? Asked on the host where the workload lives, for every request and connection, and
+ * again when policies change. One object serves all requests of one client connection.
+ */
+export class Admission {
+  readonly #plane: Plane;
+  readonly #origin: Origin;
+  readonly #request: AuthorizationRequest;
+  #guarded: Guarded | null = null;
+  #effects: TokenEffects | null = null;
+  /** Tells a late answer from one to the present question. */
+  #turn = 0;
+  /** Is a signature being verified? */
+  #pending = false;
+
+  constructor(plane: Plane, origin: Origin) {
+    this.#plane = plane;
+    this.#origin = origin;
+    this.#request = {
+      principal: origin.identity.startsWith(SCHEME) ? origin.identity.slice(SCHEME.length) : "",
+      sourceAddress: origin.address,
+      remoteAddress: origin.address,
+      destinationAddress: "",
+      destinationPort: 0,
+      head: null,
+      path: "",
+      claims: null,
+      sni: "",
+    };
+  }
+
+  /** What the token of the last request changes; null: there was none. */
+  get effects(): TokenEffects | null {
+    return this.#effects;
+  }
+
+  /** An opaque connection. Returns what forbids it, or null. */
+  connection(guarded: Guarded): MeshError | null {
+    const authorizer = this.#begin(guarded, null);
+    return authorizer.open ? null : this.#decide(authorizer);
+  }
+
+  /** A request. The handler is told at once, but for the first use of a token, whose signature must be verified. */
+  ask(guarded: Guarded, head: RequestHead, handler: AdmissionHandler): void {
+    const authorizer = this.#begin(guarded, head);
+    if (authorizer.open) {
+      handler.onAdmission(null);
+      return;
+    }
+    const { tokens } = authorizer;
+    const found = tokens === null ? null : tokens.check(head);
+    if (!(found instanceof Promise)) {
+      handler.onAdmission(this.#judge(authorizer, found));
+      return;
+    }
+    const turn = this.#turn;
+    const { version } = this.#plane.authorizer;
+    this.#pending = true;
+    void found.then((result) => {
+      // The client may be gone by now, and the connection may be about another request.
+      if (turn !== this.#turn) return;
+      this.#pending = false;
+      // Keys and policies may have changed meanwhile: what holds now counts.
+      if (version !== this.#plane.authorizer.version) this.ask(guarded, head, handler);
+      else handler.onAdmission(this.#judge(authorizer, result));
+    });
+  }
+
+  /**
+   * Policies have changed: tells the handler what forbids now the request that was allowed, if anything does. Its token is
+   * checked anew, since keys and issuers may be gone.
+   */
+  review(handler: RevocationHandler): void {
+    const { head } = this.#request;
+    const guarded = this.#guarded;
+    if (guarded === null || head === null || this.#pending) return;
+    const authorizer = this.#plane.authorizer.for(guarded.target);
+    if (authorizer.open) return;
+    const judge = (result: TokenResult | null) => {
+      const error = this.#judge(authorizer, result);
+      if (error !== null) handler.onRevoked(error);
+    };
+    const found = authorizer.tokens === null ? null : authorizer.tokens.check(head);
+    const turn = this.#turn;
+    if (!(found instanceof Promise)) judge(found);
+    else {
+      void found.then((result) => {
+        if (turn === this.#turn) judge(result);
+      });
+    }
+  }
+
+  /** Of an opaque connection the same: what forbids now what was allowed before, or null. */
+  again(): MeshError | null {
+    const guarded = this.#guarded;
+    if (guarded === null) return null;
+    const authorizer = this.#plane.authorizer.for(guarded.target);
+    return authorizer.open ? null : this.#decide(authorizer);
+  }
+
+  /** The request or connection is over. */
+  end(): void {
+    this.#turn += 1;
+    this.#pending = false;
+    this.#guarded = null;
+    this.#effects = null;
+    this.#request.head = null;
+    this.#request.claims = null;
+  }
+
+  #begin(guarded: Guarded, head: RequestHead | null): WorkloadAuthorizer {
+    this.#guarded = guarded;
+    this.#effects = null;
+    this.#request.head = head;
+    this.#request.claims = null;
+    return this.#plane.authorizer.for(guarded.target);
+  }
+
+  /** What policies are asked about: put together only where there are any. */
+  #fill({ address, port }: Guarded): AuthorizationRequest {
+    const request = this.#request;
+    const { head } = request;
+    request.destinationAddress = address;
+    request.destinationPort = port;
+    request.path = head === null ? "" : withoutQuery(head.path);
+    if (head !== null) request.remoteAddress = remoteAddress(this.#origin, head);
+    return request;
+  }
+
+  #judge(authorizer: WorkloadAuthorizer, result: TokenResult | null): MeshError | null {
+    const { tokens } = authorizer;
+    if (tokens === null) return this.#decide(authorizer);
+    const guarded = tokens.guardedHeaders.map((name) => ({ kind: "header", name }) as const);
+    if (result === null) this.#effects = { strip: guarded, add: [] };
+    else if (!result.ok) return new MeshError("TOKEN_INVALID", result.reason);
+    else {
+      this.#effects = { strip: [...result.strip, ...guarded], add: result.add };
+      this.#request.claims = result.claims;
+    }
+    return this.#decide(authorizer);
+  }
+
+  #decide(authorizer: WorkloadAuthorizer): MeshError | null {
+    const guarded = this.#guarded as Guarded;
+    const request = this.#fill(guarded);
+    const { target } = guarded;
+    if (request.principal === "" && authorizer.mtls(request.destinationPort) === "strict") {
+      return new MeshError("PLAINTEXT_REFUSED", `${this.#origin.address} to ${target.key}`);
+    }
+    const verdict = authorizer.decide(request);
+    if (verdict.allowed) return null;
+    const caller = request.principal === "" ? this.#origin.address : request.principal;
+    const why = verdict.policy === "" ? "no ALLOW policy matches" : verdict.policy;
+    return new MeshError("ACCESS_DENIED", `${caller}: ${why}`);
+  }
+}
+
+/** The workload behind an endpoint; null where it lives on another host, which asks for itself. */
+export function guardedBy(endpoint: DataEndpoint): Guarded | null {
+  return isGuarded(endpoint) ? endpoint : null;
+}
+
+function isGuarded(endpoint: DataEndpoint): endpoint is DataEndpoint & Guarded {
+  return endpoint.target !== undefined;
+}
+
+/** A local workload that was dialled at a port where it has registered nothing; null where it is none. */
+export function guardedOutside(plane: Plane, destination: Destination): Guarded | null {
+  if (destination.kind !== "outside") return null;
+  const address = canonicalAddress(destination.host);
+  const workload = plane.workloads.at(address);
+  if (workload === null) return null;
+  return { target: targetOfWorkload(workload), address, port: destination.port };
+}
+
+function withoutQuery(path: string): string {
+  const mark = path.indexOf("?");
+  return mark === -1 ? path : path.slice(0, mark);
+}
+
+/**
+ * The client that the last proxy before the mesh names: the rightmost of X-Forwarded-For, as Envoy takes it without
+ * trusted hops. From another host the last entry is the one which that host's daemon added, so it does not count.
+ */
+function remoteAddress(origin: Origin, head: RequestHead): string {
+  if (head.forwardedFor === "") return origin.address;
+  const named = head.forwardedFor.split(",");
+  if (origin.entry === "mesh") named.pop();
+  const last = named.at(-1)?.trim() ?? "";
+  return last === "" ? origin.address : canonicalAddress(last);
+}

@@ -1,0 +1,55 @@
+import { MeshError } from "../core/errors.ts";
+import type { RequestFacts } from "../core/facts.ts";
+import type { RequestHead } from "../http/message.ts";
+import type { Origin } from "./context.ts";
+import { beginFacts, describe, newFacts } from "./exchange-facts.ts";
+import type { Plane } from "./plane.ts";
+
+/** The account of a connection's requests: each is counted when it begins and recorded exactly once at its end. */
+export class Ledger {
+  readonly facts: RequestFacts;
+  readonly #plane: Plane;
+  readonly #origin: Origin;
+  #counted = false;
+  #admitted = false;
+
+  constructor(plane: Plane, origin: Origin) {
+    this.#plane = plane;
+    this.#origin = origin;
+    this.facts = newFacts(origin);
+  }
+
+  begin(nowMs: number): void {
+    beginFacts(this.facts, this.#origin, nowMs);
+  }
+
+  /** Counts the request against its workload's quota. Throws `QUOTA_REQUESTS`. */
+  admit(): void {
+    const { workload } = this.#origin;
+    this.#count();
+    if (workload === null) return;
+    const max = this.#plane.config.limits.workloadInFlight;
+    if (!this.#plane.quotas.tryBegin(workload.slot, max)) {
+      throw new MeshError("QUOTA_REQUESTS", `${workload.key}, limit ${max}`);
+    }
+    this.#admitted = true;
+  }
+
+  #count(): void {
+    this.#counted = true;
+    this.#plane.recorder.started(this.#origin.workload, this.facts.service);
+  }
+
+  /** Gives back what the request held and records it. `head` is null where no request could be read. */
+  close(error: MeshError | null, head: RequestHead | null, ids: string, nowMs: number): void {
+    const { facts } = this;
+    if (!this.#counted) this.#count();
+    this.#counted = false;
+    if (this.#admitted) this.#plane.quotas.end(this.#origin.workload?.slot ?? 0);
+    this.#admitted = false;
+    if (this.#plane.config.telemetry.accessLog !== "off") describe(facts, head, ids);
+    facts.error = error?.code ?? null;
+    facts.durationMs = nowMs - facts.startMs;
+    this.#plane.recorder.exchange(facts);
+  }
+}

@@ -1,0 +1,158 @@
+import { canonicalAddress, formatHostPort } from "../core/address.ts";
+import type { Clock } from "../core/clock.ts";
+import { CODES, MeshError } from "../core/errors.ts";
+import type { Conn } from "../http/conn.ts";
+import type { ToCluster } from "./clusters.ts";
+import type { Origin } from "./context.ts";
+import type { HandshakeCount, MeshRequest } from "./downstream/mesh-accept.ts";
+import { Exchange } from "./exchange.ts";
+import { toMeshError } from "./failure.ts";
+import { OpaqueSession } from "./opaque.ts";
+import type { Plane } from "./plane.ts";
+import { recordRefusal } from "./refuse.ts";
+import { resolveMesh } from "./resolve.ts";
+import type { Tunnel } from "./tunnel.ts";
+
+/**
+ * A connection from another host, whose caller has proved who it is: joined to the local endpoint that it asks for.
+ * HTTP is judged request by request; opaque TCP is granted only once policies allow it and the workload is connected, so
+ * that the caller's host sees a refusal as one (as with HBONE).
+ */
+export class MeshConnection {
+  readonly origin: Origin;
+  readonly #plane: Plane;
+  readonly #request: MeshRequest;
+  readonly #onEnd: () => void;
+  #exchange: Exchange | null = null;
+  #session: OpaqueSession | null = null;
+  #tunnel: Tunnel | null = null;
+  #over = false;
+
+  constructor(plane: Plane, request: MeshRequest, onEnd: () => void) {
+    this.#plane = plane;
+    this.#request = request;
+    this.#onEnd = onEnd;
+    const { authority, principal, peer, identity, client } = request;
+    this.origin = {
+      entry: "mesh",
+      address: canonicalAddress(client),
+      workload: null,
+      destination: authority,
+      identity: principal,
+      peer: { fingerprint: peer.fingerprint, presented: identity },
+    };
+  }
+
+  /** Joins it, or says why not. */
+  begin(): void {
+    const { protocol } = this.#request;
+    try {
+      const destination = resolveMesh(this.#plane, this.origin);
+      if (protocol === "tcp") this.#tcp(destination);
+      else
+        this.#exchange = new Exchange(this.#plane, this.origin, this.#request.grant(), () =>
+          this.#end(),
+        );
+    } catch (error) {
+      this.#refuse(400, toMeshError(error), true);
+    }
+  }
+
+  #tcp(destination: ToCluster): void {
+    const session = new OpaqueSession(this.#plane, this.origin, destination, {
+      onReady: () => {
+        const conn: Conn = this.#request.grant();
+        this.#tunnel = session.join(conn, null, () => this.#end());
+      },
+      onFailed: (error) => this.#refuse(CODES[error.code].http === 403 ? 403 : 503, error, false),
+    });
+    this.#session = session;
+    session.start();
+  }
+
+  #refuse(status: 400 | 403 | 503, error: MeshError, isNews: boolean): void {
+    if (isNews) recordRefusal(this.#plane, this.origin, error);
+    this.#request.refuse(status, error.message);
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#onEnd();
+  }
+
+  /** Policies or the trusted authorities have changed. */
+  review(): void {
+    if (!this.#plane.contexts.stillTrusted(this.#request.peer)) this.destroy();
+    else if (this.#exchange !== null) this.#exchange.review();
+    else if (this.#session?.review()) this.destroy();
+  }
+
+  /** A shutdown begins. */
+  drain(): void {
+    this.#exchange?.drain();
+  }
+
+  /** Ends it now. */
+  destroy(): void {
+    const { authority } = this.#request;
+    const place = formatHostPort(authority.host, authority.port);
+    if (this.#tunnel !== null) this.#tunnel.close();
+    else if (this.#exchange !== null) this.#exchange.destroy();
+    else this.#session?.cancel(new MeshError("CLIENT_CLOSED", place));
+    this.#request.conn.destroy();
+    this.#end();
+  }
+}
+
+/** Handshakes in progress in one worker, up to a limit. */
+export class HandshakeLimit implements HandshakeCount {
+  readonly #most: number;
+  #open = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  begin(): boolean {
+    if (this.#open >= this.#most) return false;
+    this.#open += 1;
+    return true;
+  }
+
+  end(): void {
+    this.#open -= 1;
+  }
+}
+
+interface RefusalLogDeps {
+  readonly clock: Clock;
+  readonly log: (message: string, facts?: object) => void;
+}
+
+/** Between two lines about refused connections; those in between are only counted, lest a scan fill the log. */
+const QUIET_MS = 1_000;
+
+/** Says why connections to the mesh port came to nothing, once a second at most. */
+export class RefusalLog {
+  readonly #deps: RefusalLogDeps;
+  #nextMs = Number.NEGATIVE_INFINITY;
+  #silent = 0;
+
+  constructor(deps: RefusalLogDeps) {
+    this.#deps = deps;
+  }
+
+  say(facts: { readonly refusal: string; readonly detail: string; readonly remote: string }): void {
+    const nowMs = this.#deps.clock.now();
+    if (nowMs < this.#nextMs) {
+      this.#silent += 1;
+      return;
+    }
+    const more = this.#silent === 0 ? {} : { alsoRefused: this.#silent };
+    this.#nextMs = nowMs + QUIET_MS;
+    this.#silent = 0;
+    this.#deps.log("a connection to the mesh port was refused", { ...facts, ...more });
+  }
+}

@@ -1,0 +1,178 @@
+import type { Config } from "../config/schema.ts";
+import type { Clock } from "../core/clock.ts";
+import { type Deadlines, deadlineAfter, type Expirable } from "../core/deadlines.ts";
+import { MeshError } from "../core/errors.ts";
+import type { Credentials } from "../core/identity.ts";
+import type { DataEndpoint } from "../core/snapshot.ts";
+import type { TlsContexts } from "../identity/tls-contexts.ts";
+import type { ToCluster } from "./clusters.ts";
+import type { Origin } from "./context.ts";
+import type { MeshRoute } from "./upstream/pool/pool.ts";
+import { type Dial, type DialHandler, type DialTarget, dial } from "./upstream/transport/dial.ts";
+import { dialMesh } from "./upstream/transport/mesh-dial.ts";
+
+/** A place to connect to, and how. */
+export interface TransportTarget extends DialTarget {
+  readonly mesh?: MeshRoute;
+}
+
+/**
+ * How a request of this caller reaches an endpoint: undefined where in the clear (the endpoint is on this host, or its
+ * host takes no mutual TLS). Throws `MTLS_UNAVAILABLE` where the service demands what its endpoint's host does not offer.
+ */
+export function meshRoute(
+  { cluster }: ToCluster,
+  endpoint: DataEndpoint,
+  origin: Origin,
+  protocol: MeshRoute["protocol"],
+): MeshRoute | undefined {
+  if (endpoint.local) return undefined;
+  const required = cluster.service.mtls === "required";
+  const { mesh: via, identity: destination } = endpoint;
+  if (via === undefined || destination === undefined) {
+    if (!required) return undefined;
+    const detail = `${cluster.service.key}, the host ${endpoint.host} takes no mutual TLS`;
+    throw new MeshError("MTLS_UNAVAILABLE", detail);
+  }
+  return { via, source: origin.identity, destination, protocol, client: origin.address, required };
+}
+
+export interface SecureTransportDeps {
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly contexts: TlsContexts;
+  readonly timeouts: Pick<Config["timeouts"], "connectMs" | "handshakeMs">;
+}
+
+/**
+ * Opens connections in the clear or by mutual TLS. While this worker has not heard yet whether it has certificates,
+ * or lacks one that is on its way, connections wait for it: an early request must neither fail nor leave in the clear.
+ */
+export class SecureTransport {
+  readonly #deps: SecureTransportDeps;
+  /** Undefined: not known yet; null: this host has no identity, and none is coming. */
+  #credentials: Credentials | null | undefined;
+  readonly #waiting = new Set<Patience>();
+
+  constructor(deps: SecureTransportDeps) {
+    this.#deps = deps;
+  }
+
+  /** The certificates have changed: whoever waits for one looks again. */
+  setCredentials(credentials: Credentials | null): void {
+    this.#credentials = credentials;
+    for (const one of [...this.#waiting]) one.look();
+  }
+
+  dial(target: TransportTarget, handler: DialHandler): Dial {
+    const { mesh } = target;
+    if (mesh === undefined) return this.#dialPlain(target, handler);
+    const verdict = this.#verdict(mesh);
+    if (verdict !== "wait") return this.#dialAs(verdict, target, mesh, handler);
+    const patience = new Patience(this.#deps, {
+      ready: () => this.#verdict(mesh) !== "wait",
+      go: () => {
+        const now = this.#verdict(mesh);
+        return this.#dialAs(now === "wait" ? "none" : now, target, mesh, handler);
+      },
+      over: () => this.#waiting.delete(patience),
+    });
+    this.#waiting.add(patience);
+    return patience;
+  }
+
+  #verdict({ source, required }: MeshRoute): "mesh" | "plain" | "none" | "wait" {
+    if (this.#credentials === undefined) return "wait";
+    if (this.#credentials === null) return required ? "none" : "plain";
+    return this.#hasCertificate(source) ? "mesh" : "wait";
+  }
+
+  /** One that cannot be used is like none: the next may be better. */
+  #hasCertificate(source: string): boolean {
+    try {
+      return this.#deps.contexts.client(source) !== null;
+    } catch {
+      return false;
+    }
+  }
+
+  #dialAs(
+    how: "mesh" | "plain" | "none",
+    target: TransportTarget,
+    mesh: MeshRoute,
+    handler: DialHandler,
+  ): Dial {
+    if (how === "plain") return this.#dialPlain(target, handler);
+    if (how === "none") return failed(handler, mesh);
+    const { timeouts, ...deps } = this.#deps;
+    const { host, port } = target;
+    return dialMesh({ ...mesh, host, port }, handler, { ...deps, ...timeouts });
+  }
+
+  #dialPlain(target: DialTarget, handler: DialHandler): Dial {
+    const { clock, deadlines, timeouts } = this.#deps;
+    return dial(target, handler, { clock, deadlines, connectMs: timeouts.connectMs });
+  }
+}
+
+/** The handler is told in a later turn, as with every dial: the caller has no `Dial` yet. */
+function failed(handler: DialHandler, { source }: MeshRoute): Dial {
+  let cancelled = false;
+  queueMicrotask(() => {
+    if (!cancelled) handler.onDialFailed(unavailable(source));
+  });
+  return {
+    cancel: () => {
+      cancelled = true;
+    },
+  };
+}
+
+function unavailable(source: string): MeshError {
+  return new MeshError("MTLS_UNAVAILABLE", `no certificate for ${source || "the caller"}`);
+}
+
+interface Wait {
+  ready(): boolean;
+  /** Dials; the certificate is there, or the time is over. */
+  go(): Dial;
+  over(): void;
+}
+
+/** A dial that waits for a certificate, for the length of a handshake at most. */
+class Patience implements Dial, Expirable {
+  deadlineMs: number;
+  readonly #deadlines: Deadlines;
+  readonly #wait: Wait;
+  #dial: Dial | null = null;
+
+  constructor({ clock, deadlines, timeouts }: SecureTransportDeps, wait: Wait) {
+    this.#deadlines = deadlines;
+    this.#wait = wait;
+    this.deadlineMs = deadlineAfter(clock.now(), timeouts.handshakeMs);
+    deadlines.add(this);
+  }
+
+  look(): void {
+    if (this.#wait.ready()) this.#proceed();
+  }
+
+  onDeadline(): void {
+    this.#proceed();
+  }
+
+  #proceed(): void {
+    this.#end();
+    this.#dial = this.#wait.go();
+  }
+
+  cancel(): void {
+    this.#end();
+    this.#dial?.cancel();
+  }
+
+  #end(): void {
+    this.#deadlines.delete(this);
+    this.#wait.over();
+  }
+}

@@ -1,0 +1,133 @@
+import type { IncomingMessage } from "node:http";
+import { join } from "node:path";
+import type { Clock } from "../../core/clock.ts";
+import type { Caller } from "../caller.ts";
+import type { Catalog } from "../catalog.ts";
+import type { Log } from "../log.ts";
+import type { Timers } from "../timers.ts";
+import type { Writer } from "../writer.ts";
+import { CertificateAuthority } from "./authority.ts";
+import { Enrolment } from "./enrolment.ts";
+import { FailureLimit } from "./failure-limit.ts";
+import { IdentityService } from "./identity-service.ts";
+import { IssuanceLog } from "./issuance-log.ts";
+import { JoinTokens } from "./join-tokens.ts";
+import { EXPIRES_SOON_MS, OwnCertificate } from "./own-certificate.ts";
+import { Rotation } from "./rotation.ts";
+import { TlsCallers } from "./tls-callers.ts";
+import type { TokenReviewRule } from "./token-review.ts";
+
+/** Settings of the registry as a certificate authority, and of its TLS port. */
+export interface IdentityOptions {
+  readonly trustDomain: string;
+  readonly tlsBind: string;
+  /** 0: any free port. */
+  readonly tlsPort: number;
+  /** False: the registry serves without TLS where the port cannot be had, and says so. */
+  readonly isRequired: boolean;
+  /** Both empty: a root of its own. */
+  readonly caFile: string;
+  readonly caKeyFile: string;
+  readonly leafLifetimeMs: number;
+  /** May hosts register what runs on them? Default: only operators register. */
+  readonly hostsRegister?: boolean;
+  readonly hostLifetimeMs: number;
+  /** Address at which other hosts reach daemons on the registry's own host. */
+  readonly hostAddress: string;
+  /** Judges service-account tokens; absent: none is accepted. */
+  readonly tokenReview?: TokenReviewRule;
+  /** Time of day, ms since the epoch. */
+  readonly wall?: () => number;
+}
+
+export interface IdentityDeps {
+  readonly dataDir: string;
+  readonly catalog: Catalog;
+  readonly writer: Writer;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Log;
+  /** Names of the hosts whose daemons watch now. */
+  connected(): Iterable<string>;
+}
+
+/** What routes and the watch need of it. */
+export interface IdentityParts {
+  readonly trustDomain: string;
+  readonly authority: CertificateAuthority;
+  readonly issuance: IssuanceLog;
+  readonly tokens: JoinTokens;
+  readonly service: IdentityService;
+  readonly rotation: Rotation;
+  readonly own: OwnCertificate;
+  callerOf(request: IncomingMessage): Caller;
+  status(): Record<string, unknown>;
+  close(): Promise<void>;
+}
+
+/** Rejects where a file of the authority cannot be used, or the given one is unusable; the message says which. */
+export async function openIdentity(
+  options: IdentityOptions,
+  deps: IdentityDeps,
+): Promise<IdentityParts> {
+  const { trustDomain, caFile, caKeyFile, leafLifetimeMs, hostLifetimeMs } = options;
+  const { wall = Date.now } = options;
+  const { catalog, log, timers } = deps;
+  const folder = join(deps.dataDir, "ca");
+  const warn = (message: string, facts?: Record<string, unknown>) => log.warn(message, facts);
+  const given = caFile === "" && caKeyFile === "" ? null : { caFile, caKeyFile };
+  const authority = await CertificateAuthority.open({ folder, trustDomain, given, wall, warn });
+  const issuance = await IssuanceLog.open({ folder, wall, warn });
+  const tokens = await JoinTokens.open({ folder, wall });
+  const own = new OwnCertificate({
+    ...{ authority, trustDomain, lifetimeMs: leafLifetimeMs, wall, timers, log },
+  });
+  const rotation = new Rotation({
+    ...{ authority, trustDomain, catalog, writer: deps.writer, issuance, tokens, own, wall },
+    connected: () => deps.connected(),
+  });
+  const limit = new FailureLimit(deps.clock);
+  const enrolment = new Enrolment(tokens, options.tokenReview ?? null, limit);
+  const service = new IdentityService({
+    ...{
+      authority,
+      trustDomain,
+      catalog,
+      issuance,
+      enrolment,
+      leafLifetimeMs,
+      hostLifetimeMs,
+      log,
+    },
+  });
+  const callers = new TlsCallers(authority, trustDomain, wall);
+  return {
+    ...{ trustDomain, authority, issuance, tokens, service, rotation, own },
+    callerOf: ({ socket }) => callers.identify(socket),
+    status: () => statusOf(authority, own, { ...service.counts(), tokens: tokens.count() }, wall()),
+    async close() {
+      own.close();
+      await Promise.all([issuance.close(), tokens.close()]);
+    },
+  };
+}
+
+function statusOf(
+  authority: CertificateAuthority,
+  own: OwnCertificate,
+  counts: Record<string, unknown>,
+  nowMs: number,
+): Record<string, unknown> {
+  const { id, notAfterMs } = authority.signer();
+  return {
+    ...counts,
+    phase: authority.phase(),
+    authority: {
+      issuer: id,
+      notAfter: new Date(notAfterMs).toISOString(),
+      expiresInMs: Math.max(0, notAfterMs - nowMs),
+      expiresSoon: notAfterMs - nowMs < EXPIRES_SOON_MS,
+    },
+    ownCertificateNotAfter: new Date(own.notAfterMs()).toISOString(),
+  };
+}

@@ -1,0 +1,65 @@
+import type { X509Certificate } from "node:crypto";
+import { TLSSocket } from "node:tls";
+import { HOST_NAMESPACE, parseSpiffeId } from "../../core/identity.ts";
+import { verifyChain } from "../../identity/verify-chain.ts";
+import type { Caller } from "../caller.ts";
+import type { CertificateAuthority } from "./authority.ts";
+
+/** More than these are not looked at; what a peer sends is bounded by TLS itself. */
+const MAX_CHAIN = 6;
+/** A verdict is good for so long: certificates end, and roots go, while a connection stands. */
+const VERDICT_MS = 1_000;
+
+interface Verdict {
+  readonly caller: Caller;
+  readonly anchors: readonly X509Certificate[];
+  readonly untilMs: number;
+}
+
+/** Tells who is at the other end of connections to the TLS port, as of now. */
+export class TlsCallers {
+  readonly #authority: CertificateAuthority;
+  readonly #trustDomain: string;
+  readonly #wall: () => number;
+  readonly #verdicts = new WeakMap<object, Verdict>();
+
+  constructor(authority: CertificateAuthority, trustDomain: string, wall: () => number) {
+    this.#authority = authority;
+    this.#trustDomain = trustDomain;
+    this.#wall = wall;
+  }
+
+  /** Asked again for every request: a certificate that has expired meanwhile counts as none. */
+  identify(socket: object): Caller {
+    const anchors = this.#authority.anchors();
+    const nowMs = this.#wall();
+    const known = this.#verdicts.get(socket);
+    if (known !== undefined && known.anchors === anchors && nowMs < known.untilMs) {
+      return known.caller;
+    }
+    const caller = this.#judge(socket, anchors, nowMs);
+    this.#verdicts.set(socket, { caller, anchors, untilMs: nowMs + VERDICT_MS });
+    return caller;
+  }
+
+  #judge(socket: object, anchors: readonly X509Certificate[], nowMs: number): Caller {
+    const chain = socket instanceof TLSSocket ? chainOf(socket) : [];
+    if (chain.length === 0) return { role: "anonymous", reason: null };
+    const { identity, error } = verifyChain(chain, anchors, nowMs, this.#trustDomain);
+    if (error !== undefined) return { role: "anonymous", reason: error };
+    const id = parseSpiffeId(identity);
+    if (id?.namespace === HOST_NAMESPACE) return { role: "host", host: id.serviceAccount };
+    return { role: "anonymous", reason: `${identity} is no host` };
+  }
+}
+
+/** What the peer sent: its certificate, then those above it. */
+function chainOf(socket: TLSSocket): X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  let next = socket.getPeerX509Certificate();
+  while (next !== undefined && chain.length < MAX_CHAIN) {
+    chain.push(next);
+    next = next.issuerCertificate;
+  }
+  return chain;
+}

@@ -1,0 +1,130 @@
+import { flatten } from "../../dialects/translate.ts";
+import { keyOfResource } from "../../dialects/translator.ts";
+import { applyResources, candidatesOf, type ResourceOutcome } from "../apply-resources.ts";
+import { Draft } from "../draft.ts";
+import type { RegistryParts } from "../parts.ts";
+import { refreshDependants, removeResource } from "../plan-resource.ts";
+import type { StoredRecord } from "../records.ts";
+import { RegistryError } from "../registry-error.ts";
+import type { RegistryRequest, Reply, Route } from "../route.ts";
+
+const BODY_BYTES = 8_388_608;
+/** Resources in one request: they are planned in one turn of the event loop. */
+const MAX_RESOURCES = 1_000;
+const ONE = "/v1/mesh/resources/:group/:kind/:namespace/:name";
+
+/** `/v1/mesh/resources`: resources of Istio, SMI and Consul, as they were written. */
+export function resourceRoutes(parts: RegistryParts): Route[] {
+  const { catalog, writer, wall, resources: settings } = parts;
+  return [
+    {
+      method: "POST",
+      pattern: "/v1/mesh/resources",
+      bodyBytes: BODY_BYTES,
+      async handle(request) {
+        const candidates = candidatesOf(resourcesOf(request));
+        const nowMs = wall.now();
+        const isAtomic = request.query.get("atomic") === "true";
+        const { result, revision } = await writer.run((draft) => {
+          const outcomes = applyResources(draft, candidates, settings, nowMs);
+          if (isAtomic) refuseAny(outcomes);
+          return outcomes;
+        });
+        return answer(result, revision);
+      },
+    },
+    {
+      method: "POST",
+      pattern: "/v1/mesh/resources/validate",
+      bodyBytes: BODY_BYTES,
+      handle(request) {
+        // Planned like the real thing, against what is there now; the draft is dropped.
+        const candidates = candidatesOf(resourcesOf(request));
+        const outcomes = applyResources(new Draft(catalog), candidates, settings, wall.now());
+        return answer(outcomes, catalog.revision());
+      },
+    },
+    {
+      method: "GET",
+      pattern: "/v1/mesh/resources",
+      handle: (request) => ({ items: list(catalog.all("resource"), request.query) }),
+    },
+    {
+      method: "GET",
+      pattern: ONE,
+      handle({ params }) {
+        const record = catalog.record("resource", keyOf(params));
+        if (record === undefined) {
+          throw new RegistryError(404, `there is no resource ${keyOf(params)}`);
+        }
+        const policies = record.value.policies.map((key) => catalog.get("policy", key));
+        return { body: { ...show(record), translation: policies }, index: record.revision };
+      },
+    },
+    {
+      method: "DELETE",
+      pattern: ONE,
+      async handle({ params }) {
+        const key = keyOf(params);
+        const { result, revision } = await writer.run((draft) => {
+          const topics = removeResource(draft, key);
+          if (topics !== null) refreshDependants(draft, topics, settings);
+          return topics !== null;
+        });
+        return { body: { key, removed: result }, index: revision };
+      },
+    },
+  ];
+}
+
+function resourcesOf(request: RegistryRequest): readonly unknown[] {
+  const resources = flatten(request.json());
+  if (resources.length === 0) throw new RegistryError(400, "no resource is given");
+  if (resources.length <= MAX_RESOURCES) return resources;
+  throw new RegistryError(400, `at most ${MAX_RESOURCES} resources are taken in one request`);
+}
+
+/** Throws for the first that is refused, so that nothing of the request is written. */
+function refuseAny(outcomes: readonly ResourceOutcome[]): void {
+  for (const [index, { key, errors }] of outcomes.entries()) {
+    const [issue] = errors;
+    if (issue === undefined) continue;
+    const { path, reason } = issue;
+    const at = key ?? `resources[${index}]`;
+    throw new RegistryError(400, `${at}: ${path === "" ? reason : `${path}: ${reason}`}`, path);
+  }
+}
+
+/** 400 where nothing was taken, so that whoever looks at the status alone is not deceived. */
+function answer(results: readonly ResourceOutcome[], revision: number): Reply {
+  const refused = results.filter(({ result }) => result === "refused");
+  const [first] = refused.flatMap(({ errors }) => errors);
+  const body = { revision, refused: refused.length, results };
+  if (refused.length < results.length || first === undefined) return { body, index: revision };
+  const { path, reason } = first;
+  const error = path === "" ? reason : `${path}: ${reason}`;
+  return { status: 400, body: { error, path, ...body }, index: revision };
+}
+
+function* list(
+  records: readonly StoredRecord<"resource">[],
+  query: URLSearchParams,
+): Iterable<unknown> {
+  for (const record of records) {
+    const { group, kind, namespace, name } = record.value;
+    const wanted = Object.entries({ group, kind, namespace, name }).every(
+      ([field, value]) => (query.get(field) ?? value) === value,
+    );
+    if (wanted) yield show(record);
+  }
+}
+
+function show({ key, revision, value }: StoredRecord<"resource">) {
+  const { provides: _provides, needs, ...shown } = value;
+  return { key, revision, ...shown, dependsOn: needs };
+}
+
+function keyOf(params: Readonly<Record<string, string>>): string {
+  const { group = "", kind = "", namespace = "", name = "" } = params;
+  return keyOfResource({ group, kind, namespace, name });
+}

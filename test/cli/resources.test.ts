@@ -1,0 +1,181 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import type { RunningRegistry } from "../../src/registry/registry.ts";
+import { startTestRegistry } from "../helpers/registry.ts";
+import { type CliResult, runCli, runCliHere } from "./run.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "hostmesh-cli-resources-"));
+let registry: RunningRegistry;
+
+before(async () => {
+  registry = await startTestRegistry({ dataDir: join(folder, "data") });
+});
+after(async () => {
+  await registry.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function hostmesh(...args: string[]): Promise<CliResult> {
+  return runCliHere([...args, "--registry", registry.url]);
+}
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+const GOOD = `apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: nothing }
+spec: {}
+`;
+const BAD = `apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: bad }
+spec:
+  rules:
+    - from:
+        - source:
+            principals:
+              - good
+              - a*b
+      too: 1
+`;
+
+describe("hostmesh apply, get and delete", () => {
+  it("apply what comes on standard input, in a process of its own", async () => {
+    const args = ["apply", "-f", "-", "-n", "piped", "--registry", registry.url];
+    const { code, stdout, stderr } = await runCli(args, { input: GOOD });
+    assert.deepEqual(
+      [code, stdout, stderr],
+      [0, "AuthorizationPolicy piped/nothing created\n", ""],
+    );
+    const again = await runCli(args, { input: GOOD });
+    assert.equal(again.stdout, "AuthorizationPolicy piped/nothing unchanged\n");
+  });
+
+  it("name file, line and path of what is refused, and apply the rest", async () => {
+    const path = file("mixed.yaml", `${BAD}---\n${GOOD}`);
+    const { code, stdout, stderr } = await hostmesh("apply", "-f", path, "-n", "mixed");
+    assert.equal(code, 1);
+    assert.equal(stdout, "AuthorizationPolicy mixed/nothing created\n");
+    assert.deepEqual(stderr.trimEnd().split("\n"), [
+      `error: ${path}:10: spec.rules[0].from[0].source.principals[1]: * may stand at the beginning or at the end only, and alone`,
+      `error: ${path}:11: spec.rules[0].too: unknown field`,
+      "error: 1 of 2 resources are refused",
+    ]);
+  });
+
+  it("change nothing with --dry-run", async () => {
+    const path = file("dry.yaml", GOOD);
+    const { code, stdout } = await hostmesh("apply", "-f", path, "-n", "dry", "--dry-run");
+    assert.deepEqual([code, stdout], [0, "AuthorizationPolicy dry/nothing created (dry run)\n"]);
+    const { stdout: list } = await hostmesh("get", "-n", "dry", "-o", "json");
+    assert.deepEqual(JSON.parse(list), []);
+  });
+
+  it("read folders, lists, and the form in which kubectl prints", async () => {
+    const inside = join(folder, "many");
+    mkdirSync(inside);
+    const resource = (name: string) => ({
+      apiVersion: "security.istio.io/v1",
+      kind: "PeerAuthentication",
+      metadata: { name, namespace: "many" },
+    });
+    const list = { apiVersion: "v1", kind: "List", items: [resource("a"), resource("b")] };
+    writeFileSync(join(inside, "1.json"), JSON.stringify(list));
+    writeFileSync(join(inside, "2.yml"), JSON.stringify({ resources: [resource("c")] }));
+    writeFileSync(join(inside, "notes.txt"), "not: a: resource");
+    const { code, stdout } = await hostmesh("apply", "-f", inside);
+    assert.equal(code, 0);
+    assert.deepEqual(
+      stdout.trimEnd().split("\n"),
+      ["a", "b", "c"].map((name) => `PeerAuthentication many/${name} created`),
+    );
+  });
+
+  it("list by kind, in the plural, short, and by name", async () => {
+    const names = async (...args: string[]) => {
+      const { code, stdout } = await hostmesh("get", ...args, "-o", "json");
+      assert.equal(code, 0);
+      return JSON.parse(stdout).map(({ name }: { name: string }) => name);
+    };
+    assert.deepEqual(await names("peerauthentications"), ["a", "b", "c"]);
+    assert.deepEqual(await names("PA", "b"), ["b"]);
+    assert.deepEqual(await names("pa", "-n", "elsewhere"), []);
+    const { stdout } = await hostmesh("get", "pa");
+    assert.match(stdout, /^KIND +NAMESPACE +NAME +POLICIES +WARNINGS +GENERATION +CREATED$/m);
+    assert.match(stdout, /^PeerAuthentication +many +a +1 +0 +1 +\d{4}-/m);
+    const missing = await hostmesh("get", "pa", "none");
+    assert.deepEqual(
+      [missing.code, missing.stderr.split("\n")[0]],
+      [1, "error: there is no pa none"],
+    );
+    const unknown = await hostmesh("get", "pods");
+    assert.equal(unknown.code, 2);
+    assert.match(unknown.stderr, /hint: known: AuthorizationPolicy \(ap\)/);
+  });
+
+  it("give structured output with lines for programs", async () => {
+    const path = file("json.yaml", BAD);
+    const { code, stdout } = await hostmesh("apply", "-f", path, "-n", "out", "-o", "json");
+    assert.equal(code, 1);
+    const [only] = JSON.parse(stdout);
+    assert.deepEqual([only.file, only.line, only.result], [path, 1, "refused"]);
+    assert.deepEqual([only.errors[1].line, only.errors[1].path], [11, "spec.rules[0].too"]);
+  });
+
+  it("delete by name and by file, and say what is not there", async () => {
+    const done = await hostmesh("delete", "PeerAuthentication", "a", "-n", "many");
+    assert.deepEqual([done.code, done.stdout], [0, "PeerAuthentication many/a deleted\n"]);
+    const rest = await hostmesh("delete", "-f", join(folder, "many"));
+    assert.equal(rest.code, 1);
+    assert.match(rest.stdout, /many\/b deleted\n.*many\/c deleted/);
+    assert.match(rest.stderr, /^error: there is no PeerAuthentication many\/a$/m);
+    for (const args of [["delete"], ["delete", "pa"], ["delete", "pa", "a", "-f", "x"]]) {
+      assert.equal((await hostmesh(...args)).code, 2, args.join(" "));
+    }
+  });
+
+  it("end with 2 where a file cannot be read or a namespace is contradicted", async () => {
+    const cases: [string[], RegExp][] = [
+      [["-f", join(folder, "none.yaml")], /cannot read .*none\.yaml: ENOENT/],
+      [["-f", file("broken.yaml", "a: 1\nb: [1,\n")], /broken\.yaml:3: /],
+      [["-f", file("twice.yaml", "a: 1\na: 2\n")], /twice\.yaml:2: .*unique/],
+      [["-f", file("empty.yaml", "---\n---\n")], /empty\.yaml: no resource/],
+      [
+        ["-f", file("other.yaml", BAD.replace("name: bad", "name: bad, namespace: x")), "-n", "y"],
+        /other\.yaml:1: it is in namespace x, not y/,
+      ],
+      [["-f", file("bomb.yaml", bomb())], /bomb\.yaml:1: .*alias/i],
+      [[], /required option/],
+    ];
+    for (const [args, reason] of cases) {
+      const { code, stderr } = await hostmesh("apply", ...args);
+      assert.deepEqual([code, reason.test(stderr)], [2, true], stderr);
+    }
+  });
+
+  it("keep control characters of a resource away from the terminal", async () => {
+    const path = file(
+      "evil.yaml",
+      JSON.stringify({ apiVersion: "a/v1", kind: "A\u001b[2J", "x\u001b[2J": 1 }),
+    );
+    const { code, stdout, stderr } = await hostmesh("apply", "-f", path);
+    assert.equal(code, 1);
+    assert.ok(!(stdout + stderr).includes("\u001b"));
+  });
+});
+
+/** Aliases of aliases: a few lines that would become billions of items. */
+function bomb(): string {
+  const levels = Array.from({ length: 9 }, (_, level) => {
+    const inside = Array.from({ length: 9 }, () => (level === 0 ? "x" : `*a${level - 1}`));
+    return `a${level}: &a${level} [${inside.join(", ")}]`;
+  });
+  return `${levels.join("\n")}\n`;
+}

@@ -1,0 +1,75 @@
+import { globSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { parseAllDocuments } from "yaml";
+import { identify, translate } from "../../src/dialects/translate.ts";
+import { type TranslationContext, TranslationError } from "../../src/dialects/translator.ts";
+
+const FOLDER = join(import.meta.dirname, "golden");
+
+export interface Golden {
+  readonly name: string;
+  readonly resources: readonly Record<string, unknown>[];
+  readonly expected: unknown;
+}
+
+/** Resources as users write them, and what must become of them. `node test/dialects/golden.ts --write` after a change. */
+export function goldens(): Golden[] {
+  return globSync("*.yaml", { cwd: FOLDER })
+    .sort()
+    .map((file) => ({
+      name: basename(file, ".yaml"),
+      resources: parseAllDocuments(readFileSync(join(FOLDER, file), "utf8")).map((document) =>
+        document.toJS(),
+      ),
+      expected: JSON.parse(readText(join(FOLDER, file.replace(/yaml$/, "json"))) ?? "null"),
+    }));
+}
+
+function readText(file: string): string | null {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return null;
+  }
+}
+
+/** A mesh that holds these resources, of which each is a second younger than the one before. */
+export function contextOf(resources: readonly unknown[], index = 0): TranslationContext {
+  return {
+    rootNamespaces: ["istio-system"],
+    trustDomain: "mesh.example",
+    defaultIntention: "deny",
+    createdMs: index * 1_000,
+    about: (topic) =>
+      resources.flatMap((resource, age) => {
+        const { key, content, version, translator } = identify(resource);
+        const isAbout = translator.provides(content, version).includes(topic);
+        return isAbout ? [{ key, content, createdMs: age * 1_000 }] : [];
+      }),
+  };
+}
+
+/** What becomes of a resource among others, as JSON: its translation, or why it is refused. */
+export function outcomeOf(
+  resource: unknown,
+  among: readonly unknown[] = [resource],
+  index = 0,
+): unknown {
+  try {
+    return JSON.parse(JSON.stringify(translate(resource, contextOf(among, index))));
+  } catch (error) {
+    if (!(error instanceof TranslationError)) throw error;
+    return { refused: error.issues };
+  }
+}
+
+export function outcomesOf({ resources }: Golden): unknown[] {
+  return resources.map((resource, index) => outcomeOf(resource, resources, index));
+}
+
+if (import.meta.main && process.argv.includes("--write")) {
+  for (const golden of goldens()) {
+    const file = join(FOLDER, `${golden.name}.json`);
+    writeFileSync(file, `${JSON.stringify(outcomesOf(golden), null, 2)}\n`);
+  }
+}

@@ -1,0 +1,250 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type IncomingHttpHeaders, request } from "node:http";
+import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
+import { describe, type TestContext, test } from "node:test";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import type { Credentials } from "../../src/core/identity.ts";
+import type { Policy, PolicyTarget } from "../../src/core/policy.ts";
+import type { DataEndpoint, DataService, DataUpdate } from "../../src/core/snapshot.ts";
+import type { Authority } from "../../src/identity/x509.ts";
+import { credentialsOf, issue, newAuthority, spiffe } from "../helpers/mesh-lab.ts";
+import { endpoint, type PlaneLab, planeLab, service } from "../helpers/plane.ts";
+import { until } from "../helpers/until.ts";
+
+/** Two hosts: a data plane that dials and one that is dialled, with real TLS between them. */
+const WEB = spiffe("web");
+const OTHER = spiffe("other");
+const HOST_A = "spiffe://cluster.local/ns/hostmesh-hosts/sa/node-a";
+
+const target: PolicyTarget = {
+  key: "default/web",
+  namespace: "default",
+  serviceAccount: "web",
+  labels: {},
+  services: ["web"],
+  identity: WEB,
+};
+
+interface TwoHosts {
+  readonly a: PlaneLab;
+  readonly b: PlaneLab;
+  readonly meshPort: number;
+  readonly seen: IncomingHttpHeaders[];
+  get(path?: string): Promise<{ status: number; body: string }>;
+}
+
+interface Options {
+  readonly authority?: Authority;
+  /** Of host A; default: its own identity, from the same authority. */
+  readonly credentials?: Credentials | null | "pending";
+  /** What host A believes of the endpoint. */
+  readonly expected?: Partial<DataEndpoint>;
+  readonly mtls?: "required";
+  readonly config?: ConfigInput;
+  readonly protocol?: "tcp";
+}
+
+async function application(t: TestContext, seen: IncomingHttpHeaders[]): Promise<number> {
+  const server = createServer((incoming, response) => {
+    seen.push(incoming.headers);
+    response.end("from b");
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => void server.closeAllConnections());
+  t.after(() => void server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+async function echoServer(t: TestContext): Promise<number> {
+  const server = createTcpServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => void server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+async function twoHosts(t: TestContext, options: Options = {}): Promise<TwoHosts> {
+  const seen: IncomingHttpHeaders[] = [];
+  const port = options.protocol === "tcp" ? await echoServer(t) : await application(t, seen);
+  const authority = options.authority ?? newAuthority();
+  const b = await planeLab({ config: { host: "node-b" } });
+  t.after(() => b.close());
+  const { port: meshPort } = await b.plane.listen({
+    ...{ entry: "mesh", host: "127.0.0.1", port: 0, reusePort: false },
+  });
+  b.plane.setCredentials(
+    credentialsOf([authority], [issue(authority, WEB), issue(authority, OTHER)]),
+  );
+  const declared = options.protocol === undefined ? {} : { protocol: options.protocol };
+  b.services(service("web", [endpoint(port, { identity: WEB, target })], declared));
+  const captured = { of: () => ({ host: "127.0.0.1", port }) };
+  const a = await planeLab({
+    config: { host: "node-a", ...options.config },
+    ...(options.protocol === "tcp" ? { destination: captured } : {}),
+  });
+  t.after(() => a.close());
+  const { credentials = credentialsOf([authority], [issue(authority, HOST_A)]) } = options;
+  if (credentials !== "pending") a.plane.setCredentials(credentials);
+  const remote = endpoint(port, {
+    ...{ local: false, host: "node-b", identity: WEB, mesh: { host: "127.0.0.1", port: meshPort } },
+    ...options.expected,
+  });
+  const known: DataService = service("web", [remote], declared);
+  a.services(options.mtls === undefined ? known : { ...known, mtls: options.mtls });
+  return { a, b, meshPort, seen, get: (path = "/") => ask(a.port, path) };
+}
+
+async function ask(port: number, path: string): Promise<{ status: number; body: string }> {
+  const outgoing = request({ port, host: "127.0.0.1", path, headers: { host: "web" } });
+  outgoing.end();
+  const [response] = await once(outgoing, "response");
+  let body = "";
+  for await (const chunk of response) body += chunk;
+  return { status: response.statusCode, body };
+}
+
+function policies(list: readonly Policy[]): DataUpdate {
+  const byKey = Object.fromEntries(list.map((policy, index) => [`policy-${index}`, policy]));
+  const none = { services: [], removedServices: [], workloads: [], removedWorkloads: [] };
+  return { revision: 9, full: false, ...none, policies: { byKey, jwks: {} } };
+}
+
+const scope = { namespace: "default", labels: {} };
+const strict: Policy = {
+  ...{ kind: "peer", source: "PeerAuthentication default/strict", createdMs: 0, scope },
+  ...{ mode: "strict", ports: {} },
+};
+
+function denyFrom(principal: string): Policy {
+  const rules = [{ from: [{ principals: [principal] }], to: [], when: [] }];
+  const source = "AuthorizationPolicy default/deny";
+  return {
+    kind: "authorization",
+    source,
+    createdMs: 0,
+    scope,
+    action: "deny",
+    dryRun: false,
+    rules,
+  };
+}
+
+describe("requests to another host", () => {
+  test("go by mutual TLS, and the application learns who calls", async (t) => {
+    const mesh = await twoHosts(t);
+    mesh.b.plane.apply(policies([strict]));
+    assert.deepEqual(await mesh.get(), { status: 200, body: "from b" });
+    assert.match(
+      String(mesh.seen[0]?.["x-forwarded-client-cert"]),
+      new RegExp(`^By=${WEB};Hash=[0-9a-f]{64};URI=${HOST_A}$`),
+    );
+    assert.equal(mesh.b.facts[0]?.entry, "mesh");
+    assert.equal(mesh.seen[0]?.["x-forwarded-for"], "127.0.0.1", "the client once");
+    assert.equal(mesh.seen[0]?.via, "1.1 hostmesh, 1.1 hostmesh");
+  });
+
+  test("share a connection", async (t) => {
+    const mesh = await twoHosts(t);
+    for (let count = 0; count < 5; count++) assert.equal((await mesh.get()).status, 200);
+    assert.equal(mesh.b.plane.stats().connections, 1);
+  });
+
+  test("are judged by the other host's policies, request by request", async (t) => {
+    const mesh = await twoHosts(t);
+    assert.equal((await mesh.get()).status, 200);
+    mesh.b.plane.apply(policies([denyFrom(HOST_A.replace("spiffe://", ""))]));
+    assert.equal((await mesh.get()).status, 403);
+    assert.equal(mesh.b.facts.at(-1)?.error, "ACCESS_DENIED");
+  });
+
+  test("do not go to a host that proves another identity than the registry says", async (t) => {
+    const mesh = await twoHosts(t, { expected: { identity: OTHER } });
+    const { status, body } = await mesh.get();
+    assert.equal(status, 502);
+    // The certificate for OTHER is there, but the endpoint is not of that identity.
+    assert.match(body, /MESH_REFUSED/);
+    assert.equal(mesh.seen.length, 0);
+  });
+
+  test("wait for the certificate that is on its way, and do not leave in the clear", async (t) => {
+    const authority = newAuthority();
+    const mesh = await twoHosts(t, { authority, credentials: "pending" });
+    const answer = mesh.get();
+    await until(() => mesh.a.plane.stats().pending === 1);
+    mesh.a.plane.setCredentials(credentialsOf([authority], []));
+    assert.equal(mesh.seen.length, 0, "credentials that lack this caller's change nothing");
+    mesh.a.plane.setCredentials(credentialsOf([authority], [issue(authority, HOST_A)]));
+    assert.equal((await answer).status, 200);
+  });
+
+  test("go in the clear from a host without identity, unless the service demands mutual TLS", async (t) => {
+    const open = await twoHosts(t, { credentials: null });
+    assert.equal((await open.get()).status, 200);
+    assert.equal(open.b.facts.length, 0, "straight to the application");
+    const demanding = await twoHosts(t, { credentials: null, mtls: "required" });
+    const { status, body } = await demanding.get();
+    assert.equal(status, 503);
+    assert.match(body, /MTLS_UNAVAILABLE/);
+    const offered = await twoHosts(t, { mtls: "required", expected: { mesh: undefined as never } });
+    assert.match((await offered.get()).body, /MTLS_UNAVAILABLE.*node-b takes no mutual TLS/s);
+  });
+
+  test("fail where the other host's authority is a stranger's", async (t) => {
+    const stranger = newAuthority("stranger");
+    const own = credentialsOf([stranger], [issue(stranger, HOST_A)]);
+    const mesh = await twoHosts(t, { credentials: own });
+    const { status, body } = await mesh.get();
+    assert.equal(status, 502);
+    assert.match(body, /TLS_FAILED|IDENTITY_MISMATCH/);
+  });
+
+  test("an authority that is no longer trusted ends what it vouched for; its successor's go on", async (t) => {
+    const [old, next] = [newAuthority("old"), newAuthority("next")];
+    const mesh = await twoHosts(t, { authority: old });
+    assert.equal((await mesh.get()).status, 200);
+    const both = (issuer: Authority, ids: readonly string[]) =>
+      credentialsOf(
+        [old, next],
+        ids.map((id) => issue(issuer, id)),
+      );
+    mesh.b.plane.setCredentials(both(next, [WEB]));
+    mesh.a.plane.setCredentials(both(old, [HOST_A]));
+    assert.equal((await mesh.get()).status, 200);
+    mesh.a.plane.setCredentials(both(next, [HOST_A]));
+    assert.equal((await mesh.get()).status, 200);
+    assert.equal(mesh.b.plane.stats().connections, 1, "a renewal breaks nothing");
+    mesh.b.plane.setCredentials(credentialsOf([next], [issue(next, WEB)], 2));
+    await until(() => mesh.b.plane.stats().connections === 0);
+    assert.equal((await mesh.get()).status, 200);
+  });
+});
+
+describe("opaque connections to another host", () => {
+  test("carry bytes both ways, with half-close", async (t) => {
+    const mesh = await twoHosts(t, { protocol: "tcp" });
+    const socket = connect({ port: mesh.a.port, host: "127.0.0.1", allowHalfOpen: true });
+    t.after(() => void socket.destroy());
+    socket.end("half-closed");
+    let text = "";
+    for await (const chunk of socket) text += chunk;
+    assert.equal(text, "half-closed");
+    assert.equal(mesh.b.facts.at(-1)?.entry, "mesh");
+  });
+
+  test("are closed when a policy forbids them, before and while they carry bytes", async (t) => {
+    const mesh = await twoHosts(t, { protocol: "tcp" });
+    const socket = connect(mesh.a.port, "127.0.0.1");
+    t.after(() => void socket.destroy());
+    socket.on("error", () => undefined);
+    socket.write("ping");
+    assert.equal(String((await once(socket, "data"))[0]), "ping");
+    mesh.b.plane.apply(policies([denyFrom(HOST_A.replace("spiffe://", ""))]));
+    await new Promise((resolve) => socket.once("close", resolve));
+    const late = connect(mesh.a.port, "127.0.0.1");
+    late.on("error", () => undefined);
+    late.write("ping");
+    await new Promise((resolve) => late.once("close", resolve));
+    await until(() => mesh.a.facts.at(-1)?.error === "ACCESS_DENIED");
+  });
+});
