@@ -107,7 +107,7 @@ export const CODES = {
     http: 403,
     retry: "never",
     flag: "NR",
-    text: "the destination is the loopback of this host, and the client is not on it",
+    text: "the destination is this host itself, and the client is not on it",
   },
   FORBIDDEN_PORT: {
     side: "proxy",

@@ -197,6 +197,16 @@ export function guardedBy(endpoint: DataEndpoint): Guarded | null {
   return isGuarded(endpoint) ? endpoint : null;
 }
 
+/** Does the endpoint's place belong to another workload now than when it was chosen? */
+export function isTakenOver(plane: Plane, endpoint: DataEndpoint | null): boolean {
+  if (endpoint?.identity === undefined) return false;
+  const { address, port, identity } = endpoint;
+  if (plane.services.isTakenOver(address, port, identity)) return true;
+  const owner = plane.workloads.at(address);
+  const isRegistered = owner !== null && plane.services.localAt(address, port, identity) === null;
+  return isRegistered && owner.identity !== identity;
+}
+
 function isGuarded(endpoint: DataEndpoint): endpoint is DataEndpoint & Guarded {
   return endpoint.target !== undefined;
 }

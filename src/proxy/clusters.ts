@@ -33,12 +33,19 @@ interface Live extends Cluster {
 export class OwnPlaces {
   readonly #places = new Set<string>();
   readonly #ports: ReadonlySet<number>;
+  readonly #addresses: ReadonlySet<string>;
 
   constructor(addresses: readonly string[], ports: readonly number[]) {
     this.#ports = new Set(ports);
+    this.#addresses = new Set(addresses.map(canonicalAddress));
     for (const address of addresses) {
       for (const port of ports) this.#places.add(formatHostPort(canonicalAddress(address), port));
     }
+  }
+
+  /** Is this (canonical) address the host's own, loopback included? */
+  isHost(address: string): boolean {
+    return isLoopback(address) || this.#addresses.has(address);
   }
 
   hasPort(port: number): boolean {

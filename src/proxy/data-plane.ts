@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import type { Config } from "../config/schema.ts";
-import { canonicalAddress, type HostPort, isLoopback } from "../core/address.ts";
+import { canonicalAddress, formatHostPort, type HostPort } from "../core/address.ts";
 import { isProbe, PROBE_REPLY } from "../core/capture-probe.ts";
 import type { Clock } from "../core/clock.ts";
 import { MeshError } from "../core/errors.ts";
@@ -65,7 +65,6 @@ export class DataPlane {
   readonly #deps: DataPlaneDeps;
   readonly #listeners: Listener[] = [];
   readonly #live = new Map<Live, Origin>();
-  readonly #ownAddresses: ReadonlySet<string>;
   readonly #hostIdentity: string;
   #anchors: readonly string[] = [];
   readonly #handshakes: HandshakeLimit;
@@ -74,7 +73,6 @@ export class DataPlane {
   constructor(deps: DataPlaneDeps) {
     this.#deps = deps;
     this.#plane = makePlane(deps);
-    this.#ownAddresses = new Set(deps.ownAddresses.map(canonicalAddress));
     this.#hostIdentity = hostIdentity(deps.config);
     this.#handshakes = new HandshakeLimit(deps.config.limits.handshakes);
     this.#refusals = new RefusalLog(deps);
@@ -91,13 +89,14 @@ export class DataPlane {
   apply(update: DataUpdate): void {
     const plane = this.#plane;
     const change = plane.services.apply(update);
-    const gone = plane.workloads.apply(update);
+    const { gone, moved } = plane.workloads.apply(update);
     for (const { before, after } of change.changed) plane.clusters.update(before, after);
     for (const service of change.removed) plane.clusters.remove(service);
-    for (const slot of goneSlots(change)) plane.pools.retire(slot);
+    const goneNow = goneSlots(change);
+    for (const slot of goneNow) plane.pools.retire(slot);
     for (const key of gone) plane.pools.retireSource(key);
     if (update.policies !== undefined) plane.authorizer.apply(update.policies);
-    if (update.policies !== undefined || gone.length > 0) this.#review();
+    if (update.policies !== undefined || moved || goneNow.length > 0) this.#review();
   }
 
   /** Certificates to use from now on; null: this host has no identity, and traffic goes in the clear. */
@@ -147,6 +146,17 @@ export class DataPlane {
     const workload = workloads.at(address);
     const identity = this.#identityOf(address, workload);
     const origin = { entry, address, workload, destination, identity, peer: null };
+    // The rules send only what is for a local workload; a connection of one that has left may be mistaken for such.
+    if (entry === "inbound" && workloads.at(destination?.host ?? "") === null) {
+      const place = destination === null ? "?" : formatHostPort(destination.host, destination.port);
+      refuse(
+        this.#plane,
+        socket,
+        origin,
+        new MeshError("NO_ROUTE", `${place} is no workload here`),
+      );
+      return;
+    }
     if (this.#live.size >= connections) {
       recorder.event("connection_refused_limit");
       const error = new MeshError("CONNECTION_LIMIT", `${connections} connections`);
@@ -211,7 +221,7 @@ export class DataPlane {
   /** The kernel says which address a connection comes from; addresses of the host are its own processes. */
   #identityOf(address: string, workload: DataWorkload | null): string {
     if (workload !== null) return workload.identity ?? "";
-    return isLoopback(address) || this.#ownAddresses.has(address) ? this.#hostIdentity : "";
+    return this.#plane.own.isHost(address) ? this.#hostIdentity : "";
   }
 
   /** Null where it cannot be told; one connection's trouble must not be that of all. */

@@ -6,7 +6,7 @@ import type { ClientConnection, ClientHandler } from "../http/h1/client.ts";
 import { ServerConnection, type ServerHandler } from "../http/h1/server.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
 import { requestIdIn } from "../telemetry/trace-context.ts";
-import { Admission, guardedBy, guardedOutside } from "./admission.ts";
+import { Admission, guardedBy, guardedOutside, isTakenOver } from "./admission.ts";
 import { Attempt } from "./attempt.ts";
 import { ClientCert } from "./client-cert.ts";
 import type { Origin } from "./context.ts";
@@ -90,15 +90,14 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     this.#server.retire();
   }
 
-  /** The time of the shutdown is over. */
+  /** Ends it now. */
   destroy(): void {
     this.#switchover?.destroy();
     this.#server.conn.destroy();
   }
 
   onRequest(head: RequestHead, chunk: Buffer, start: number, end: number, last: boolean): void {
-    const plane = this.#plane;
-    this.#ledger.begin(plane.clock.now());
+    this.#ledger.begin(this.#plane.clock.now());
     this.#ids = "";
     this.#facts.requestBytes = end - start;
     this.#head = head;
@@ -171,7 +170,9 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
 
   /** Policies have changed: ends a request that they forbid now. */
   review(): void {
-    this.#admission.review(this);
+    const isTunnel = this.#switchover !== null;
+    if (isTunnel && isTakenOver(this.#plane, this.#facts.endpoint)) this.destroy();
+    else this.#admission.review(this);
   }
 
   onRevoked(error: MeshError): void {
@@ -296,9 +297,8 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
   /** Ends the request with an error: an answer if none has begun, else a visible break of the connection. */
   #fail(error: MeshError): void {
     const head = this.#head;
-    const begun = this.#answered;
     this.#attempt.end(false);
-    if (begun) {
+    if (this.#answered) {
       this.#record(error);
       this.#server.conn.reset();
       return;

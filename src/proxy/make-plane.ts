@@ -30,10 +30,11 @@ function judged(
   handler: DialHandler,
   own: OwnPlaces,
   recorder: Recorder,
+  guards: boolean,
 ): DialHandler {
   return {
     onConnected(conn) {
-      const error = judge(conn, target.client ?? null, own, recorder);
+      const error = judge(conn, target.client ?? null, own, recorder, guards);
       if (error === null) {
         handler.onConnected(conn);
         return;
@@ -72,6 +73,7 @@ export function makePlane(deps: DataPlaneDeps): Plane {
   const { limits, timeouts, pool } = config;
   const deadlines = new Deadlines(clock);
   const own = new OwnPlaces(deps.ownAddresses, deps.ownPorts);
+  const guards = deps.destination !== null;
   const contexts = new TlsContexts({ clock: wallClock });
   const transport = new SecureTransport({ clock, deadlines, contexts, timeouts });
   const pools = new Pools({
@@ -92,7 +94,7 @@ export function makePlane(deps: DataPlaneDeps): Plane {
       },
     },
     dial: (target, handler) => {
-      transport.dial(target, judged(target, handler, own, recorder));
+      transport.dial(target, judged(target, handler, own, recorder, guards));
     },
     recorder,
     clock,
@@ -117,6 +119,7 @@ export function makePlane(deps: DataPlaneDeps): Plane {
     pools,
     memory: new ProtocolMemory(config.detection),
     own,
+    guards,
     server: {
       limits: {
         ...limits,

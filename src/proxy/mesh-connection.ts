@@ -84,7 +84,10 @@ export class MeshConnection {
 
   /** Policies or the trusted authorities have changed. */
   review(): void {
-    if (!this.#plane.contexts.stillTrusted(this.#request.peer)) this.destroy();
+    const { peer, authority, identity } = this.#request;
+    const { contexts, services } = this.#plane;
+    const isTaken = services.isTakenOver(authority.host, authority.port, identity);
+    if (isTaken || !contexts.stillTrusted(peer)) this.destroy();
     else if (this.#exchange !== null) this.#exchange.review();
     else if (this.#session?.review()) this.destroy();
   }

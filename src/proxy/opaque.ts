@@ -4,7 +4,7 @@ import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Conn } from "../http/conn.ts";
 import type { VerifiedPeer } from "../identity/peer-verifier.ts";
-import { Admission, type Guarded, guardedBy, guardedOutside } from "./admission.ts";
+import { Admission, type Guarded, guardedBy, guardedOutside, isTakenOver } from "./admission.ts";
 import type { Origin } from "./context.ts";
 import { newFacts } from "./exchange-facts.ts";
 import { toMeshError } from "./failure.ts";
@@ -118,8 +118,12 @@ export class OpaqueSession {
     if (error !== null) throw error;
   }
 
-  /** Policies or the trusted authorities have changed: what forbids the connection now, or null. */
+  /** Policies, authorities or the owners of addresses have changed: what forbids the connection now, or null. */
   review(): MeshError | null {
+    const { endpoint } = this.#facts;
+    if (isTakenOver(this.#plane, endpoint)) {
+      return new MeshError("IDENTITY_MISMATCH", `${endpoint?.id} is another workload's now`);
+    }
     if (this.#peer !== null && !this.#plane.contexts.stillTrusted(this.#peer)) {
       return new MeshError("TLS_FAILED", `${this.#peer.identity} is no longer vouched for`);
     }
@@ -131,7 +135,7 @@ export class OpaqueSession {
     this.#peer = peer;
     const { own, recorder } = this.#plane;
     const client = this.#destination.kind === "outside" ? this.#origin.address : null;
-    const error = judge(conn, client, own, recorder);
+    const error = judge(conn, client, own, recorder, this.#plane.guards);
     if (error !== null) {
       conn.destroy();
       this.#fail(error);

@@ -38,6 +38,8 @@ export interface Plane {
   readonly pools: Pools;
   readonly memory: ProtocolMemory;
   readonly own: OwnPlaces;
+  /** Connections are captured here, so policies can hold against whoever tries to go round them. */
+  readonly guards: boolean;
   readonly server: ServerDeps;
   /** True from the first word of a shutdown on: connections close after their current request. */
   draining: boolean;

@@ -17,8 +17,8 @@ export interface TransportTarget extends DialTarget {
 }
 
 /**
- * How a request of this caller reaches an endpoint: undefined where in the clear (the endpoint is on this host, or its
- * host takes no mutual TLS). Throws `MTLS_UNAVAILABLE` where the service demands what its endpoint's host does not offer.
+ * How a request of this caller reaches an endpoint: undefined where in the clear (the endpoint is on this host, its host
+ * takes no mutual TLS, or the caller is a stranger). Throws `MTLS_UNAVAILABLE` where the service demands what cannot be.
  */
 export function meshRoute(
   { cluster }: ToCluster,
@@ -29,12 +29,14 @@ export function meshRoute(
   if (endpoint.local) return undefined;
   const required = cluster.service.mtls === "required";
   const { mesh: via, identity: destination } = endpoint;
-  if (via === undefined || destination === undefined) {
-    if (!required) return undefined;
-    const detail = `${cluster.service.key}, the host ${endpoint.host} takes no mutual TLS`;
-    throw new MeshError("MTLS_UNAVAILABLE", detail);
+  const source = origin.identity;
+  const isOffered = via !== undefined && destination !== undefined;
+  if (isOffered && source !== "") {
+    return { via, source, destination, protocol, client: origin.address, required };
   }
-  return { via, source: origin.identity, destination, protocol, client: origin.address, required };
+  if (!required) return undefined;
+  const why = isOffered ? "the caller has no identity" : `${endpoint.host} takes no mutual TLS`;
+  throw new MeshError("MTLS_UNAVAILABLE", `${cluster.service.key}, ${why}`);
 }
 
 export interface SecureTransportDeps {
@@ -129,7 +131,7 @@ function failed(handler: DialHandler, { source }: MeshRoute): Dial {
 }
 
 function unavailable(source: string): MeshError {
-  return new MeshError("MTLS_UNAVAILABLE", `no certificate for ${source || "the caller"}`);
+  return new MeshError("MTLS_UNAVAILABLE", `no certificate for ${source}`);
 }
 
 interface Wait {

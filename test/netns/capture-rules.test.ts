@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { install, uninstall } from "../../iptables/apply.ts";
 import { readLive } from "../../iptables/live.ts";
-import type { CaptureSpec } from "../../iptables/rules.ts";
 import { execRunner, type Runner } from "../../iptables/runner.ts";
 import { CaptureSets } from "../../iptables/sets.ts";
+import type { CaptureSpec } from "../../iptables/spec.ts";
 import { check } from "../../iptables/validate.ts";
 import { until } from "../helpers/until.ts";
 import { type Container, type Host, Lab } from "./harness.ts";
@@ -52,6 +52,7 @@ for (const mode of ["tproxy", "redirect"] as const) {
     before(async () => {
       stage = await makeStage(mode === "tproxy" ? "unnumbered" : "numbered");
       await start(stage.host.namespace, "listener", mode, "15001");
+      await start(stage.host.namespace, "listener", mode, "15006");
     });
     after(() => stage?.lab.destroy());
 
@@ -213,6 +214,7 @@ for (const mode of ["tproxy", "redirect"] as const) {
         [],
       );
       assert.ok(good.steps.some((step) => step.name === "connection IPv6"));
+      assert.ok(good.steps.some((step) => step.name === "connection from outside IPv6"));
       const timeouts = / timeout \d+/g;
       const now = await footprint(stage.host.namespace);
       assert.equal(now.replace(timeouts, ""), before.replace(timeouts, ""));

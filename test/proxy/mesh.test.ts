@@ -6,10 +6,15 @@ import { describe, type TestContext, test } from "node:test";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import type { Credentials } from "../../src/core/identity.ts";
 import type { Policy, PolicyTarget } from "../../src/core/policy.ts";
-import type { DataEndpoint, DataService, DataUpdate } from "../../src/core/snapshot.ts";
+import type {
+  DataEndpoint,
+  DataService,
+  DataUpdate,
+  DataWorkload,
+} from "../../src/core/snapshot.ts";
 import type { Authority } from "../../src/identity/x509.ts";
 import { credentialsOf, issue, newAuthority, spiffe } from "../helpers/mesh-lab.ts";
-import { endpoint, type PlaneLab, planeLab, service } from "../helpers/plane.ts";
+import { endpoint, type PlaneLab, planeLab, service, workload } from "../helpers/plane.ts";
 import { until } from "../helpers/until.ts";
 
 /** Two hosts: a data plane that dials and one that is dialled, with real TLS between them. */
@@ -43,6 +48,7 @@ interface Options {
   readonly mtls?: "required";
   readonly config?: ConfigInput;
   readonly protocol?: "tcp";
+  readonly workloads?: readonly DataWorkload[];
 }
 
 async function application(t: TestContext, seen: IncomingHttpHeaders[]): Promise<number> {
@@ -81,6 +87,7 @@ async function twoHosts(t: TestContext, options: Options = {}): Promise<TwoHosts
   const captured = { of: () => ({ host: "127.0.0.1", port }) };
   const a = await planeLab({
     config: { host: "node-a", ...options.config },
+    ...(options.workloads === undefined ? {} : { workloads: options.workloads }),
     ...(options.protocol === "tcp" ? { destination: captured } : {}),
   });
   t.after(() => a.close());
@@ -188,6 +195,15 @@ describe("requests to another host", () => {
     assert.match(body, /MTLS_UNAVAILABLE/);
     const offered = await twoHosts(t, { mtls: "required", expected: { mesh: undefined as never } });
     assert.match((await offered.get()).body, /MTLS_UNAVAILABLE.*node-b takes no mutual TLS/s);
+  });
+
+  test("of a caller without identity go in the clear, or nowhere", async (t) => {
+    const workloads = [workload(0, "stranger", "127.0.0.1")];
+    const open = await twoHosts(t, { workloads });
+    assert.equal((await open.get()).status, 200);
+    assert.equal(open.b.facts.length, 0, "straight to the application");
+    const demanding = await twoHosts(t, { workloads, mtls: "required" });
+    assert.match((await demanding.get()).body, /MTLS_UNAVAILABLE.*the caller has no identity/s);
   });
 
   test("fail where the other host's authority is a stranger's", async (t) => {

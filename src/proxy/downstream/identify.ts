@@ -1,6 +1,16 @@
 import { canonicalAddress } from "../../core/address.ts";
 import type { DataUpdate, DataWorkload } from "../../core/snapshot.ts";
 
+/** What an update means for connections that are open. */
+export interface WorkloadChange {
+  /** Keys of workloads that are gone, or are not who they were. */
+  readonly gone: readonly string[];
+  /** Has an address another owner, with another identity? */
+  readonly moved: boolean;
+}
+
+const NO_CHANGE: WorkloadChange = { gone: [], moved: false };
+
 /**
  * Local workloads by address. On one host the kernel attests the source address of a container, so the
  * address is the identity. An address that moves to another workload changes identity with the update.
@@ -9,18 +19,22 @@ export class WorkloadTable {
   readonly #byKey = new Map<string, DataWorkload>();
   readonly #byAddress = new Map<string, DataWorkload>();
 
-  /** Returns the keys of those that are gone, or are not who they were. */
-  apply(update: DataUpdate): string[] {
+  apply(update: DataUpdate): WorkloadChange {
     const { full, workloads, removedWorkloads } = update;
-    if (!full && workloads.length + removedWorkloads.length === 0) return [];
+    if (!full && workloads.length + removedWorkloads.length === 0) return NO_CHANGE;
     const before = new Map(this.#byKey);
+    const owners = new Map(this.#byAddress);
     this.#take(update);
     const gone: string[] = [];
     for (const [key, { identity }] of before) {
       const now = this.#byKey.get(key);
       if (now === undefined || now.identity !== identity) gone.push(key);
     }
-    return gone;
+    const moved = [...owners].some(([address, { identity }]) => {
+      const now = this.#byAddress.get(address);
+      return now !== undefined && now.identity !== identity;
+    });
+    return { gone, moved };
   }
 
   #take(update: DataUpdate): void {

@@ -68,10 +68,12 @@ interface TcpQuestion {
   readonly after?: string;
   /** Ends when this was received; empty text: with the first byte. Absent: when the server has closed. */
   readonly expect?: string;
+  /** Silence after which it ends. */
+  readonly timeoutMs?: number;
 }
 
 function tcp(question: TcpQuestion): Promise<object> {
-  const { host, port, localPort, send, after, expect } = question;
+  const { host, port, localPort, send, after, expect, timeoutMs = TIMEOUT_MS } = question;
   const startMs = machineMs();
   return new Promise((resolve) => {
     const from = localPort === undefined ? {} : { localPort };
@@ -89,7 +91,7 @@ function tcp(question: TcpQuestion): Promise<object> {
       else socket.write(unsent, "latin1");
       unsent = undefined;
     };
-    socket.setTimeout(TIMEOUT_MS, () => finish({ error: "TIMEOUT" }));
+    socket.setTimeout(timeoutMs, () => finish({ error: "TIMEOUT" }));
     socket.on("error", (error) => finish({ error: codeOf(error) }));
     socket.on("connect", () => after === undefined && speak());
     socket.on("data", (chunk) => {

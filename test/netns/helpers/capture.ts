@@ -1,13 +1,14 @@
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { CaptureSpec } from "../../../iptables/rules.ts";
+import type { CaptureSpec } from "../../../iptables/spec.ts";
 import { captureSpec } from "../../helpers/capture-spec.ts";
 import type { Namespace } from "./namespace.ts";
 
 /** What `dial` learned: who answered, or the error. */
 export interface Dialled {
-  readonly by: "app" | "proxy" | "error";
+  readonly by: "app" | "proxy" | "inbound" | "error";
   readonly client?: string;
   readonly destination?: { readonly host: string; readonly port: number };
   readonly code?: string;
@@ -24,10 +25,15 @@ export function spec(overrides: Partial<CaptureSpec> = {}): CaptureSpec {
 /** Starts a helper script in a namespace and waits until it says that it is ready. */
 export async function start(namespace: Namespace, name: string, ...args: string[]) {
   const child = namespace.spawn(process.execPath, [script(name), ...args]);
-  child.stderr?.pipe(process.stderr);
+  showErrors(child);
   const [line] = await once(createInterface({ input: child.stdout! }), "line");
   if (line !== "ready") throw new Error(`${name} said ${line}`);
   return child;
+}
+
+/** Not by `pipe`, which would hang listeners for each on this process's standard error. */
+function showErrors({ stderr }: ChildProcess): void {
+  stderr?.on("data", (text) => process.stderr.write(text));
 }
 
 /** One process per namespace that dials on demand: starting one for each connection is what takes long. */
@@ -39,7 +45,7 @@ class Dialler {
 
   constructor(namespace: Namespace) {
     this.#child = namespace.spawn(process.execPath, [script("dial")]);
-    this.#child.stderr?.pipe(process.stderr);
+    showErrors(this.#child);
     createInterface({ input: this.#child.stdout! }).on("line", (line) => {
       const { id, ...outcome }: Dialled & { id: number } = JSON.parse(line);
       this.#waiting.get(id)?.(outcome);

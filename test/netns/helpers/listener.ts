@@ -1,6 +1,7 @@
 /**
  * Stands in for the proxy: opens the capture sockets and tells each connection where it wanted to go and
- * where it came from, as one line of JSON. Arguments: mode, port. Prints "ready".
+ * where it came from, as one line of JSON. Arguments: mode, port, who it is ("proxy"), and "hold" for one that
+ * echoes from then on. Prints "ready".
  */
 import { createServer } from "node:net";
 import { canonicalAddress } from "../../../src/core/address.ts";
@@ -8,7 +9,7 @@ import { PROBE_PORT, PROBE_REPLY } from "../../../src/core/capture-probe.ts";
 import { localAddressSource, redirectSource } from "../../../src/proxy/downstream/destination.ts";
 import { openListener } from "../../../src/proxy/downstream/libc.ts";
 
-const [mode, port] = process.argv.slice(2);
+const [mode, port, by = "proxy", hold] = process.argv.slice(2);
 const source = mode === "redirect" ? redirectSource : localAddressSource;
 const fd = openListener({
   address: "::",
@@ -20,7 +21,12 @@ const server = createServer({ allowHalfOpen: true }, (socket) => {
   const destination = source.of(socket);
   const client = canonicalAddress(socket.remoteAddress ?? "");
   socket.on("error", () => socket.destroy());
+  const line = `${JSON.stringify({ by, destination, client })}\n`;
   if (destination?.port === PROBE_PORT) socket.end(PROBE_REPLY);
-  else socket.end(`${JSON.stringify({ by: "proxy", destination, client })}\n`);
+  else if (hold === undefined) socket.end(line);
+  else {
+    socket.write(line);
+    socket.pipe(socket);
+  }
 });
 server.listen({ fd, backlog: 128 }, () => console.log("ready"));

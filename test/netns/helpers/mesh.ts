@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DEFAULT_NAMESPACE } from "../../../src/core/model.ts";
@@ -50,6 +51,8 @@ export interface LoadReport {
 export interface DaemonOptions {
   readonly capture: "tproxy" | "redirect";
   readonly onDeath?: "open" | "closed";
+  /** With an identity: it enrols by a join token, unless it has done so before, and knows the registry by TLS. */
+  readonly enrol?: boolean;
   /** `path=value` of settings. */
   readonly set?: readonly string[];
 }
@@ -66,7 +69,7 @@ export class Mesh {
   readonly lab: Lab;
   readonly hosts: MeshHost[] = [];
   readonly #folder = new ScratchFolder();
-  #registry: { readonly host: MeshHost; program: Program } | null = null;
+  #registry: { readonly host: MeshHost; program: Program; readonly tlsUrl: string } | null = null;
 
   private constructor(lab: Lab) {
     this.lab = lab;
@@ -92,18 +95,29 @@ export class Mesh {
     return `http://${host === from ? "127.0.0.1" : host.host.address4}:15010`;
   }
 
+  /** Of the registry's API on TLS. */
+  get registryTlsUrl(): string {
+    if (this.#registry === null) throw new Error("there is no registry yet");
+    return this.#registry.tlsUrl;
+  }
+
+  /** The registry's data, its authority among it. */
+  get registryFolder(): string {
+    return join(this.#folder.path, "registry");
+  }
+
   get registry(): Program {
     if (this.#registry === null) throw new Error("there is no registry yet");
     return this.#registry.program;
   }
 
-  /** Starts it, or starts it again, and waits until it answers. */
-  async startRegistry(host: MeshHost): Promise<void> {
+  /** Starts it, or starts it again, and waits until it answers. `set` are settings, as `path=value`. */
+  async startRegistry(host: MeshHost, set: readonly string[] = []): Promise<void> {
     const program = host.cli([
-      ...["registry", "--host", host.name, "--data", join(this.#folder.path, "registry")],
-      ...["--set", "registry.bind=0.0.0.0"],
+      ...["registry", "--host", host.name, "--data", this.registryFolder],
+      ...["registry.bind=0.0.0.0", ...set].flatMap((setting) => ["--set", setting]),
     ]);
-    this.#registry = { host, program };
+    this.#registry = { host, program, tlsUrl: `https://${host.host.address4}:15012` };
     const answers = async () =>
       !program.running ||
       (await host.http(`${this.registryUrl(host)}/v1/mesh/status`)).status === 200;
@@ -123,6 +137,39 @@ export class Mesh {
 
   apply(batch: Batch): Promise<HttpAnswer> {
     return this.call("POST", "/v1/mesh/apply", batch);
+  }
+
+  /** Applies resources of Istio, SMI or Consul: all of them, or it fails. Resolves when daemons go by them. */
+  async policies(...resources: readonly object[]): Promise<void> {
+    await this.call("POST", "/v1/mesh/resources?atomic=true", resources);
+    await this.settled();
+  }
+
+  /** Takes all resources back, and resolves when daemons have forgotten them. */
+  async noPolicies(): Promise<void> {
+    const { text = "" } = await this.call("GET", "/v1/mesh/resources");
+    const all: { key: string }[] = JSON.parse(text);
+    for (const { key } of all) await this.call("DELETE", `/v1/mesh/resources/${key}`);
+    await this.settled();
+  }
+
+  /** Waits until all daemons go by the newest revision of the registry. */
+  async settled(): Promise<void> {
+    const { text = "" } = await this.call("GET", "/v1/mesh/status");
+    const { revision }: { revision: number } = JSON.parse(text);
+    const running = this.hosts.filter((host) => host.hasDaemon);
+    const newest = async () => {
+      const held = running.map((host) => host.metric("hostmesh_config_revision"));
+      return (await Promise.all(held)).every((one) => one >= revision);
+    };
+    await until(newest, { what: `revision ${revision} at all daemons` });
+  }
+
+  /** A one-time token with which this host may enrol. */
+  async joinToken(host: string): Promise<string> {
+    const { text = "" } = await this.call("POST", "/v1/identity/tokens", { host });
+    const { token }: { token: string } = JSON.parse(text);
+    return token;
   }
 
   /** The virtual addresses of a service. */
@@ -148,16 +195,17 @@ export class MeshHost {
   readonly name: string;
   readonly host: Host;
   readonly #mesh: Mesh;
+  /** Where its daemon keeps its data. */
+  readonly folder: string;
   readonly #agent: Script;
-  readonly #folder: string;
   #daemon: Program | null = null;
 
   constructor(mesh: Mesh, name: string, host: Host, agent: Script, folder: string) {
     this.#mesh = mesh;
     this.name = name;
     this.host = host;
+    this.folder = folder;
     this.#agent = agent;
-    this.#folder = folder;
   }
 
   /** A container, and a plain client in it. */
@@ -178,7 +226,11 @@ export class MeshHost {
 
   /** `hostmesh up`: a registry and a daemon of its own. */
   up(args: readonly string[]): Program {
-    return this.cli(["up", "--host", this.name, "--data", this.#folder, ...args]);
+    return this.cli(["up", "--host", this.name, "--data", this.folder, ...args]);
+  }
+
+  get hasDaemon(): boolean {
+    return this.#daemon?.running === true;
   }
 
   get daemon(): Program {
@@ -186,16 +238,36 @@ export class MeshHost {
     return this.#daemon;
   }
 
-  /** Starts the daemon, or starts it again, and waits until it captures. */
-  async startDaemon({ capture, onDeath = "open", set = [] }: DaemonOptions): Promise<Program> {
+  /** Starts the daemon, or starts it again, and waits until it captures, and has certificates if it is to enrol. */
+  async startDaemon(options: DaemonOptions): Promise<Program> {
+    const { capture, onDeath = "open", enrol = false, set = [] } = options;
+    const registry = enrol ? this.#mesh.registryTlsUrl : this.#mesh.registryUrl(this);
+    const identity = enrol ? [`identity.joinTokenFile=${await this.#tokenFile()}`] : [];
     const daemon = this.cli([
-      ...["daemon", "--host", this.name, "--registry", this.#mesh.registryUrl(this)],
-      ...["--data", this.#folder, "--capture", capture, "--on-death", onDeath],
-      ...["ports.bind=0.0.0.0", ...set].flatMap((setting) => ["--set", setting]),
+      ...["daemon", "--host", this.name, "--registry", registry],
+      ...["--data", this.folder, "--capture", capture, "--on-death", onDeath],
+      ...["ports.bind=0.0.0.0", ...identity, ...set].flatMap((setting) => ["--set", setting]),
     ]);
     this.#daemon = daemon;
     await daemon.said(/capturing connections of local workloads/, 20_000);
+    if (enrol) await this.untilCertified();
     return daemon;
+  }
+
+  /** Waits until the host and every workload on it have certificates that are in force. */
+  async untilCertified(): Promise<void> {
+    const count = (state: string) => this.metric("hostmesh_certificates", { state });
+    const certified = async () => (await count("valid")) > 1 && (await count("missing")) === 0;
+    await until(certified, { timeoutMs: 15_000, what: `certificates of ${this.name}` });
+  }
+
+  /** The join token of this host, made when it is first asked for. */
+  async #tokenFile(): Promise<string> {
+    const path = join(this.folder, "join-token");
+    if (existsSync(path)) return path;
+    mkdirSync(this.folder, { recursive: true });
+    writeFileSync(path, await this.#mesh.joinToken(this.name), { mode: 0o600 });
+    return path;
   }
 
   /** Waits until the connections of these containers are captured. */
@@ -217,6 +289,10 @@ export class MeshHost {
 
   http(url: string, options: object = {}): Promise<HttpAnswer> {
     return this.#agent.ask<HttpAnswer>({ op: "http", url, ...options });
+  }
+
+  tcp(host: string, port: number, more: object = {}): Promise<TcpAnswer> {
+    return this.#agent.ask<TcpAnswer>({ op: "tcp", host, port, ...more });
   }
 
   async stats(): Promise<StatReport> {
@@ -278,6 +354,11 @@ export class MeshContainer {
     const addresses = address6 === null ? [address4] : [address4, address6];
     const { name, on } = this;
     return { name, namespace: DEFAULT_NAMESPACE, host: on.name, addresses };
+  }
+
+  /** Its registration with a service account of its own, and as many labels as a policy needs to select it. */
+  get account(): object {
+    return { ...this.workload, serviceAccount: this.name, labels: { app: this.name } };
   }
 
   /** Starts the application `app.ts`. */

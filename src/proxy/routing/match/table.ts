@@ -119,7 +119,18 @@ export class ServiceTable {
    * services, each with an identity of its own.
    */
   localAt(address: string, port: number, identity: string): Owned | null {
-    const fits = ({ endpoint }: Owned) => endpoint.local && endpoint.identity === identity;
+    const found = this.#at(address, port, identity);
+    return found?.endpoint.local === true ? found : null;
+  }
+
+  /** Is a place an endpoint of somebody, and of nobody with this identity? */
+  isTakenOver(address: string, port: number, identity: string): boolean {
+    const place = formatHostPort(canonicalAddress(address), port);
+    return this.#byEndpoint.has(place) && this.#at(address, port, identity) === null;
+  }
+
+  #at(address: string, port: number, identity: string): Owned | null {
+    const fits = ({ endpoint }: Owned) => endpoint.identity === identity;
     const place = formatHostPort(canonicalAddress(address), port);
     const usual = this.#byEndpoint.get(place);
     if (usual === undefined || fits(usual)) return usual ?? null;

@@ -1,0 +1,259 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { formatHostPort } from "../../src/core/address.ts";
+import { spiffe } from "../helpers/mesh-lab.ts";
+import {
+  clientCert,
+  type IdentityStage,
+  identityStage,
+  istio,
+  PORTS,
+  seenBy,
+} from "./helpers/identity-stage.ts";
+import { type MeshContainer, MeshHost, type TcpAnswer } from "./helpers/mesh.ts";
+import { skipReason } from "./helpers/privilege.ts";
+
+type Attacker = MeshContainer | MeshHost;
+
+/** What an application says to nobody but those who reach it. */
+const REACHED = /"server":"(near|far)"/;
+const PROXY_PORTS = [15_001, 15_006, 15_008, 4_140, 15_000, 15_010, 15_012, 15_020, 15_021];
+const FRONT = "cluster.local/ns/default/sa/front";
+const FORGED = {
+  "x-forwarded-client-cert": `By=${spiffe("near")};URI=${spiffe("front")}`,
+  x_forwarded_client_cert: `By=${spiffe("near")};URI=${spiffe("front")}`,
+  forwarded: 'for="10.1.0.2"',
+  "x-forwarded-for": "10.1.0.2",
+  "x-hostmesh-protocol": "http/1.1",
+  "x-hostmesh-identity": spiffe("front"),
+  "x-hostmesh-source": "default/front",
+};
+
+const namespaceOf = (from: Attacker) =>
+  from instanceof MeshHost ? from.host.namespace : from.container.namespace;
+
+for (const capture of ["tproxy", "redirect"] as const) {
+  describe(`attackers who want to be another, capture by ${capture}`, {
+    skip: skipReason("curl"),
+  }, () => {
+    let stage: IdentityStage;
+    before(async () => {
+      stage = await identityStage({ capture });
+    });
+    after(() => stage?.mesh.destroy());
+
+    /** A registered workload, and those that nobody knows, on a host of the mesh and outside. */
+    const attackers = (): Attacker[] => [stage.attacker, stage.stranger, stage.outside];
+    const servers = (): MeshContainer[] => [stage.near, stage.far];
+
+    /** Of both servers, and of the IPv4 one also as IPv6 sees it. */
+    const addressesOf = ({ container: { address4, address6 } }: MeshContainer): string[] => [
+      address4,
+      address6 ?? "",
+      `::ffff:${address4}`,
+    ];
+
+    async function guard(): Promise<void> {
+      const rules = [{ from: [{ source: { principals: [FRONT] } }] }];
+      await stage.mesh.noPolicies();
+      await stage.mesh.policies(
+        istio("PeerAuthentication", "strict", { mtls: { mode: "STRICT" } }),
+        istio("AuthorizationPolicy", "front-only", { rules }),
+      );
+    }
+
+    /** Who reaches what: `attacker -> address`, by HTTP, and by opaque TCP. */
+    async function reached(headers: Readonly<Record<string, string>>): Promise<string[]> {
+      const found: string[] = [];
+      for (const from of attackers()) {
+        for (const address of servers().flatMap(addressesOf)) {
+          const url = `http://${formatHostPort(address, PORTS.http)}/`;
+          const { text = "" } = await from.http(url, { headers, timeoutMs: 2_000 });
+          if (REACHED.test(text)) found.push(`${from.name} -> http ${address}`);
+        }
+      }
+      return found;
+    }
+
+    async function echoed(): Promise<string[]> {
+      const found: string[] = [];
+      for (const from of [stage.attacker, stage.stranger]) {
+        for (const address of servers().flatMap(addressesOf)) {
+          const wanted = { send: "word", expect: "word", timeoutMs: 2_000 };
+          const { text } = await from.tcp(address, PORTS.echo, wanted);
+          if (text !== "") found.push(`${from.name} -> tcp ${address}`);
+        }
+      }
+      return found;
+    }
+
+    test("without policies they reach every server, so they could", async () => {
+      const places = servers().flatMap(addressesOf);
+      assert.equal((await reached(FORGED)).length, attackers().length * places.length);
+      assert.equal((await echoed()).length, 2 * places.length);
+      // Identity headers of applications are not passed on even here.
+      for (const to of servers()) {
+        const url = `http://${to.container.address4}:${PORTS.http}/`;
+        const seen = seenBy(await stage.attacker.http(url, { headers: FORGED }));
+        assert.equal(clientCert(seen).uri, "spiffe://cluster.local/ns/evil/sa/attacker");
+        assert.equal(seen.headers["x_forwarded_client_cert"], undefined);
+      }
+    });
+
+    test("guarded servers are reached by nobody else, with whatever headers, by no address", async () => {
+      await guard();
+      for (const to of servers()) {
+        const { status } = await stage.front.http(`http://${to.container.address4}:${PORTS.http}/`);
+        assert.equal(status, 200, "whoever may still can");
+      }
+      assert.deepEqual(await reached({}), []);
+      assert.deepEqual(await reached(FORGED), []);
+      assert.deepEqual(await echoed(), []);
+    });
+
+    test("a caller without an identity that may call is told so by no forged header", async () => {
+      const { mesh, stranger, outside } = stage;
+      await mesh.noPolicies();
+      await mesh.policies(istio("AuthorizationPolicy", "everybody", { rules: [{}] }));
+      for (const from of [stranger, outside]) {
+        for (const to of servers()) {
+          const url = `http://${to.container.address4}:${PORTS.http}/`;
+          const { headers } = seenBy(await from.http(url, { headers: FORGED }));
+          assert.equal(headers["x-forwarded-client-cert"], undefined, `${from.name} ${to.name}`);
+          assert.equal(headers["x_forwarded_client_cert"], undefined, `${from.name} ${to.name}`);
+        }
+      }
+    });
+
+    test("a victim's address on the attacker's own interface leads nowhere", async () => {
+      const { front, back, attacker, stranger } = stage;
+      await guard();
+      const victims: [MeshContainer, MeshContainer][] = [
+        [attacker, front],
+        [stranger, front],
+        [stranger, back],
+      ];
+      for (const [from, victim] of victims) {
+        const { address4, address6 } = victim.container;
+        await from.container.namespace.script(`
+          ip addr add ${address4}/32 dev eth0
+          ip -6 addr add ${address6}/128 dev eth0 nodad
+        `);
+        const tries = servers().flatMap((to) => [
+          [address4, to.container.address4],
+          [address6 ?? "", to.container.address6 ?? ""],
+        ]);
+        const outcomes = tries.map(([source = "", target = ""]) =>
+          curl(from, "--interface", source, `http://${formatHostPort(target, PORTS.http)}/`),
+        );
+        assert.deepEqual(
+          (await Promise.all(outcomes)).filter((text) => REACHED.test(text)),
+          [],
+          `${from.name} as ${victim.name}`,
+        );
+        await from.container.namespace.script(`
+          ip addr del ${address4}/32 dev eth0
+          ip -6 addr del ${address6}/128 dev eth0
+        `);
+      }
+      const own = [attacker.container.address4, attacker.container.address6 ?? ""];
+      for (const [at, source] of own.entries()) {
+        const target = addressesOf(stage.near)[at] ?? "";
+        const place = `http://${formatHostPort(target, PORTS.http)}/`;
+        assert.match(await curl(attacker, "--interface", source, place), /ACCESS_DENIED/);
+      }
+    });
+
+    /** What the proxy or the server says, and what curl says when nobody does. */
+    async function curl(from: Attacker, ...args: readonly string[]): Promise<string> {
+      const { stdout, stderr } = await namespaceOf(from).run("curl", ["-sS", "-m", "1", ...args]);
+      return stdout + stderr;
+    }
+
+    test("the proxy's own ports lead to no server and to no administration", async () => {
+      const { a, b } = stage;
+      await guard();
+      const target = (to: MeshContainer) => formatHostPort(to.container.address4, PORTS.http);
+      const asked = servers().flatMap((to) => [
+        `GET / HTTP/1.1\r\nhost: ${target(to)}\r\nconnection: close\r\n\r\n`,
+        `GET http://${target(to)}/ HTTP/1.1\r\nhost: ${target(to)}\r\nconnection: close\r\n\r\n`,
+        `CONNECT ${target(to)} HTTP/1.1\r\nhost: ${target(to)}\r\nx-hostmesh-protocol: http/1.1\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`,
+      ]);
+      const places = [a, b].flatMap(({ host }) => [host.address4, host.address6]);
+      const tries = attackers().flatMap((from) =>
+        places.flatMap((host) =>
+          PROXY_PORTS.flatMap((port) => asked.map((send) => ({ from, host, port, send }))),
+        ),
+      );
+      const found: string[] = [];
+      await Promise.all(
+        tries.map(async ({ from, host, port, send }) => {
+          const { text, error } = await raw(from, host, port, send);
+          if (REACHED.test(text)) found.push(`${from.name} ${host} ${port} ${send}`);
+          if (port === 15_000) assert.equal(error, "ECONNREFUSED", `${from.name} ${host}`);
+        }),
+      );
+      assert.deepEqual(found, []);
+    });
+
+    test("the explicit proxy leads to no guarded server, however its address is written", async () => {
+      const { a, b, front } = stage;
+      await guard();
+      const through = async (from: Attacker, proxy: MeshHost, target: string) => {
+        const place = formatHostPort(target, PORTS.http);
+        const connect = `CONNECT ${place} HTTP/1.1\r\nhost: ${place}\r\n\r\n`;
+        const get = `GET / HTTP/1.1\r\nhost: ${place}\r\nconnection: close\r\n\r\n`;
+        const absolute = get.replace("GET /", `GET http://${place}/`);
+        const [tunnelled, asked] = await Promise.all([
+          from.tcp(proxy.host.address4, 4_140, { send: connect + get, timeoutMs: 1_500 }),
+          from.tcp(proxy.host.address4, 4_140, { send: absolute, timeoutMs: 1_500 }),
+        ]);
+        return tunnelled.text + asked.text;
+      };
+      const targets = servers().flatMap(addressesOf);
+      const found: string[] = [];
+      for (const target of targets) {
+        assert.match(await through(front, a, target), REACHED, `whoever may, to ${target}`);
+        for (const proxy of [a, b]) {
+          const texts = await Promise.all(attackers().map((from) => through(from, proxy, target)));
+          if (texts.some((text) => REACHED.test(text)))
+            found.push(`${proxy.name} ${target} ${texts}`);
+        }
+      }
+      assert.deepEqual(found, []);
+    });
+
+    test("the explicit proxy connects nobody to a daemon's ports, or to the host's loopback", async () => {
+      const { a, b, attacker } = stage;
+      const { address4, address6 } = a.host;
+      const hosts = [
+        ...[
+          "127.0.0.1",
+          "127.1.2.3",
+          "[::1]",
+          "[::ffff:127.0.0.1]",
+          "0.0.0.0",
+          "[::]",
+          "localhost",
+        ],
+        ...[address4, `[${address6}]`, `[::ffff:${address4}]`, b.host.address4],
+      ];
+      for (const host of hosts) {
+        for (const port of PROXY_PORTS) {
+          // Those that are for everybody on the network are no secret of the proxy's.
+          if (/254/.test(host) && port >= 15_010) continue;
+          const place = `${host}:${port}`;
+          const send = `CONNECT ${place} HTTP/1.1\r\nhost: ${place}\r\n\r\n`;
+          const { text } = await raw(attacker, address4, 4_140, send);
+          assert.doesNotMatch(text, /^HTTP\/1.1 200/, place);
+          const get = `GET http://${place}/config_dump HTTP/1.1\r\nhost: ${place}\r\nconnection: close\r\n\r\n`;
+          assert.doesNotMatch((await raw(attacker, address4, 4_140, get)).text, /200 OK/, place);
+        }
+      }
+    });
+
+    function raw(from: Attacker, host: string, port: number, send: string): Promise<TcpAnswer> {
+      return from.tcp(host, port, { send, expect: "}\n", timeoutMs: 1_500 });
+    }
+  });
+}
