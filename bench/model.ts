@@ -3,7 +3,10 @@
  * load generator, the contestants, the runner and the report meet here and nowhere else.
  */
 
-/** `direct`: no proxy. `host`: one shared proxy. `sidecar`: a proxy beside the client and one beside the server. */
+/**
+ * `direct`: no proxy. `host`: one shared proxy for a host; across hosts with TLS one on each. `sidecar`: a proxy beside
+ * the client and one beside the server.
+ */
 export type Mode = "direct" | "host" | "sidecar";
 export type Peer = "hostmesh" | "nginx" | "haproxy" | "envoy";
 /** `cross-host`: client and server in two network namespaces, joined by a veth pair. */

@@ -38,7 +38,8 @@ function redirected(spec: CaptureSpec, family: Family): DraftRule[] {
 
 /**
  * A connection to a guarded workload ends at the daemon. One that is forwarded was addressed to something else
- * when the decision fell, and led here by somebody's DNAT (a published port, a node port): nobody would judge it.
+ * when the decision fell, and led here by somebody's DNAT (a published port, a node port), or it was open before
+ * the workload was guarded: nobody would judge it. Answers to what the workload itself has opened pass.
  */
 function forwarded(spec: CaptureSpec, family: Family): DraftRule[] {
   const { guarded, alive } = setNames(family);
@@ -47,8 +48,8 @@ function forwarded(spec: CaptureSpec, family: Family): DraftRule[] {
   const living = isClosed ? "-p tcp" : `-p tcp -m set --match-set ${alive} src`;
   return [
     ...(isClosed ? [rule("refuse", refused, RESET, "daemon dead: refused at once")] : []),
-    rule("established", NOT_SYN, "-j RETURN", "established direct flows"),
     rule("unguarded", `-m set ! --match-set ${guarded} dst`, "-j RETURN", "to nobody guarded"),
+    rule("answers", `${NOT_SYN} -m conntrack --ctdir REPLY`, "-j RETURN", "answers to a workload"),
     ...excluded(spec, family),
     rule("bypass", living, RESET, "to a guarded workload, past the daemon"),
   ];

@@ -8,13 +8,21 @@ import { registryCall } from "../lib/registry-call.ts";
  * registry's network namespace.
  */
 export interface Records {
+  /** Services that are declared; the others come into being with their endpoints. */
+  readonly services: readonly { readonly name: string; readonly mtls: "required" }[];
+  /** Without a host they are on the registry's own. */
   readonly endpoints: readonly {
     readonly id: string;
     readonly service: string;
+    readonly host?: string;
     readonly address: string;
     readonly port: number;
   }[];
-  readonly workloads: readonly { readonly name: string; readonly addresses: readonly string[] }[];
+  readonly workloads: readonly {
+    readonly name: string;
+    readonly host?: string;
+    readonly addresses: readonly string[];
+  }[];
 }
 
 /** A call stays well below the largest body that the registry takes. */
@@ -23,7 +31,7 @@ const PAUSE_MS = 50;
 
 const [, , url = "", file = "", seconds = "0"] = process.argv;
 const until = performance.now() + Number(seconds) * 1_000;
-const { endpoints, workloads }: Records = JSON.parse(await readFile(file, "utf8"));
+const { services, endpoints, workloads }: Records = JSON.parse(await readFile(file, "utf8"));
 for (;;) {
   const isUp = await registryCall(url, "GET", "/v1/mesh/status").then(
     () => true,
@@ -33,8 +41,10 @@ for (;;) {
   if (performance.now() > until) throw new Error(`the registry at ${url} does not answer`);
   await delay(PAUSE_MS);
 }
-for (let at = 0; at < Math.max(endpoints.length, workloads.length); at += BATCH) {
+const most = Math.max(services.length, endpoints.length, workloads.length);
+for (let at = 0; at < most; at += BATCH) {
   await registryCall(url, "POST", "/v1/mesh/apply", {
+    services: services.slice(at, at + BATCH),
     endpoints: endpoints.slice(at, at + BATCH),
     workloads: workloads.slice(at, at + BATCH),
   });

@@ -34,6 +34,9 @@ export interface StartOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
+/** Scripts of this folder, which run in the network namespace that they are about. */
+type Script = "probe" | "apply-records" | "fetch-join-token" | "check-mesh-entry";
+
 /** The processes of one contestant, and the files that are kept so that anybody may object. */
 export class Crew {
   readonly bench: Workbench;
@@ -88,15 +91,16 @@ export class Crew {
     return pid;
   }
 
-  /** Runs a script of this folder to its end, in the client's place. Rejects also where a process of the crew ends. */
+  /** Runs a script of this folder to its end. Rejects also where a process of the crew ends. */
   async runScript(
-    script: "probe" | "apply-records",
+    script: Script,
     args: readonly string[],
     seconds: number,
+    place: Place = this.site.a,
   ): Promise<void> {
     const url = new URL(`./${script}${extname(import.meta.url)}`, import.meta.url);
     const command = [process.execPath, fileURLToPath(url), ...args, String(seconds)];
-    const placed = this.site.command(this.site.a, "load", command);
+    const placed = this.site.command(place, "load", command);
     const timeoutMs = seconds * 1_000 + GRACE_MS;
     let isDone = false;
     let failure: unknown;

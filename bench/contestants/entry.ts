@@ -18,11 +18,9 @@ export interface Started {
   readonly targets: readonly Target[];
   /** Ports on which proxies accept TLS connections of other proxies. */
   readonly tlsPorts: readonly number[];
+  /** After every service has answered: rejects where that was not on the way that is to be measured. */
+  readonly verify?: () => Promise<void>;
 }
 
 /** Programs of C and C++ need connections and no more; V8 compiles what is hot. */
 export const WARM_UP_SECONDS = { hostmesh: 6, others: 1 };
-
-/** Why hostmesh is missing where two proxies shall speak TLS. */
-export const NO_TLS =
-  "two daemons of hostmesh speak no TLS with each other yet; one for the host needs none on that host";

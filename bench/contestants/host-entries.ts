@@ -1,19 +1,15 @@
 import { packageVersion } from "../../daemon/package-version.ts";
 import type { Missing, Peer, Topology } from "../model.ts";
-import { type Entry, NO_TLS, WARM_UP_SECONDS } from "./entry.ts";
+import { type Entry, WARM_UP_SECONDS } from "./entry.ts";
 import type { FieldContext } from "./field-context.ts";
 import type { Program } from "./program.ts";
 import { makeRelays, targetsOf } from "./relays.ts";
 import { startHostmeshProxy } from "./start-hostmesh.ts";
 import { startProxy } from "./start-proxy.ts";
 
-/** One proxy of hostmesh for all services, on the client's host. */
-export function hostmeshHost(context: FieldContext): Entry | Missing {
-  const { site, request, routes } = context;
+/** One proxy of hostmesh for all services, on the client's host, without TLS. */
+export function hostmeshHost({ site, request, routes }: FieldContext): Entry {
   const name = nameOf("hostmesh", site.topology);
-  if (needsTls(context)) {
-    return { name, reason: NO_TLS };
-  }
   const { workers, connections, protocol } = request;
   return {
     ...{ name, peer: "hostmesh", mode: "host", between: "none", version: packageVersion() },

@@ -1,7 +1,7 @@
 import { packageVersion } from "../../daemon/package-version.ts";
 import type { Between, Missing, Peer } from "../model.ts";
 import type { Crew } from "./crew.ts";
-import { type Entry, NO_TLS, type Started, WARM_UP_SECONDS } from "./entry.ts";
+import { type Entry, type Started, WARM_UP_SECONDS } from "./entry.ts";
 import type { FieldContext } from "./field-context.ts";
 import type { Program } from "./program.ts";
 import type { Route, Wire } from "./relay.ts";
@@ -92,10 +92,12 @@ async function startPair(
 /** hostmesh run as others run sidecars: a daemon for the client and one for each service. */
 export function hostmeshPair({ site, request, routes }: FieldContext): Entry | Missing {
   const { protocol, tls, workers, connections } = request;
-  const hop = protocol === "tcp" ? "mtls-tcp" : "mtls-http2";
+  const hop = protocol === "tcp" ? "mtls-tcp" : "mtls-http1";
   const name = pairName("hostmesh", tls ? hop : "plain");
   if (tls) {
-    return { name, reason: NO_TLS };
+    const reason =
+      "one daemon for the host needs no TLS on it; two of them speak it between hosts: --topology cross-host";
+    return { name, reason };
   }
   if (protocol === "tcp") {
     const reason =
@@ -131,6 +133,6 @@ async function register(crew: Crew, role: string, routes: readonly Route[]): Pro
 }
 
 /** As `haproxy pair, mTLS h2`. */
-function pairName(peer: Peer, between: PairBetween): string {
+export function pairName(peer: Peer, between: PairBetween): string {
   return `${peer} pair${HOPS[between].title}`;
 }

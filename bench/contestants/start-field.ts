@@ -9,6 +9,7 @@ import { type Entry, WARM_UP_SECONDS } from "./entry.ts";
 import { type FieldContext, routesTo } from "./field-context.ts";
 import { findPeer } from "./find-peer.ts";
 import { hostmeshHost, programHost } from "./host-entries.ts";
+import { hostmeshMesh } from "./mesh-entry.ts";
 import { hostmeshPair, programPairs } from "./pair-entries.ts";
 import type { Address } from "./relay.ts";
 
@@ -17,7 +18,7 @@ export interface FieldRequest {
   readonly modes: readonly Mode[];
   readonly peers: readonly Peer[];
   readonly protocol: "http1" | "tcp";
-  /** Sidecars speak mutual TLS with each other. One shared proxy on the same host has nobody to speak it with. */
+  /** Two proxies speak mutual TLS with each other. One shared proxy on the same host has nobody to speak it with. */
   readonly tls: boolean;
   /** One for each service `web-0`, `web-1`, ... */
   readonly upstreams: readonly Address[];
@@ -72,8 +73,14 @@ async function listEntries(
   const [hosts, pairs]: (Entry | Missing)[][] = [[], []];
   for (const peer of peers) {
     if (peer === "hostmesh") {
-      hosts?.push(hostmeshHost(context));
-      pairs?.push(hostmeshPair(context));
+      const mesh = hostmeshMesh(context);
+      if (mesh === null) {
+        hosts?.push(hostmeshHost(context));
+        pairs?.push(hostmeshPair(context));
+      } else {
+        // Shared proxies and a pair at once: it is started for either mode, and not twice for both.
+        (modes.includes("host") ? hosts : pairs)?.push(mesh);
+      }
       continue;
     }
     const program = await findPeer(peer, envoyBinary);
@@ -107,8 +114,9 @@ async function tryToStart(
 ): Promise<Contestant | Missing> {
   const crew = await Crew.open({ bench, site, name, configFolder });
   try {
-    const { targets, tlsPorts } = await start(crew);
+    const { targets, tlsPorts, verify } = await start(crew);
     await crew.untilAnswers(protocol, targets);
+    await verify?.();
     return {
       ...{ name, peer, mode, between, version, targets, tlsPorts, warmUpSeconds },
       ...{ proxies: crew.proxies, configFiles: crew.files },

@@ -15,11 +15,37 @@ import { slug } from "./relay.ts";
 export interface ServiceRecord {
   readonly name: string;
   readonly endpoints: readonly Address[];
+  /** Host of the endpoints, to which others must use mutual TLS; absent: the registry's own, and no TLS. */
+  readonly meshHost?: string;
 }
 
 export interface WorkloadRecord {
   readonly name: string;
   readonly address: string;
+  /** Absent: the registry's own host. */
+  readonly host?: string;
+}
+
+/** A daemon with an identity, on a host of its own in the mesh. */
+export interface MeshMember {
+  /** Name of that host. */
+  readonly host: string;
+  readonly joinTokenFile: string;
+}
+
+export interface RunningRegistry {
+  readonly pid: number;
+  readonly url: string;
+  /** Of the same API on TLS. */
+  readonly tlsUrl: string;
+}
+
+export interface RunningDaemon {
+  readonly pid: number;
+  readonly explicit: Address;
+  readonly meshPort: number;
+  /** On its loopback address. */
+  readonly metricsPort: number;
 }
 
 export interface RegistryOptions {
@@ -36,6 +62,10 @@ export interface DaemonOptions {
   readonly workers: number;
   /** The most client connections that it has to hold. */
   readonly connections: number;
+  /** Instead of the setting's default. */
+  readonly warmUpMs?: number;
+  /** Absent: it has no identity, and speaks no TLS. */
+  readonly member?: MeshMember;
 }
 
 export interface HostmeshOptions extends Omit<RegistryOptions, "role"> {
@@ -44,6 +74,7 @@ export interface HostmeshOptions extends Omit<RegistryOptions, "role"> {
   readonly connections: number;
   /** `tcp`: the services are called by CONNECT. */
   readonly protocol: "http1" | "tcp";
+  readonly warmUpMs?: number;
 }
 
 /** One daemon with a registry of its own; it has answered for every service. */
@@ -77,9 +108,12 @@ export async function startHostmesh(crew: Crew, options: HostmeshOptions): Promi
 export async function startHostmeshProxy(crew: Crew, options: HostmeshOptions): Promise<Hostmesh> {
   const { services, workloads = [], protocol } = options;
   const registry = await startRegistry(crew, { role: "registry", services, workloads });
-  const { place, workers, connections } = options;
-  const daemon = { place, workers, connections, registryUrl: registry.url };
-  const { pid, explicit } = await startDaemon(crew, { role: "host proxy", ...daemon });
+  const registryUrl = registry.url;
+  const { pid, explicit } = await startDaemon(crew, {
+    ...options,
+    role: "host proxy",
+    registryUrl,
+  });
   const targets = services.map(({ name }) => targetThrough(explicit, name, protocol));
   return { pid, explicit, targets, registryPid: registry.pid, registryUrl: registry.url };
 }
@@ -98,53 +132,76 @@ export function targetThrough(
 export async function startRegistry(
   crew: Crew,
   { role, services, workloads = [] }: RegistryOptions,
-): Promise<{ readonly pid: number; readonly url: string }> {
-  const [port = 0] = await freePorts(1);
+): Promise<RunningRegistry> {
+  const [port = 0, tlsPort = 0] = await freePorts(2);
   const { a: place } = crew.site;
   const settings: ConfigInput = {
     host: "bench",
     dataDir: await crew.scratch(role),
-    registry: { bind: place.address, port },
+    registry: { bind: place.address, port, tlsBind: place.address, tlsPort },
   };
   const config = await crew.keep(`${slug(role)}.yaml`, stringify(settings));
   const command = hostmesh("registry", config);
   const env = environment();
   const pid = await crew.start({ role, place, cpus: "load", command, connections: 0, env });
-  const records: Records = {
-    endpoints: services.flatMap(({ name: service, endpoints }) =>
-      endpoints.map(({ host: address, port }, at) => ({
-        ...{ id: `${service}-${at}`, service, address, port },
-      })),
-    ),
-    workloads: workloads.map(({ name, address }) => ({ name, addresses: [address] })),
-  };
+  const records = recordsOf(services, workloads);
   const file = await crew.keep(`${slug(role)}.records.json`, `${JSON.stringify(records)}\n`);
   const url = `http://${place.address}:${port}`;
   await crew.runScript("apply-records", [url, file], REGISTRY_SECONDS);
-  return { pid, url };
+  return { pid, url, tlsUrl: `https://${place.address}:${tlsPort}` };
+}
+
+function recordsOf(
+  services: readonly ServiceRecord[],
+  workloads: readonly WorkloadRecord[],
+): Records {
+  return {
+    services: services
+      .filter(({ meshHost }) => meshHost !== undefined)
+      .map(({ name }) => ({ name, mtls: "required" })),
+    endpoints: services.flatMap(({ name: service, endpoints, meshHost }) =>
+      endpoints.map(({ host: address, port }, at) => ({
+        ...{ id: `${service}-${at}`, service, address, port },
+        ...(meshHost === undefined ? {} : { host: meshHost }),
+      })),
+    ),
+    workloads: workloads.map(({ name, address, host }) => ({
+      ...{ name, addresses: [address] },
+      ...(host === undefined ? {} : { host }),
+    })),
+  };
 }
 
 /** Starts a daemon that serves its explicit port on the place's address. Resolves before it answers. */
 export async function startDaemon(
   crew: Crew,
-  { role, place, registryUrl, workers, connections }: DaemonOptions,
-): Promise<{ readonly pid: number; readonly explicit: Address }> {
-  const [port = 0, admin = 0, metrics = 0, ready = 0] = await freePorts(4);
+  { role, place, registryUrl, workers, connections, warmUpMs, member }: DaemonOptions,
+): Promise<RunningDaemon> {
+  const [port = 0, admin = 0, metrics = 0, ready = 0, meshPort = 0] = await freePorts(5);
   const bind = place.address;
   const settings: ConfigInput = {
-    ...{ host: "bench", workers, dataDir: await crew.scratch(role) },
+    ...{ host: member?.host ?? "bench", workers, dataDir: await crew.scratch(role) },
     capture: { mode: "explicit" },
+    // Many daemons run side by side here.
+    mesh: { bind, port: meshPort },
+    ...identityOf(member),
     ports: { bind, explicit: port, admin, metrics, ready, metricsBind: "127.0.0.1" },
     registry: { urls: [registryUrl] },
     // So that a run ends soon: nothing is drained in it.
-    timeouts: { drainMs: 1_000 },
+    timeouts: { drainMs: 1_000, ...(warmUpMs === undefined ? {} : { warmUpMs }) },
     ...raisedLimits(connections),
   };
   const config = await crew.keep(`${slug(role)}.yaml`, stringify(settings));
   const command = hostmesh("daemon", config);
   const env = environment();
   const pid = await crew.start({ role, place, cpus: "proxy", command, connections, env });
-  return { pid, explicit: { host: bind, port } };
+  return { pid, explicit: { host: bind, port }, meshPort, metricsPort: metrics };
+}
+
+/** Who shall have an identity does not start without. */
+function identityOf(member: MeshMember | undefined): Pick<ConfigInput, "identity"> {
+  if (member === undefined) return {};
+  return { identity: { mode: "required", joinTokenFile: member.joinTokenFile } };
 }
 
 /**

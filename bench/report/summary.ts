@@ -13,7 +13,8 @@ interface Tile {
 export function summary(result: BenchResult): Markup | null {
   const { results, baseline } = result;
   const shared = results.filter(({ mode, peer }) => mode === "host" && peer === "hostmesh");
-  const [first] = shared;
+  // Across hosts those with mutual TLS, as what they are compared with has it.
+  const first = shared.find(({ between }) => between.startsWith("mtls")) ?? shared[0];
   if (baseline === null || first === undefined || first.contestant === baseline) return null;
   const pairs = shared
     .filter(({ contestant }) => contestant === first.contestant)

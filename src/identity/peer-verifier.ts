@@ -72,9 +72,10 @@ export class PeerVerifier {
     const { identity, error } = verifyChain(chain, this.#anchors, nowMs, this.#trustDomain);
     if (error !== undefined) return { error };
     const peer = { identity, fingerprint, chain, verifiedMs: nowMs };
-    const ends = [...chain, ...this.#anchors].map((one) => one.validToDate.getTime());
-    // What has ended already had no part in the proof.
-    this.#known.set(fingerprint, { peer, untilMs: Math.min(...ends.filter((ms) => ms > nowMs)) });
+    const endOf = (one: X509Certificate) => one.validToDate.getTime();
+    // An authority that has ended had no part in the proof; of the chain every part had, also in its last second.
+    const anchorEnds = this.#anchors.map(endOf).filter((ms) => ms > nowMs);
+    this.#known.set(fingerprint, { peer, untilMs: Math.min(...chain.map(endOf), ...anchorEnds) });
     if (presented.length > 1) this.learn(presented);
     return { peer };
   }

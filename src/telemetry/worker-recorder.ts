@@ -32,6 +32,14 @@ export interface WorkerRecorderOptions {
 /** Label values of `source` and `destination` where there is no workload or no service. */
 const UNKNOWN_SOURCE = "unknown";
 const PASSTHROUGH = "passthrough";
+/** Places of the entries among a pair's flows. */
+const ENTRIES: Readonly<Record<Entry, number>> = {
+  captured: 0,
+  explicit: 1,
+  passthrough: 2,
+  mesh: 3,
+  inbound: 4,
+};
 const NO_DESTINATION = "none";
 
 interface Flow {
@@ -252,8 +260,7 @@ export class WorkerRecorder implements Recorder {
 
   /** Sets the pair's bases of flow and outcome to those of this exchange. */
   #choose(pair: Pair, facts: Readonly<RequestFacts>): void {
-    const entry = facts.entry === "captured" ? 0 : facts.entry === "explicit" ? 1 : 2;
-    const index = entry * PROTOCOLS.length + protocolOf(facts);
+    const index = ENTRIES[facts.entry] * PROTOCOLS.length + protocolOf(facts);
     const code = codeClass(facts.status);
     if (pair.flowIndex === index && pair.code === code && pair.error === facts.error) return;
     const flow = pair.handles.flows[index] ?? this.#newFlow(pair, index, facts);

@@ -94,7 +94,7 @@ test(
       wanted,
     );
     const reasons = new Map(missing.map(({ name, reason }) => [name, reason]));
-    assert.match(reasons.get("hostmesh pair, mTLS h2") ?? "", /no TLS with each other yet/);
+    assert.match(reasons.get("hostmesh pair, mTLS h1") ?? "", /needs no TLS .*cross-host/);
     if (installed.includes("nginx")) {
       assert.match(reasons.get("nginx pair, mTLS h2") ?? "", /does not multiplex/);
     }

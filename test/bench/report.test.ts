@@ -125,6 +125,18 @@ function tilesOf(result: BenchResult): string[] {
   );
 }
 
+test("across hosts the headline is about the daemons that speak mutual TLS", () => {
+  const headlineOf = (result: BenchResult) =>
+    /<h2 id="summary">([^<]*)</.exec(reportHtml(result))?.[1] ?? "";
+  const result = sampleResult();
+  assert.equal(headlineOf(result), "hostmesh against haproxy pair, mTLS h2");
+  const results = result.results.map((row) =>
+    row.contestant === "hostmesh pair, mTLS h2" ? { ...row, mode: "host" as const } : row,
+  );
+  const across = headlineOf({ ...result, results });
+  assert.equal(across, "hostmesh pair, mTLS h2 against haproxy pair, mTLS h2");
+});
+
 test("the headline leaves out what says nothing of the proxies, and warns of what is disturbed", () => {
   const result = sampleResult();
   const tiles = tilesOf(result);

@@ -37,8 +37,8 @@ describe("policies, and addresses that change their owner", { skip: skipReason("
   /** Does the echo of the server answer? A refusal of TCP is a closed connection. */
   async function echoes(from: MeshContainer, to: MeshContainer): Promise<boolean> {
     const place = [to.container.address4, PORTS.echo] as const;
-    const { text } = await from.tcp(...place, { send: "word", expect: "word" });
-    return text === "word";
+    const { text } = await from.tcp(...place, { send: "\u0000word", expect: "word" });
+    return text === "\u0000word";
   }
 
   test("by principal, path and method, within a host and across", async () => {

@@ -50,6 +50,7 @@ async function makeStage(
   await Promise.all([
     ...[server, open].map(({ namespace }) => start(namespace, "echo", "80", "9000")),
     start(host.namespace, "echo", "22"),
+    start(far.namespace, "echo", "90"),
     start(host.namespace, "listener", mode, "15001", "proxy", "hold"),
     start(host.namespace, "listener", mode, "15006", "inbound", "hold"),
   ]);
@@ -134,22 +135,25 @@ for (const mode of ["tproxy", "redirect"] as const) {
       assert.equal(await footprint(host.namespace), before);
     });
 
-    test("established flows are left alone when a workload is guarded, and when no longer", async () => {
+    test("what is open when a workload is guarded ends, but for what it has opened itself", async () => {
       const { far, server, runner } = stage;
       // As Docker does; whatever conntrack took for new would change its source.
       const nat = ["-t", "nat", "-A", "POSTROUTING", "-s", "10.1.0.0/24", "-j", "MASQUERADE"];
       const direct = new HeldConnection(far.namespace, server.address4, 80);
       assert.match(await direct.next(), /"by":"app"/);
+      const outward = new HeldConnection(server.namespace, far.address4, 90);
+      assert.match(await outward.next(), /"by":"app"/);
       const wanted = spec({ mode, onDeath: "closed" });
       const sets = await capture(stage, wanted);
-      assert.equal(await direct.echo("guarded"), "guarded");
+      assert.equal(await outward.echo("guarded"), "guarded");
+      await direct.breaks("guarded");
       await runner.run("iptables", nat);
-      assert.equal(await direct.echo("conntrack awake"), "conntrack awake");
+      assert.equal(await outward.echo("conntrack awake"), "conntrack awake");
       const captured = new HeldConnection(far.namespace, server.address4, 80);
       assert.match(await captured.next(), /"by":"inbound"/);
       await sets.syncGuarded([]);
       assert.equal(await captured.echo("not guarded"), "not guarded");
-      assert.equal(await direct.echo("not guarded"), "not guarded");
+      assert.equal(await outward.echo("not guarded"), "not guarded");
       await sets.syncGuarded(addresses(server));
       const control = captureControl(wanted, memoryLog().log, runner);
       await control.release();
@@ -157,7 +161,7 @@ for (const mode of ["tproxy", "redirect"] as const) {
       assert.equal(await by(far, server.address4), "app");
       assert.equal(await by(stage.client, server.address4), "app");
       await uninstall(runner);
-      assert.equal(await direct.echo("removed"), "removed");
+      assert.equal(await outward.echo("removed"), "removed");
       await runner.run("nft", ["delete", "table", "ip", "nat"]);
     });
 

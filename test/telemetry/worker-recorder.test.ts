@@ -48,6 +48,14 @@ test("an exchange is counted by source, destination, class, error, entry and pro
   assert.equal(fine[fineBucket(5)], 1);
 });
 
+test("each entry is counted under its own name", () => {
+  const { series, recorders } = setUpSeries();
+  const entries = ["captured", "explicit", "mesh", "inbound", "passthrough"] as const;
+  for (const entry of entries) recorders[0]?.exchange(makeFacts({ service, endpoint, entry }));
+  const counted = [...series.groups("outcomes")].map(({ labels }) => labels[4]);
+  assert.deepEqual(counted, [...entries]);
+});
+
 test("containers that only their service names share its name as a source", () => {
   const { series, recorders } = setUpSeries();
   for (const address of ["10.0.0.6", "10.0.0.7"]) {

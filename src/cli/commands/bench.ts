@@ -62,7 +62,7 @@ function addMatrixOptions(command: Command): void {
   choice("--protocol <protocol>", `what is spoken ${preset("protocol")}`, [
     ...["http1", "http2", "grpc", "tcp"],
   ]);
-  choice("--tls <switch>", `mutual TLS between two sidecars ${preset("tls")}`, [
+  choice("--tls <switch>", `mutual TLS between two proxies ${preset("tls")}`, [
     ...["on", "off", "both"],
   ]);
   command

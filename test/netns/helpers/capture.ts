@@ -93,6 +93,13 @@ export class HeldConnection {
     return String(line);
   }
 
+  /** Sends, and resolves once the connection is gone. */
+  async breaks(text: string): Promise<void> {
+    const gone = once(this.#child, "exit", { signal: AbortSignal.timeout(5_000) });
+    this.#child.stdin!.write(`${text}\n`);
+    await gone;
+  }
+
   async echo(text: string): Promise<string> {
     const answer = this.next();
     this.#child.stdin!.write(`${text}\n`);

@@ -46,5 +46,6 @@ function hold(host: string, port: number): void {
   const socket = connect({ host, port });
   socket.pipe(process.stdout);
   socket.on("error", (error) => console.log(error.message));
+  socket.on("close", () => process.exit());
   input.on("line", (line) => socket.write(`${line}\n`));
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { until } from "../../helpers/until.ts";
 import type { DaemonOptions, HttpAnswer } from "./mesh.ts";
 import { Mesh, type MeshContainer, type MeshHost } from "./mesh.ts";
 
@@ -72,7 +73,7 @@ async function addressLinks(hosts: readonly MeshHost[]): Promise<void> {
     for (const link of [1, 2]) {
       await host.namespace.script(`
         ip addr add 10.254.10${at}.${link}/32 dev link${link}
-        ip -6 addr add fd00:254:10${at}::${link}/128 dev link${link} nodad
+        ip -6 addr add fd00:254:10${at}::${link}/128 dev link${link} nodad preferred_lft 0
       `);
     }
   }
@@ -118,6 +119,21 @@ async function meshed({ mesh, a, b, front, back, near, far }: IdentityStage): Pr
     const seen = seenBy(await from.http(`http://${to.container.address4}:${PORTS.http}/`));
     assert.match(seen.headers["x-forwarded-client-cert"] ?? "", /Hash=/, "by mutual TLS");
   }
+}
+
+/** Waits until plaintext from outside to these servers is captured, or is no longer. */
+export async function untilGuarded(guarded: boolean, ...servers: readonly MeshContainer[]) {
+  const all = async () => {
+    const seen = await Promise.all(
+      servers.map(async ({ on, container: { address4, address6 } }) => {
+        const sets = await on.host.namespace.exec("ipset", ["save"]);
+        const entries = [`add hostmesh-guard4 ${address4}\n`, `add hostmesh-guard6 ${address6}\n`];
+        return entries.every((entry) => sets.includes(entry) === guarded);
+      }),
+    );
+    return seen.every((one) => one);
+  };
+  await until(all, { what: `${servers.map(({ name }) => name)} guarded: ${guarded}` });
 }
 
 /** What the application saw of a request (`app.ts`). */
