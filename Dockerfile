@@ -29,7 +29,7 @@ COPY LICENSE ./
 # An ordinary user's data folder is $XDG_STATE_HOME/hostmesh: so it is the same for both users.
 ENV NODE_ENV=production XDG_STATE_HOME=/var/lib
 USER node
-EXPOSE 4140 15010 15020 15021
+EXPOSE 4140 15008 15010 15012 15020 15021
 # The guardian handles signals and reaps its children, so no init is needed.
 ENTRYPOINT ["node", "/opt/hostmesh/dist/src/cli/main.js"]
 CMD ["--help"]

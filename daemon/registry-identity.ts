@@ -1,6 +1,8 @@
 import { networkInterfaces } from "node:os";
 import type { Config } from "../src/config/schema.ts";
+import { KubernetesTokenReview } from "../src/registry/identity/kubernetes-token-review.ts";
 import type { IdentityOptions } from "../src/registry/identity/open-identity.ts";
+import type { TokenReviewRule } from "../src/registry/identity/token-review.ts";
 
 /** What a registry needs to be the authority of its mesh; null where identities are switched off. */
 export function registryIdentity({ identity, registry }: Config): IdentityOptions | null {
@@ -12,6 +14,7 @@ export function registryIdentity({ identity, registry }: Config): IdentityOption
     hostsRegister: registry.hostsRegister === "own",
     isRequired: identity.mode === "required",
     hostAddress: outsideAddress(tlsBind),
+    ...tokenReview(registry),
   };
 }
 
@@ -22,4 +25,14 @@ export function outsideAddress(bind: string): string {
     .flatMap((addresses) => addresses ?? [])
     .find(({ internal, family }) => !internal && family === "IPv4");
   return outside?.address ?? "127.0.0.1";
+}
+
+/** Service-account tokens are accepted where there is an API server to judge them. */
+function tokenReview(registry: Config["registry"]): { tokenReview?: TokenReviewRule } {
+  const { tokenReviewUrl: apiUrl, tokenReviewAudience: audience, tokenReviewAccount } = registry;
+  if (apiUrl === "") return {};
+  const { tokenReviewCaFile: caFile, tokenReviewTokenFile: tokenFile } = registry;
+  const [namespace = "", serviceAccount = ""] = tokenReviewAccount.split("/");
+  const reviewer = new KubernetesTokenReview({ apiUrl, caFile, tokenFile });
+  return { tokenReview: { reviewer, audience, namespace, serviceAccount } };
 }

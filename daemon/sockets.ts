@@ -54,36 +54,18 @@ const BACKLOG = 4_096;
  * @throws Error of `openListener`; what was opened until then is closed.
  */
 export function openDataPathSockets(options: DataPathSocketsOptions): DataPathSockets {
-  const { workers, mode, ports, bind, ipv6, backlog = BACKLOG } = options;
+  const { workers, backlog = BACKLOG } = options;
   const opened: number[] = [];
-  const open = (address: string, port: number, transparent: boolean): number => {
-    const fd = openListener({ address, port, transparent, backlog });
-    opened.push(fd);
-    return fd;
-  };
-  const capture = ipv6 ? "::" : "0.0.0.0";
-  const transparent = mode === "tproxy";
-  const captures = mode !== "explicit";
-  const wanted = [
-    { name: "outbound", address: capture, port: captures ? ports.outbound : null, transparent },
-    { name: "inbound", address: capture, port: captures ? ports.inbound : null, transparent },
-    { name: "explicit", address: bind, port: ports.explicit, transparent: false },
-    { name: "mesh", address: options.meshBind, port: ports.mesh, transparent: false },
-  ] as const;
-  const actual: Writable<WorkerSockets> = {
-    outbound: null,
-    inbound: null,
-    explicit: ports.explicit,
-    mesh: null,
-  };
+  const actual: Writable<WorkerSockets> = { ...NONE };
   const result: WorkerSockets[] = [];
   try {
     for (let worker = 0; worker < workers; worker++) {
       const sockets: Writable<WorkerSockets> = { ...NONE };
-      for (const { name, address, port, transparent: isTransparent } of wanted) {
-        if (port === null) continue;
+      for (const { name, address, port, transparent } of wantedListeners(options)) {
         // The first worker's socket may have taken any free port; the others share it.
-        const fd = open(address, worker === 0 ? port : (actual[name] ?? port), isTransparent);
+        const shared = worker === 0 ? port : (actual[name] ?? port);
+        const fd = openListener({ address, port: shared, transparent, backlog });
+        opened.push(fd);
         actual[name] = boundAddress(fd).port;
         sockets[name] = fd;
       }
@@ -100,4 +82,29 @@ export function openDataPathSockets(options: DataPathSocketsOptions): DataPathSo
       for (const fd of opened.splice(0)) closeFd(fd);
     },
   };
+}
+
+interface WantedListener {
+  readonly name: keyof WorkerSockets;
+  readonly address: string;
+  readonly port: number;
+  readonly transparent: boolean;
+}
+
+function wantedListeners(options: DataPathSocketsOptions): WantedListener[] {
+  const { mode, ports, bind, meshBind, ipv6 } = options;
+  const address = ipv6 ? "::" : "0.0.0.0";
+  const transparent = mode === "tproxy";
+  const { outbound, inbound, explicit, mesh } = ports;
+  const captured: WantedListener[] = [
+    { name: "outbound", address, port: outbound, transparent },
+    { name: "inbound", address, port: inbound, transparent },
+  ];
+  return [
+    ...(mode === "explicit" ? [] : captured),
+    { name: "explicit", address: bind, port: explicit, transparent: false },
+    ...(mesh === null
+      ? []
+      : [{ name: "mesh" as const, address: meshBind, port: mesh, transparent: false }]),
+  ];
 }

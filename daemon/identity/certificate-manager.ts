@@ -192,16 +192,16 @@ export class CertificateManager {
   }
 
   async #renew(batch: readonly Entry[]): Promise<void> {
-    const { makeRequest } = await import("./make-request.ts");
     const issuer = this.#issuer;
     const keys = new Map<string, string>();
-    const requests = batch.map(({ identity }) => {
-      const { csr, privateKey } = makeRequest(identity);
-      keys.set(identity, privateKey);
-      return { identity, csr };
-    });
     let answer: IssuedCertificates;
     try {
+      const { makeRequest } = await import("./make-request.ts");
+      const requests = batch.map(({ identity }) => {
+        const { csr, privateKey } = makeRequest(identity);
+        keys.set(identity, privateKey);
+        return { identity, csr };
+      });
       answer = await this.#deps.fetch(requests);
     } catch (error) {
       this.#failAll(batch, error);

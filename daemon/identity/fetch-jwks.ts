@@ -1,8 +1,8 @@
+import { MAX_JWKS_KEYS } from "../../src/core/policy.ts";
+
 /** Ten times the largest document of a well-known issuer. */
 const BODY_BYTES = 1_048_576;
 const HEAD_BYTES = 16_384;
-/** More than any issuer has in use; each costs memory in every worker. */
-const KEYS = 1_000;
 
 export interface JwksFetch {
   readonly uri: string;
@@ -59,7 +59,7 @@ function checkJwks(text: string): string {
   const keys = isObject(parsed) ? parsed["keys"] : undefined;
   const isSet = Array.isArray(keys) && keys.every((key) => isObject(key) && "kty" in key);
   if (!isSet) throw new Error("no JWKS: a list `keys` of objects with `kty` is missing");
-  if (keys.length > KEYS) throw new Error(`more than ${KEYS} keys`);
+  if (keys.length > MAX_JWKS_KEYS) throw new Error(`more than ${MAX_JWKS_KEYS} keys`);
   return JSON.stringify({ keys });
 }
 

@@ -3,6 +3,7 @@ import type { Stats } from "node:fs";
 import { chmod, lstat, mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { splitPem } from "../../src/identity/pem.ts";
+import { syncFolder } from "../../src/registry/replace-file.ts";
 
 /** The identity of a host as its folder holds it. */
 export interface StoredIdentity {
@@ -68,12 +69,15 @@ export class IdentityFiles {
     await this.#write("host.pem.new", chain);
     await rename(this.#path("host.pem.new"), this.#path("host.pem"));
     await rename(this.#path("host.key.new"), this.#path("host.key"));
+    // The join token has served: what a power failure took back could not be had again.
+    await syncFolder(this.#folder);
   }
 
   async saveAnchors(anchors: readonly string[]): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     await this.#write("anchors.pem.new", anchors.map((pem) => `${pem.trim()}\n`).join(""));
     await rename(this.#path("anchors.pem.new"), this.#path("anchors.pem"));
+    await syncFolder(this.#folder);
   }
 
   #path(name: string): string {

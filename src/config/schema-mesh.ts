@@ -32,6 +32,34 @@ export const identity = z
   .prefault({})
   .describe("Identity of this host and of its workloads.");
 
+/** Part of the section `registry`. */
+export const tokenReview = {
+  tokenReviewUrl: z
+    .string()
+    .refine((text) => text === "" || URL.parse(text)?.protocol === "https:", "an https URL")
+    .default("")
+    .describe(
+      "Kubernetes API server that judges the service-account tokens with which daemons join (https://kubernetes.default.svc). Empty: none is accepted.",
+    ),
+  tokenReviewCaFile: z
+    .string()
+    .default("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+    .describe("PEM of that server's authority."),
+  tokenReviewTokenFile: z
+    .string()
+    .default("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    .describe("The registry's own token, whose account needs the role system:auth-delegator."),
+  tokenReviewAudience: z
+    .string()
+    .default("hostmesh")
+    .describe("Audience that the daemons' projected tokens must be for."),
+  tokenReviewAccount: z
+    .string()
+    .regex(/^[^/\s]+\/[^/\s]+$/, "a service account such as hostmesh-system/hostmesh-daemon")
+    .default("hostmesh-system/hostmesh-daemon")
+    .describe("The daemons' service account, NAMESPACE/NAME; the token's node is the host's name."),
+};
+
 export const mesh = z
   .strictObject({
     port: port(15_008, "Mutual TLS from other hosts."),

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import * as z from "zod";
 import { BALANCER_POLICIES } from "../core/model.ts";
-import { identity, mesh } from "./schema-mesh.ts";
+import { identity, mesh, tokenReview } from "./schema-mesh.ts";
 import { address, count, httpUrl, ms, optionalHttpsUrl, port, subnet } from "./setting-fields.ts";
 
 /**
@@ -121,6 +121,7 @@ const registry = z
       604_800_000,
       "Lifetime of a host's certificate. A host that was off for longer needs a new join token.",
     ),
+    ...tokenReview,
     virtualCidr4: subnet(4)
       .default("240.240.0.0/16")
       .describe("Virtual IPv4 addresses for services that bring none (Istio's range)."),
@@ -188,7 +189,7 @@ const limits = z
     ),
     handshakes: count(
       256,
-      "Unfinished TLS handshakes from other hosts per worker; beyond it connections are closed at once.",
+      "Unfinished TLS handshakes from other hosts per worker, a quarter of it from one address; beyond it connections are closed at once.",
     ),
     workloadConnections: count(
       10_000,

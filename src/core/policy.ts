@@ -118,6 +118,9 @@ export interface TokenPlaces {
   readonly cookies: readonly string[];
 }
 
+/** Keys of one JWKS document at the most; each costs memory in every worker. */
+export const MAX_JWKS_KEYS = 128;
+
 export interface JwtRule {
   readonly issuer: string;
   /** Empty: any. */

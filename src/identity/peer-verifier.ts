@@ -41,6 +41,8 @@ export class PeerVerifier {
   readonly #known = new LRUCache<string, Known>({ max: MAX_KNOWN });
   /** By subject. A resumed session shows the leaf alone, perhaps to another worker than the one that saw its chain. */
   readonly #intermediates = new LRUCache<string, X509Certificate>({ max: MAX_INTERMEDIATES });
+  /** Answers of `stillTrusts`: a host is asked for all its connections in one go, and most have few peers. */
+  readonly #reviewed = new WeakMap<VerifiedPeer, boolean>();
 
   /** `anchors` are PEM. Throws where one is no certificate. */
   constructor(anchors: readonly string[], trustDomain: string) {
@@ -84,9 +86,14 @@ export class PeerVerifier {
    * Would the peer be believed today, if it were the day on which it proved itself? Connections outlive certificates
    * that are renewed behind them; they do not outlive the authority's removal.
    */
-  stillTrusts({ chain, fingerprint, verifiedMs }: VerifiedPeer): boolean {
+  stillTrusts(peer: VerifiedPeer): boolean {
+    const { chain, fingerprint, verifiedMs } = peer;
     if (this.#known.has(fingerprint)) return true;
-    return verifyChain(chain, this.#anchors, verifiedMs, this.#trustDomain).error === undefined;
+    const before = this.#reviewed.get(peer);
+    if (before !== undefined) return before;
+    const { error } = verifyChain(chain, this.#anchors, verifiedMs, this.#trustDomain);
+    this.#reviewed.set(peer, error === undefined);
+    return error === undefined;
   }
 
   #completed(leaf: X509Certificate): X509Certificate[] {

@@ -4,6 +4,7 @@ import type { PolicyTarget } from "../core/policy.ts";
 import { type DataEndpoint, targetOfWorkload } from "../core/snapshot.ts";
 import type { RequestHead } from "../http/message.ts";
 import type { Origin } from "./context.ts";
+import { toMeshError } from "./failure.ts";
 import type { Plane } from "./plane.ts";
 import type { Destination } from "./resolve.ts";
 import type { AuthorizationRequest, WorkloadAuthorizer } from "./routing/authorize/authorizer.ts";
@@ -77,8 +78,16 @@ export class Admission {
     return authorizer.open ? null : this.#decide(authorizer);
   }
 
-  /** A request. The handler is told at once, but for the first use of a token, whose signature must be verified. */
-  ask(guarded: Guarded, head: RequestHead, handler: AdmissionHandler): void {
+  /**
+   * A request to a workload of this host (null: to another's, which asks for itself). The handler is told at once, but for
+   * the first use of a token, whose signature must be verified.
+   */
+  ask(guarded: Guarded | null, head: RequestHead, handler: AdmissionHandler): void {
+    if (guarded === null) {
+      this.end();
+      handler.onAdmission(null);
+      return;
+    }
     const authorizer = this.#begin(guarded, head);
     if (authorizer.open) {
       handler.onAdmission(null);
@@ -93,13 +102,16 @@ export class Admission {
     const turn = this.#turn;
     const { version } = this.#plane.authorizer;
     this.#pending = true;
-    void found.then((result) => {
+    const judge = (result: TokenResult | null): void => {
       // The client may be gone by now, and the connection may be about another request.
       if (turn !== this.#turn) return;
       this.#pending = false;
       // Keys and policies may have changed meanwhile: what holds now counts.
       if (version !== this.#plane.authorizer.version) this.ask(guarded, head, handler);
       else handler.onAdmission(this.#judge(authorizer, result));
+    };
+    found.then(judge).catch((reason: unknown) => {
+      if (turn === this.#turn) handler.onAdmission(toMeshError(reason));
     });
   }
 
@@ -118,13 +130,20 @@ export class Admission {
       if (error !== null) handler.onRevoked(error);
     };
     const found = authorizer.tokens === null ? null : authorizer.tokens.check(head);
-    const turn = this.#turn;
-    if (!(found instanceof Promise)) judge(found);
-    else {
-      void found.then((result) => {
-        if (turn === this.#turn) judge(result);
-      });
+    if (!(found instanceof Promise)) {
+      judge(found);
+      return;
     }
+    const turn = this.#turn;
+    const { version } = this.#plane.authorizer;
+    const judgeLate = (result: TokenResult | null): void => {
+      if (turn !== this.#turn) return;
+      if (version === this.#plane.authorizer.version) judge(result);
+      else this.review(handler);
+    };
+    found.then(judgeLate).catch((reason: unknown) => {
+      if (turn === this.#turn) handler.onRevoked(toMeshError(reason));
+    });
   }
 
   /** Of an opaque connection the same: what forbids now what was allowed before, or null. */

@@ -92,11 +92,10 @@ export class DataPlane {
     const { gone, moved } = plane.workloads.apply(update);
     for (const { before, after } of change.changed) plane.clusters.update(before, after);
     for (const service of change.removed) plane.clusters.remove(service);
-    const goneNow = goneSlots(change);
-    for (const slot of goneNow) plane.pools.retire(slot);
+    for (const slot of goneSlots(change)) plane.pools.retire(slot);
     for (const key of gone) plane.pools.retireSource(key);
     if (update.policies !== undefined) plane.authorizer.apply(update.policies);
-    if (update.policies !== undefined || moved || goneNow.length > 0) this.#review();
+    if (update.policies !== undefined || moved || hasNewcomers(change)) this.#review();
   }
 
   /** Certificates to use from now on; null: this host has no identity, and traffic goes in the clear. */
@@ -177,6 +176,7 @@ export class DataPlane {
   #takeMesh(socket: Socket): void {
     const { recorder, config, clock, deadlines, contexts } = this.#plane;
     const { connections } = config.limits;
+    const remote = canonicalAddress(socket.remoteAddress ?? "");
     if (this.#live.size >= connections) {
       recorder.event("connection_refused_limit");
       socket.on("error", () => socket.destroy());
@@ -187,7 +187,7 @@ export class DataPlane {
     acceptMesh(
       socket,
       {
-        ...{ clock, deadlines, contexts, handshakes: this.#handshakes },
+        ...{ clock, deadlines, contexts, handshakes: this.#handshakes.of(remote) },
         handshakeMs: config.timeouts.handshakeMs,
       },
       {
@@ -215,6 +215,7 @@ export class DataPlane {
     });
     this.#live.set(live, live.origin);
     live.begin();
+    if (this.#plane.draining) live.drain();
     return live;
   }
 
@@ -309,4 +310,12 @@ function goneSlots(change: TableChange): readonly number[] {
     }
   }
   return gone;
+}
+
+/** Is somebody at a place now who was not there before, or was somebody else? Those who left need no looking for. */
+function hasNewcomers(change: TableChange): boolean {
+  return change.changed.some(({ before, after }) => {
+    const known = new Map(before?.endpoints.map((one) => [one.slot, one.identity]));
+    return after.endpoints.some((one) => known.get(one.slot) !== one.identity);
+  });
 }

@@ -133,8 +133,10 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     if (destination.kind === "outside") facts.entry = "passthrough";
     if (goesRound(head)) throw new MeshError("LOOP", `Via: ${head.via.slice(0, 100)}`);
     this.#ledger.admit();
-    if (head.method === "CONNECT" && dialled === null) this.#connect(destination);
-    else this.#try(this.#body.mayReplay(head, this.#complete) ? "any" : "fresh");
+    if (head.method === "CONNECT" && dialled === null) {
+      const [server, facts] = [this.#server, this.#facts];
+      this.#switchover = Switchover.connect(plane, this.#origin, destination, server, facts, this);
+    } else this.#try(this.#body.mayReplay(head, this.#complete) ? "any" : "fresh");
   }
 
   /** Balance, authorise and pool. Without a connection at hand the client's body waits. */
@@ -148,8 +150,7 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
       const endpoint = this.#attempt.pick(destination, head);
       const guarded =
         endpoint === null ? guardedOutside(this.#plane, destination) : guardedBy(endpoint);
-      if (guarded === null) this.onAdmission(null);
-      else this.#admission.ask(guarded, head, this);
+      this.#admission.ask(guarded, head, this);
     } catch (error) {
       this.#fail(toMeshError(error));
       return;
@@ -168,11 +169,18 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     }
   }
 
-  /** Policies have changed: ends a request that they forbid now. */
+  /** Policies, authorities or the owners of addresses have changed: ends what may not go on. */
   review(): void {
-    const isTunnel = this.#switchover !== null;
-    if (isTunnel && isTakenOver(this.#plane, this.#facts.endpoint)) this.destroy();
+    const tunnel = this.#switchover;
+    const isOver = tunnel !== null && isTakenOver(this.#plane, this.#facts.endpoint);
+    if (isOver || tunnel?.isForbidden()) this.destroy();
     else this.#admission.review(this);
+  }
+
+  /** The caller is no longer trusted: what is under way ends, and nothing comes after it. */
+  finish(): void {
+    this.#keepAlive = false;
+    if (this.#head === null || this.#switchover !== null) this.destroy();
   }
 
   onRevoked(error: MeshError): void {
@@ -363,28 +371,6 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
     this.#server.deadlineMs = deadlineAfter(this.#plane.clock.now(), limitMs);
   }
 
-  /** CONNECT on the explicit proxy port: an opaque connection to the authority. */
-  #connect(destination: Destination): void {
-    const steps = {
-      onFailed: (error: MeshError) => {
-        this.#switchover = null;
-        this.#fail(error);
-      },
-      onEnd: () => {
-        this.#record(null);
-        this.#onEnd();
-      },
-    };
-    this.#switchover = Switchover.connect(
-      this.#plane,
-      this.#origin,
-      destination,
-      this.#server,
-      this.#facts,
-      steps,
-    );
-  }
-
   /** 101, or a CONNECT that the endpoint granted: from here on the connection is a tunnel. */
   #upgrade(upstream: Conn, chunk: Buffer, start: number, end: number): void {
     const release = this.#attempt.handOver();
@@ -392,9 +378,18 @@ export class Exchange implements ServerHandler, ClientHandler, PoolWaiter {
       this.#facts.requestBytes += tunnelEnd.bytesUp;
       this.#facts.responseBytes += tunnelEnd.bytesDown;
       release();
-      this.#record(null);
-      this.#onEnd();
+      this.onTunnelEnd();
     });
     this.#switchover.fromUpstream(chunk, start, end);
+  }
+
+  onTunnelFailed(error: MeshError): void {
+    this.#switchover = null;
+    this.#fail(error);
+  }
+
+  onTunnelEnd(): void {
+    this.#record(null);
+    this.#onEnd();
   }
 }

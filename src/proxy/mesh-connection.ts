@@ -32,7 +32,9 @@ export class MeshConnection {
     this.#plane = plane;
     this.#request = request;
     this.#onEnd = onEnd;
-    const { authority, principal, peer, identity, client } = request;
+    const { authority, principal, peer, identity, conn } = request;
+    // A host that does not say for whom it calls, calls for itself.
+    const client = request.client === "" ? (conn.socket.remoteAddress ?? "") : request.client;
     this.origin = {
       entry: "mesh",
       address: canonicalAddress(client),
@@ -87,7 +89,10 @@ export class MeshConnection {
     const { peer, authority, identity } = this.#request;
     const { contexts, services } = this.#plane;
     const isTaken = services.isTakenOver(authority.host, authority.port, identity);
-    if (isTaken || !contexts.stillTrusted(peer)) this.destroy();
+    const isTrusted = contexts.stillTrusted(peer);
+    // Requests that are under way were allowed when they began, and a change of authorities must not fail them.
+    if (!isTaken && !isTrusted && this.#exchange !== null) this.#exchange.finish();
+    else if (isTaken || !isTrusted) this.destroy();
     else if (this.#exchange !== null) this.#exchange.review();
     else if (this.#session?.review()) this.destroy();
   }
@@ -109,23 +114,35 @@ export class MeshConnection {
   }
 }
 
-/** Handshakes in progress in one worker, up to a limit. */
-export class HandshakeLimit implements HandshakeCount {
+/** One address may have so large a part of all handshakes in progress: a single stranger must not shut the port. */
+const SHARE = 1 / 4;
+
+/** Handshakes in progress in one worker, up to a limit, and up to a part of it for each address. */
+export class HandshakeLimit {
   readonly #most: number;
+  readonly #byRemote = new Map<string, number>();
   #open = 0;
 
   constructor(most: number) {
     this.#most = most;
   }
 
-  begin(): boolean {
-    if (this.#open >= this.#most) return false;
-    this.#open += 1;
-    return true;
-  }
-
-  end(): void {
-    this.#open -= 1;
+  of(remote: string): HandshakeCount {
+    return {
+      begin: () => {
+        const own = this.#byRemote.get(remote) ?? 0;
+        if (this.#open >= this.#most || own >= Math.ceil(this.#most * SHARE)) return false;
+        this.#open += 1;
+        this.#byRemote.set(remote, own + 1);
+        return true;
+      },
+      end: () => {
+        this.#open -= 1;
+        const left = (this.#byRemote.get(remote) ?? 1) - 1;
+        if (left === 0) this.#byRemote.delete(remote);
+        else this.#byRemote.set(remote, left);
+      },
+    };
   }
 }
 

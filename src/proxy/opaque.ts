@@ -1,9 +1,8 @@
 import { formatHostPort } from "../core/address.ts";
-import { MeshError } from "../core/errors.ts";
+import { CODES, MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Conn } from "../http/conn.ts";
-import type { VerifiedPeer } from "../identity/peer-verifier.ts";
 import { Admission, type Guarded, guardedBy, guardedOutside, isTakenOver } from "./admission.ts";
 import type { Origin } from "./context.ts";
 import { newFacts } from "./exchange-facts.ts";
@@ -45,8 +44,6 @@ export class OpaqueSession {
   #endpoint: DataEndpoint | null = null;
   #dial: Dial | null = null;
   #conn: Conn | null = null;
-  /** Over mutual TLS: whom the other host has proved to be. */
-  #peer: VerifiedPeer | null = null;
   #attemptMs = 0;
   /** Has `started` been reported? */
   #counted: boolean;
@@ -82,7 +79,7 @@ export class OpaqueSession {
     try {
       const target = this.#target();
       this.#dial = this.#plane.transport.dial(target, {
-        onConnected: (conn, peer) => this.#onConnected(conn, peer ?? null),
+        onConnected: (conn) => this.#onConnected(conn),
         onDialFailed: (error: MeshError) => this.#onDialFailed(error),
       });
     } catch (error) {
@@ -124,15 +121,14 @@ export class OpaqueSession {
     if (isTakenOver(this.#plane, endpoint)) {
       return new MeshError("IDENTITY_MISMATCH", `${endpoint?.id} is another workload's now`);
     }
-    if (this.#peer !== null && !this.#plane.contexts.stillTrusted(this.#peer)) {
-      return new MeshError("TLS_FAILED", `${this.#peer.identity} is no longer vouched for`);
+    if (this.#conn !== null && !this.#plane.transport.isTrusted(this.#conn)) {
+      return new MeshError("TLS_FAILED", `${endpoint?.identity} is no longer vouched for`);
     }
     return this.#admission.again();
   }
 
-  #onConnected(conn: Conn, peer: VerifiedPeer | null): void {
+  #onConnected(conn: Conn): void {
     this.#dial = null;
-    this.#peer = peer;
     const { own, recorder } = this.#plane;
     const client = this.#destination.kind === "outside" ? this.#origin.address : null;
     const error = judge(conn, client, own, recorder, this.#plane.guards);
@@ -150,9 +146,12 @@ export class OpaqueSession {
   #onDialFailed(error: MeshError): void {
     this.#dial = null;
     const endpoint = this.#endpoint;
-    this.#observe(true);
+    // A caller who may not, or has no certificate, says nothing about the endpoint.
+    if (CODES[error.code].side === "upstream") {
+      this.#observe(true);
+      this.#plane.recorder.event("upstream_connection_failed");
+    }
     this.#releaseEndpoint();
-    this.#plane.recorder.event("upstream_connection_failed");
     const { attempts } = this.#facts;
     const maxAttempts = this.#plane.config.limits.attempts;
     const attempt = { code: error.code, method: "CONNECT", attempts, maxAttempts };

@@ -4,6 +4,8 @@ import { type Deadlines, deadlineAfter, type Expirable } from "../core/deadlines
 import { MeshError } from "../core/errors.ts";
 import type { Credentials } from "../core/identity.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
+import type { Conn } from "../http/conn.ts";
+import type { VerifiedPeer } from "../identity/peer-verifier.ts";
 import type { TlsContexts } from "../identity/tls-contexts.ts";
 import type { ToCluster } from "./clusters.ts";
 import type { Origin } from "./context.ts";
@@ -55,6 +57,8 @@ export class SecureTransport {
   /** Undefined: not known yet; null: this host has no identity, and none is coming. */
   #credentials: Credentials | null | undefined;
   readonly #waiting = new Set<Patience>();
+  /** Whom the other hosts have proved to be. */
+  readonly #peers = new WeakMap<Conn, VerifiedPeer>();
 
   constructor(deps: SecureTransportDeps) {
     this.#deps = deps;
@@ -64,6 +68,12 @@ export class SecureTransport {
   setCredentials(credentials: Credentials | null): void {
     this.#credentials = credentials;
     for (const one of [...this.#waiting]) one.look();
+  }
+
+  /** Does what the other end has proved still hold? Always so in the clear. */
+  isTrusted(conn: Conn): boolean {
+    const peer = this.#peers.get(conn);
+    return peer === undefined || this.#deps.contexts.stillTrusted(peer);
   }
 
   dial(target: TransportTarget, handler: DialHandler): Dial {
@@ -108,7 +118,14 @@ export class SecureTransport {
     if (how === "none") return failed(handler, mesh);
     const { timeouts, ...deps } = this.#deps;
     const { host, port } = target;
-    return dialMesh({ ...mesh, host, port }, handler, { ...deps, ...timeouts });
+    const remembering: DialHandler = {
+      onConnected: (conn, peer) => {
+        if (peer !== undefined) this.#peers.set(conn, peer);
+        handler.onConnected(conn);
+      },
+      onDialFailed: (error) => handler.onDialFailed(error),
+    };
+    return dialMesh({ ...mesh, host, port }, remembering, { ...deps, ...timeouts });
   }
 
   #dialPlain(target: DialTarget, handler: DialHandler): Dial {
@@ -147,6 +164,7 @@ class Patience implements Dial, Expirable {
   readonly #deadlines: Deadlines;
   readonly #wait: Wait;
   #dial: Dial | null = null;
+  #isOver = false;
 
   constructor({ clock, deadlines, timeouts }: SecureTransportDeps, wait: Wait) {
     this.#deadlines = deadlines;
@@ -164,6 +182,7 @@ class Patience implements Dial, Expirable {
   }
 
   #proceed(): void {
+    if (this.#isOver) return;
     this.#end();
     this.#dial = this.#wait.go();
   }
@@ -174,6 +193,7 @@ class Patience implements Dial, Expirable {
   }
 
   #end(): void {
+    this.#isOver = true;
     this.#deadlines.delete(this);
     this.#wait.over();
   }

@@ -13,15 +13,16 @@ const CONNECT_ANSWER = "HTTP/1.1 200 Connection established\r\nVia: 1.1 hostmesh
 
 export interface ConnectHandler {
   /** No tunnel came about; the connection is still HTTP. */
-  onFailed(error: MeshError): void;
+  onTunnelFailed(error: MeshError): void;
   /** The tunnel is over, and with it the request. */
-  onEnd(): void;
+  onTunnelEnd(): void;
 }
 
 /** The step of a client connection from HTTP to a tunnel: by CONNECT, or by an upgrade. */
 export class Switchover {
   #session: OpaqueSession | null = null;
   #tunnel: Tunnel | null = null;
+  #isTrusted: () => boolean = () => true;
 
   private constructor() {
     // Made by the two functions below only.
@@ -38,11 +39,11 @@ export class Switchover {
   ): Switchover {
     const self = new Switchover();
     const steps = {
-      onFailed: (error: MeshError) => handler.onFailed(error),
+      onFailed: (error: MeshError) => handler.onTunnelFailed(error),
       onReady: () => {
         server.conn.writeText(CONNECT_ANSWER);
         facts.status = 200;
-        self.#tunnel = session.join(server.conn, server.detach(), handler.onEnd);
+        self.#tunnel = session.join(server.conn, server.detach(), () => handler.onTunnelEnd());
         if (server.finSeen) self.#tunnel.finFromClient();
       },
     };
@@ -65,6 +66,7 @@ export class Switchover {
     const early = server.detach();
     recorder.event("tunnel_opened");
     const deps = { settings: { idleMs: tunnelIdleMs, halfCloseMs }, clock, deadlines };
+    self.#isTrusted = () => plane.transport.isTrusted(upstream);
     self.#tunnel = new Tunnel(server.conn, upstream, deps, (end) => {
       recorder.event("tunnel_closed");
       onEnd(end);
@@ -82,6 +84,11 @@ export class Switchover {
   /** The client went away before the tunnel stood. */
   cancel(error: MeshError): void {
     if (this.#tunnel === null) this.#session?.cancel(error);
+  }
+
+  /** After a change: may the tunnel, or its other host, not go on? Of an upgrade's own request its exchange knows. */
+  isForbidden(): boolean {
+    return this.#session === null ? !this.#isTrusted() : this.#session.review() !== null;
   }
 
   destroy(): void {

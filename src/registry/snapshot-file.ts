@@ -1,12 +1,11 @@
-import { constants } from "node:fs";
-import { type FileHandle, open, readFile, rename, rm, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { type FileHandle, readFile, stat } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import * as z from "zod";
 import type { Clock } from "../core/clock.ts";
 import { HeldState, type Step } from "./held-state.ts";
 import type { Log } from "./log.ts";
 import { versionedChangeSchema } from "./record-schema.ts";
+import { replaceFile } from "./replace-file.ts";
 import type { Timers } from "./timers.ts";
 
 /** Changes that come together are written together; a longer write makes the next one wait longer. */
@@ -102,25 +101,11 @@ export class SnapshotFile {
 }
 
 async function writeState(path: string, state: HeldState): Promise<void> {
-  const temporary = `${path}.tmp`;
   // All of this is read in one turn, so that it belongs to one revision.
   const records = state.records();
   const facts = { epoch: state.epoch(), revision: state.revision(), digest: state.digest() };
   const head = JSON.stringify({ format: "hostmesh-snapshot/1", ...facts });
-  try {
-    const file = await open(temporary, "w", 0o600);
-    try {
-      await writeRecords(file, head, records);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    await syncFolder(dirname(path));
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
+  await replaceFile(path, (file) => writeRecords(file, head, records));
 }
 
 async function writeRecords(
@@ -135,14 +120,4 @@ async function writeRecords(
     await nextTurn();
   }
   await file.write("\n]}\n");
-}
-
-/** A rename is durable when its folder is. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, constants.O_RDONLY);
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

@@ -34,7 +34,7 @@ function readText(file: string): string | null {
 }
 
 /** A mesh that holds these resources, of which each is a second younger than the one before. */
-export function contextOf(resources: readonly unknown[], index = 0): TranslationContext {
+function contextOf(resources: readonly unknown[], index = 0): TranslationContext {
   return {
     rootNamespaces: ["istio-system"],
     trustDomain: "mesh.example",

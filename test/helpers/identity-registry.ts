@@ -20,7 +20,7 @@ import {
 
 const HOUR_MS = 3_600_000;
 const TRUST_DOMAIN = "cluster.local";
-export const REGISTRY_ID = `spiffe://${TRUST_DOMAIN}/ns/hostmesh-system/sa/registry`;
+const REGISTRY_ID = `spiffe://${TRUST_DOMAIN}/ns/hostmesh-system/sa/registry`;
 
 /** The part of a registry that hands out identities, without its rules: for tests of those who ask. */
 export class IdentityRegistry {
@@ -194,6 +194,6 @@ async function respond(
   }
 }
 
-export function hashOf(certificate: string): string {
+function hashOf(certificate: string): string {
   return new X509Certificate(certificate).fingerprint256.replaceAll(":", "").toLowerCase();
 }

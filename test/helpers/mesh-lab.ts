@@ -26,7 +26,7 @@ import {
 import type { Dial, DialHandler } from "../../src/proxy/upstream/transport/dial.ts";
 import { dialMesh, type MeshTarget } from "../../src/proxy/upstream/transport/mesh-dial.ts";
 
-export const TRUST_DOMAIN = "cluster.local";
+const TRUST_DOMAIN = "cluster.local";
 export const HOUR_MS = 3_600_000;
 
 export function spiffe(account: string, trustDomain = TRUST_DOMAIN): string {
@@ -153,7 +153,7 @@ export class MeshPort {
 }
 
 /** Sends back what comes, and ends when the other side has. */
-export function echo(conn: Conn): Conn {
+function echo(conn: Conn): Conn {
   conn.handler = {
     onBytes: (chunk, end) => conn.relay(chunk, 0, end, conn),
     onFin: () => conn.end(),

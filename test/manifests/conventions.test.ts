@@ -132,10 +132,10 @@ for (const folder of KUSTOMIZATIONS) {
       assert.equal(main.image, `hostmesh:${version}`);
       assert.ok(main.volumeMounts.some(({ mountPath }) => mountPath === config.dataDir));
     }
-    const { ports, registry: client, timeouts, capture } = daemon.config;
+    const { ports, registry: client, mesh, timeouts, capture } = daemon.config;
     assert.deepEqual(
       daemon.container.ports.map(({ containerPort }) => containerPort),
-      [ports.explicit, ports.metrics, ports.ready],
+      [ports.explicit, mesh.port, ports.metrics, ports.ready],
     );
     assert.ok(daemon.pod.terminationGracePeriodSeconds * 1_000 > timeouts.drainMs);
     assert.equal(daemon.pod.hostNetwork, capture.mode !== "explicit");
@@ -153,6 +153,11 @@ for (const folder of KUSTOMIZATIONS) {
     ]);
     assert.equal(registry.config.registry.bind, "0.0.0.0");
     assert.equal(portOf(registry.container, "registry"), registry.config.registry.port);
+    assert.equal(portOf(registry.container, "registry-tls"), registry.config.registry.tlsPort);
+    if (client.tlsUrl !== "") {
+      const { tlsPort } = registry.config.registry;
+      assert.equal(client.tlsUrl, `https://${name}.${namespace}.svc:${tlsPort}`);
+    }
     const { annotations } = daemon.spec.template.metadata;
     assert.equal(annotations["prometheus.io/port"], String(ports.metrics));
   });

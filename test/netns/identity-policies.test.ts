@@ -77,6 +77,22 @@ describe("policies, and addresses that change their owner", { skip: skipReason("
     }
   });
 
+  test("by the caller's address, which no header changes", async () => {
+    const { mesh, front, attacker, back, near, far } = stage;
+    const ipBlocks = [`${front.container.address4}/32`];
+    const rules = [{ from: [{ source: { ipBlocks } }] }];
+    await mesh.policies(istio("AuthorizationPolicy", "front-address", { rules }));
+    const claim = front.container.address4;
+    const headers = { "x-forwarded-for": claim, forwarded: `for="${claim}"`, "x-real-ip": claim };
+    for (const to of [near, far]) {
+      assert.equal(await status(front, to), 200, `front -> ${to.name}`);
+      for (const from of [attacker, back]) {
+        const answer = await from.http(urlOf(to), { headers });
+        assert.equal(answer.status, 403, `${from.name} -> ${to.name}`);
+      }
+    }
+  });
+
   test("a denied path stays denied in every spelling", async () => {
     const { mesh, front, near, far } = stage;
     const codeOf = (to: MeshContainer, path: string) =>

@@ -9,6 +9,7 @@ import { issue, newAuthority, spiffe, validity } from "../helpers/mesh-lab.ts";
 import { until } from "../helpers/until.ts";
 import { type IdentityStage, identityStage, istio } from "./helpers/identity-stage.ts";
 import { skipReason } from "./helpers/privilege.ts";
+import { Script } from "./helpers/program.ts";
 import { authorityOf, hostCredential, type Knock, Thief, webOf } from "./helpers/thief.ts";
 
 const REACHED = /"server":"(near|far)"/;
@@ -157,6 +158,38 @@ describe("the mesh port and the registry, asked by thieves", { skip: skipReason(
     // At full pace, so that some come in its last second too.
     const refused = async () => (await resume()).text === "";
     await until(refused, { timeoutMs: 8_000, what: "the end of the certificate" });
+  });
+
+  test("who stands in a host's place without its identity is sent nothing", async () => {
+    const { front, far, b } = stage;
+    const { namespace } = b.host;
+    const impostor = await Script.start(namespace, "impostor", [16_008]);
+    const rule = `PREROUTING -p tcp --dport 15008 -j DNAT --to-destination ${b.host.address4}:16008`;
+    await namespace.script(`iptables -t nat -A ${rule}`);
+    /** What he gets of opaque TCP, and of HTTP by a caller who has no connection yet. */
+    const deceive = async ({ chain, privateKey }: Pick<Credential, "chain" | "privateKey">) => {
+      await impostor.ask({ cert: chain, key: privateKey });
+      const { address4 } = far.container;
+      const { text } = await front.tcp(address4, 7_000, { send: "\u0000secret", timeoutMs: 1_000 });
+      const url = `http://${address4}:8080/secret`;
+      const answer = await stage.attacker.http(url, { method: "POST", timeoutMs: 1_000 });
+      const { received } = await impostor.ask<{ received: string }>({});
+
+      return { text, error: answer.headers?.["x-hostmesh-error"], received };
+    };
+    const nothing = { text: "", received: "" };
+    const foreign = issue(newAuthority(), spiffe("far"));
+    const expired = minted(spiffe("far"), validity(-2 * MINUTE_MS, -1_000));
+    assert.deepEqual(await deceive(minted(spiffe("back"))), {
+      ...nothing,
+      error: "IDENTITY_MISMATCH",
+    });
+    for (const shown of [foreign, expired]) {
+      assert.deepEqual(await deceive(shown), { ...nothing, error: "TLS_FAILED" });
+    }
+    const { received } = await deceive(minted(spiffe("far")));
+    assert.match(received, /CONNECT 10.2.0.2:7000[^]*secret/, "who has the identity is sent all");
+    await namespace.script(`iptables -t nat -D ${rule}`);
   });
 
   test("a join token works once, for its host; an operator is not who comes by TLS", async () => {

@@ -209,3 +209,29 @@ describe("policies of opaque connections", () => {
     await once(socket, "close");
   });
 });
+
+describe("CONNECT through the explicit port", () => {
+  /** Opens a tunnel to the workload and says what a request through it gets; "" once the tunnel is closed. */
+  async function tunnel(t: TestContext, port: number) {
+    const socket = connect(port, "127.0.0.1");
+    t.after(() => void socket.destroy());
+    socket.on("error", () => undefined);
+    let text = "";
+    socket.on("data", (chunk) => {
+      text += chunk;
+    });
+    socket.write("CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n");
+    await until(() => text.includes("\r\n\r\n") || socket.destroyed);
+    return { socket, status: Number(text.split(" ")[1]) };
+  }
+
+  test("is judged as TCP, and closed when a policy comes that forbids it", async (t) => {
+    const mesh = await lab(t);
+    const { socket, status } = await tunnel(t, mesh.port);
+    assert.equal(status, 200);
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    mesh.policies(deny([{}]));
+    await closed;
+    assert.equal((await tunnel(t, mesh.port)).status, 403);
+  });
+});

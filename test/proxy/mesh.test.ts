@@ -4,6 +4,7 @@ import { createServer, type IncomingHttpHeaders, request } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { describe, type TestContext, test } from "node:test";
 import type { ConfigInput } from "../../src/config/schema.ts";
+import { processClock } from "../../src/core/clock.ts";
 import type { Credentials } from "../../src/core/identity.ts";
 import type { Policy, PolicyTarget } from "../../src/core/policy.ts";
 import type {
@@ -262,5 +263,23 @@ describe("opaque connections to another host", () => {
     late.write("ping");
     await new Promise((resolve) => late.once("close", resolve));
     await until(() => mesh.a.facts.at(-1)?.error === "ACCESS_DENIED");
+  });
+
+  test("that the other host denies say nothing about its endpoints: nobody can have one ejected so", async (t) => {
+    const mesh = await twoHosts(t, { config: { balance: { consecutiveFailures: 2 } } });
+    await mesh.get();
+    const known = mesh.a.facts[0]?.endpoint;
+    assert.ok(known);
+    const two = [0, 1].map(() => ({ ...known, slot: endpoint(1).slot }));
+    mesh.a.services(service("web", two));
+    mesh.b.plane.apply(policies([denyFrom(HOST_A.replace("spiffe://", ""))]));
+    for (let count = 0; count < 8; count++) {
+      const socket = connect(mesh.a.port, "127.0.0.1");
+      t.after(() => void socket.destroy());
+      socket.write("CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n");
+      assert.match(String((await once(socket, "data"))[0]), /^HTTP\/1.1 403 .*ACCESS_DENIED/s);
+    }
+    const ejected = two.map(({ slot }) => mesh.a.endpoints.isEjected(slot, processClock.now()));
+    assert.deepEqual(ejected, [false, false]);
   });
 });

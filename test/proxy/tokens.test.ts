@@ -62,7 +62,8 @@ async function lab(t: TestContext, rule: Partial<JwtRule> = {}) {
       .sign(privateKey);
   const send = (path: string, headers: Record<string, string>, body = "") =>
     ask(plane.port, path, headers, body);
-  return { seen, send, token, apply, authentication, required, facts: plane.facts };
+  const { facts, services } = plane;
+  return { seen, send, token, apply, authentication, required, facts, services, port };
 }
 
 const defaults: JwtRule = {
@@ -156,4 +157,25 @@ test("a change while a signature is being verified counts", async (t) => {
   assert.equal(await answer, 403);
   mesh.apply(mesh.authentication, mesh.required);
   assert.equal(await mesh.send("/", { authorization }), 200);
+});
+
+test("what a token changes for a workload of this host does not follow the request to another host", async (t) => {
+  const mesh = await lab(t);
+  mesh.apply(mesh.authentication);
+  const closed = createServer().listen(0, "127.0.0.1");
+  await once(closed, "listening");
+  const dead = (closed.address() as AddressInfo).port;
+  closed.close();
+  const here = endpoint(dead, { identity: WEB, target });
+  const elsewhere = endpoint(mesh.port, { identity: WEB, local: false });
+  mesh.services(service("web", [here, elsewhere]));
+  const authorization = `Bearer ${await mesh.token("alice")}`;
+  for (let count = 0; count < 4; count++)
+    assert.equal(await mesh.send("/", { authorization }), 200);
+  const passed = mesh.seen.map((incoming) => incoming.headers.authorization === authorization);
+  assert.deepEqual(
+    passed,
+    [true, true, true, true],
+    "the other host has to judge the token itself",
+  );
 });

@@ -35,8 +35,7 @@ const late = resourceSchema(z.strictObject({ matches: matchesField }));
 type Resource = z.infer<typeof early> | z.infer<typeof late>;
 
 /** Topic of a group: who translates a TrafficTarget that names it depends on it. */
-export const groupTopic = (namespace: string, name: string) =>
-  `HTTPRouteGroup ${namespace}/${name}`;
+const groupTopic = (namespace: string, name: string) => `HTTPRouteGroup ${namespace}/${name}`;
 
 /** SMI's HTTPRouteGroup: no policy by itself, but part of the TrafficTargets that name it. */
 export const httpRouteGroup = defineTranslator<Resource>({

@@ -33,7 +33,7 @@ export interface MeshConnect {
 
 const PROTOCOL_FIELD = "x-hostmesh-protocol";
 /** Why a CONNECT was refused, for the log of the host that asked. */
-export const MESH_ERROR_FIELD = "x-hostmesh-error";
+const MESH_ERROR_FIELD = "x-hostmesh-error";
 /** RFC 7239 sections 4 and 6: one element, one parameter, an address without a port. */
 const FORWARDED = /^for="(?:\[([0-9a-f:.]+)\]|([0-9.]+))"$/;
 const MAX_REASON = 200;
@@ -83,7 +83,6 @@ export const MESH_GRANT = "HTTP/1.1 200 OK\r\n\r\n";
 
 const REASONS = {
   400: "Bad Request",
-  401: "Unauthorized",
   403: "Forbidden",
   503: "Service Unavailable",
 };

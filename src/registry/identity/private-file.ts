@@ -1,5 +1,5 @@
-import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { chmod, mkdir, readFile } from "node:fs/promises";
+import { replaceFile } from "../replace-file.ts";
 
 /** Files with secrets: 0600 in a folder of 0700, and always either the old content or the new. */
 
@@ -14,23 +14,7 @@ export async function makePrivateFolder(path: string): Promise<void> {
 
 /** Resolves when the content is on the disk under its name. */
 export async function writePrivateFile(path: string, content: string): Promise<void> {
-  const temporary = `${path}.new`;
-  try {
-    // What a crash left behind could have other permissions.
-    await rm(temporary, { force: true });
-    const file = await open(temporary, "wx", OWNER_ONLY);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    await syncFolder(dirname(path));
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
+  await replaceFile(path, (file) => file.writeFile(content));
 }
 
 /** Null where there is no such file. */
@@ -42,15 +26,5 @@ export async function readPrivateFile(path: string): Promise<string | null> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw error;
-  }
-}
-
-/** A rename is durable when its folder is. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }

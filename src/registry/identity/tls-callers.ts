@@ -1,12 +1,11 @@
 import type { X509Certificate } from "node:crypto";
 import { TLSSocket } from "node:tls";
 import { HOST_NAMESPACE, parseSpiffeId } from "../../core/identity.ts";
+import { presentedChain } from "../../identity/presented-chain.ts";
 import { verifyChain } from "../../identity/verify-chain.ts";
 import type { Caller } from "../caller.ts";
 import type { CertificateAuthority } from "./authority.ts";
 
-/** More than these are not looked at; what a peer sends is bounded by TLS itself. */
-const MAX_CHAIN = 6;
 /** A verdict is good for so long: certificates end, and roots go, while a connection stands. */
 const VERDICT_MS = 1_000;
 
@@ -43,7 +42,7 @@ export class TlsCallers {
   }
 
   #judge(socket: object, anchors: readonly X509Certificate[], nowMs: number): Caller {
-    const chain = socket instanceof TLSSocket ? chainOf(socket) : [];
+    const chain = socket instanceof TLSSocket ? presentedChain(socket) : [];
     if (chain.length === 0) return { role: "anonymous", reason: null };
     const { identity, error } = verifyChain(chain, anchors, nowMs, this.#trustDomain);
     if (error !== undefined) return { role: "anonymous", reason: error };
@@ -51,15 +50,4 @@ export class TlsCallers {
     if (id?.namespace === HOST_NAMESPACE) return { role: "host", host: id.serviceAccount };
     return { role: "anonymous", reason: `${identity} is no host` };
   }
-}
-
-/** What the peer sent: its certificate, then those above it. */
-function chainOf(socket: TLSSocket): X509Certificate[] {
-  const chain: X509Certificate[] = [];
-  let next = socket.getPeerX509Certificate();
-  while (next !== undefined && chain.length < MAX_CHAIN) {
-    chain.push(next);
-    next = next.issuerCertificate;
-  }
-  return chain;
 }

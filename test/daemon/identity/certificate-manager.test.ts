@@ -240,3 +240,13 @@ test("before the host has an identity, and after the end, nobody is asked", asyn
   await pass(0);
   assert.equal(registry.batches.length, 1);
 });
+
+test("an identity for which nothing can be asked does not end the renewal of others", async () => {
+  const { manager, pass, held } = setUp();
+  manager.setWanted(["no SPIFFE ID"]);
+  await pass(0);
+  assert.match(manager.status()[0]?.failure ?? "", /not a SPIFFE ID/);
+  manager.setWanted([id("web")]);
+  await pass(0);
+  assert.deepEqual(held(), [id("web")]);
+});

@@ -57,7 +57,8 @@ export async function identityStage(options: StageOptions = {}): Promise<Identit
     await Promise.all([near.app(), far.app(), mesh.startRegistry(a, registry)]);
     await register(stage);
     const start = { capture, onDeath, enrol: true, set: ["timeouts.warmUpMs=0", ...daemon] };
-    await Promise.all([a.startDaemon(start), b.startDaemon(start)]);
+    await Promise.all([a, b].map((host) => host.startDaemon(start)));
+    await Promise.all([a, b].map((host) => host.untilCertified()));
     await Promise.all([a.untilCaptured(front, near, attacker), b.untilCaptured(far, back)]);
     await meshed(stage);
     return stage;

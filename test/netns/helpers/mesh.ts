@@ -238,7 +238,7 @@ export class MeshHost {
     return this.#daemon;
   }
 
-  /** Starts the daemon, or starts it again, and waits until it captures, and has certificates if it is to enrol. */
+  /** Starts the daemon, or starts it again, and waits until it captures. */
   async startDaemon(options: DaemonOptions): Promise<Program> {
     const { capture, onDeath = "open", enrol = false, set = [] } = options;
     const registry = enrol ? this.#mesh.registryTlsUrl : this.#mesh.registryUrl(this);
@@ -250,7 +250,6 @@ export class MeshHost {
     ]);
     this.#daemon = daemon;
     await daemon.said(/capturing connections of local workloads/, 20_000);
-    if (enrol) await this.untilCertified();
     return daemon;
   }
 

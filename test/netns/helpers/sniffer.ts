@@ -1,6 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { until } from "../../helpers/until.ts";
 import type { Namespace } from "./namespace.ts";
 import { Program } from "./program.ts";
 import { ScratchFolder } from "./scratch-folder.ts";
@@ -16,12 +15,11 @@ export interface SniffedStream {
 /** tcpdump on an interface of a namespace. It sees every byte, and understands nothing. */
 export class Sniffer {
   readonly #program: Program;
-  readonly #folder: ScratchFolder;
+  readonly #folder = new ScratchFolder();
   readonly #path: string;
 
   private constructor(namespace: Namespace, device: string) {
-    this.#folder = new ScratchFolder();
-    this.#path = join(mkdtempSync(join(this.#folder.path, "wire-")), "wire.pcap");
+    this.#path = join(this.#folder.path, "wire.pcap");
     const args = ["-i", device, "-s", "0", "-B", "16384", "-U", "--immediate-mode", "-Z", "root"];
     this.#program = new Program(namespace, "tcpdump", [...args, "-w", this.#path, "tcp"]);
   }
@@ -33,22 +31,11 @@ export class Sniffer {
     return sniffer;
   }
 
-  /** What has passed until now, without an end of listening. */
-  streams(): SniffedStream[] {
-    return streamsOf(readFileSync(this.#path));
-  }
-
-  /** Waits until the streams fulfil a condition: what has passed is written a moment later. */
-  async until(condition: (streams: SniffedStream[]) => boolean, what: string): Promise<void> {
-    await until(() => condition(this.streams()), { what });
-  }
-
   /** Ends, and tells all that it has seen. */
   async stop(): Promise<SniffedStream[]> {
     await this.#program.end("SIGINT");
-    const streams = this.streams();
+    const streams = streamsOf(readFileSync(this.#path));
     this.#folder.remove();
-    rmSync(this.#path, { force: true });
     return streams;
   }
 }

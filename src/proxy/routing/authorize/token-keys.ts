@@ -1,4 +1,5 @@
 import { importJWK, type JWK } from "jose";
+import { MAX_JWKS_KEYS } from "../../../core/policy.ts";
 
 type VerificationKey = Awaited<ReturnType<typeof importJWK>>;
 
@@ -15,7 +16,6 @@ const ALGORITHMS: Readonly<Record<string, readonly string[]>> = {
 export const TOKEN_ALGORITHMS: readonly string[] = Object.values(ALGORITHMS).flat();
 
 const MAX_JWKS_LENGTH = 1_048_576;
-const MAX_KEYS = 128;
 /** Keys that one token is tried with, where it does not say which is its own. */
 const MAX_TRIED = 8;
 
@@ -38,7 +38,9 @@ export class TokenKeys {
    */
   constructor(text: string) {
     const keys = parseKeys(text);
-    if (keys.length > MAX_KEYS) throw new RangeError(`a JWKS with more than ${MAX_KEYS} keys`);
+    if (keys.length > MAX_JWKS_KEYS) {
+      throw new RangeError(`a JWKS with more than ${MAX_JWKS_KEYS} keys`);
+    }
     this.#keys = keys.flatMap(publicKeyOf);
   }
 

@@ -38,7 +38,8 @@ export class ServiceTable {
   /** By key in lower case, as names in an authority are compared. */
   readonly #byName = new Map<string, DataService>();
   readonly #byAddress = new Map<string, DataService>();
-  readonly #byEndpoint = new Map<string, Owned>();
+  /** Several services may have an endpoint at one place; the last one answers for it. */
+  readonly #byEndpoint = new Map<string, Owned[]>();
   #revision = 0;
   #version = 0;
 
@@ -86,7 +87,9 @@ export class ServiceTable {
     }
     for (const endpoint of service.endpoints) {
       const place = formatHostPort(canonicalAddress(endpoint.address), endpoint.port);
-      this.#byEndpoint.set(place, { service, endpoint });
+      const there = this.#byEndpoint.get(place);
+      if (there === undefined) this.#byEndpoint.set(place, [{ service, endpoint }]);
+      else there.push({ service, endpoint });
     }
   }
 
@@ -100,7 +103,9 @@ export class ServiceTable {
     }
     for (const endpoint of service.endpoints) {
       const place = formatHostPort(canonicalAddress(endpoint.address), endpoint.port);
-      if (this.#byEndpoint.get(place)?.service === service) this.#byEndpoint.delete(place);
+      const left = this.#byEndpoint.get(place)?.filter((owned) => owned.service !== service) ?? [];
+      if (left.length === 0) this.#byEndpoint.delete(place);
+      else this.#byEndpoint.set(place, left);
     }
   }
 
@@ -108,7 +113,7 @@ export class ServiceTable {
   byAddress(address: string, port: number): Lookup {
     const service = this.#byAddress.get(address);
     if (service !== undefined) return matchPort(service, port);
-    const direct = this.#byEndpoint.get(formatHostPort(address, port));
+    const direct = this.#byEndpoint.get(formatHostPort(address, port))?.at(-1);
     if (direct === undefined) return "none";
     const { service: owner, endpoint } = direct;
     return { service: owner, port: namedPort(owner, endpoint.portName), endpoint };
@@ -130,17 +135,9 @@ export class ServiceTable {
   }
 
   #at(address: string, port: number, identity: string): Owned | null {
-    const fits = ({ endpoint }: Owned) => endpoint.identity === identity;
     const place = formatHostPort(canonicalAddress(address), port);
-    const usual = this.#byEndpoint.get(place);
-    if (usual === undefined || fits(usual)) return usual ?? null;
-    for (const service of this.#services.values()) {
-      for (const endpoint of service.endpoints) {
-        const there = formatHostPort(canonicalAddress(endpoint.address), endpoint.port) === place;
-        if (there && fits({ service, endpoint })) return { service, endpoint };
-      }
-    }
-    return null;
+    const there = this.#byEndpoint.get(place) ?? [];
+    return there.find(({ endpoint }) => endpoint.identity === identity) ?? null;
   }
 
   /** By name, as `parseAuthority` reads it: in lower case. `port` 0: none was given. */

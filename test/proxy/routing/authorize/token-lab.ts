@@ -8,7 +8,7 @@ import {
 import { authorization, head, policies, TARGET, tokens } from "./fixtures.ts";
 
 export const ISSUER = "https://issuer.example";
-export const NOW_MS = 1_800_000_000_000;
+const NOW_MS = 1_800_000_000_000;
 export const NOW = NOW_MS / 1000;
 
 /** A real key pair, and its public half as a JWK. */
