@@ -104,19 +104,13 @@ async function startWith(
  */
 async function claimHost(config: Config): Promise<void> {
   const { admin } = config.ports;
-  await claimPort("the admin port", "127.0.0.1", admin, "ports.admin");
-  const { mesh, identity } = config;
-  if (identity.mode !== "off") await claimPort("the mesh port", mesh.bind, mesh.port, "mesh.port");
-}
-
-async function claimPort(what: string, bind: string, port: number, setting: string): Promise<void> {
-  if (port === 0) return;
+  if (admin === 0) return;
   try {
-    await freePort(bind, port, { patienceMs: 2_000 });
+    await freePort("127.0.0.1", admin, { patienceMs: 2_000 });
   } catch (cause) {
     throw new StartError(
-      `${what} ${bind}:${port} is taken: another hostmesh daemon may be running on this host`,
-      { remedy: `stop it, or choose other ports with --set ${setting}=PORT and so on`, cause },
+      `the admin port 127.0.0.1:${admin} is taken: another hostmesh daemon may be running on this host`,
+      { remedy: "stop it, or choose other ports with --set ports.admin=PORT and so on", cause },
     );
   }
 }

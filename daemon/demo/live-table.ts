@@ -52,7 +52,7 @@ async function nextPicture<T>(
   try {
     const data = await options.read();
     if (!isTerminal) return lines(data, new Date());
-    const picture = frame(data, { width: output.columns ?? 80, color });
+    const picture = frame(data, { width: output.columns || 80, color });
     return footer === undefined ? picture : [...picture, "", footer];
   } catch (reason) {
     const text = reason instanceof Error ? reason.message : String(reason);
@@ -65,7 +65,7 @@ function redraw(output: LiveOutput, picture: readonly string[], drawn: number): 
   const height = Math.max(1, (output.rows ?? 24) - 1);
   const visible = picture.slice(0, height);
   if (visible.length < picture.length)
-    visible[height - 1] = truncate("… (window too low)", output.columns ?? 80);
+    visible[height - 1] = truncate("… (window too low)", output.columns || 80);
   const up = drawn === 0 ? "" : `\u001b[${drawn}A\r`;
   output.write(`${up}\u001b[0J${visible.map((line) => `${line}\n`).join("")}`);
   return visible.length;

@@ -222,13 +222,14 @@ export class IdentityService {
     if (changed) this.#changed();
   }
 
-  /** True: other authorities are trusted than before. */
+  /** True: other authorities are trusted than before, or another one signs. */
   #setTrust(trust: Omit<TrustBundle, "trustDomain">): boolean {
     const before = this.#trust;
     this.#trust = trust;
     this.#certificates.setIssuer(trust.issuer);
-    if (before !== null && sameCertificates(before.anchors, trust.anchors)) return false;
-    // Sessions of peers that were verified by other anchors end with these keys.
+    const isSame = before !== null && sameCertificates(before.anchors, trust.anchors);
+    if (isSame && before.issuer === trust.issuer) return false;
+    // Sessions that rest on certificates of another issuer end with these keys: they would end with it.
     this.#ticketKeys = randomBytes(TICKET_KEY_BYTES);
     return true;
   }

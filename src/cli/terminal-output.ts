@@ -36,7 +36,7 @@ export function terminalOutput(
   return {
     color: wantsColor(isTerminal, env),
     isTerminal,
-    width: () => (isTerminal ? (stream.columns ?? 80) : Number.POSITIVE_INFINITY),
+    width: () => (isTerminal ? stream.columns || 80 : Number.POSITIVE_INFINITY),
     line: (text) => void stream.write(`${text}\n`),
     write: (text) => void stream.write(text),
   };

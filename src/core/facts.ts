@@ -66,6 +66,7 @@ export const EVENTS = [
   "loop_refused",
   "tunnel_opened",
   "tunnel_closed",
+  "mesh_accepted",
   "mesh_refused",
 ] as const;
 export type DataEvent = (typeof EVENTS)[number];

@@ -60,6 +60,8 @@ export class Conn implements LateWriter {
   readonly #chunksAreOurs: boolean;
   /** Under TLS: the socket that can be reset. */
   readonly #carrier: Socket | null;
+  /** Under TLS: is what was read being handed over? */
+  #isDecrypting = false;
 
   private constructor(
     handler: ConnHandler,
@@ -247,6 +249,11 @@ export class Conn implements LateWriter {
   /** Sends FIN after what was written. */
   end(): void {
     if (this.closed) return;
+    if (this.#isDecrypting) {
+      // Node would drop what is decrypted behind this read: SSL_shutdown must not run inside of it.
+      setImmediate(() => this.end());
+      return;
+    }
     this.flush();
     if (this.#asked) this.socket.end(this.#onWritten);
     else this.socket.end();
@@ -267,7 +274,9 @@ export class Conn implements LateWriter {
   }
 
   #onRead(size: number, chunk: Buffer): boolean {
+    this.#isDecrypting = this.#carrier !== null;
     this.handler.onBytes(chunk, size);
+    this.#isDecrypting = false;
     if (this.#streaming !== (this.#own !== null) && !this.#chunksAreOurs) this.#switchBuffer();
     return !this.#stopped && this.#target === null;
   }

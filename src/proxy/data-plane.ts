@@ -208,6 +208,7 @@ export class DataPlane {
 
   #serveMesh(request: MeshRequest): MeshConnection {
     const { recorder } = this.#plane;
+    recorder.event("mesh_accepted");
     recorder.event("connection_opened");
     const live = new MeshConnection(this.#plane, request, () => {
       recorder.event("connection_closed");

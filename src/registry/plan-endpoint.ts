@@ -129,8 +129,15 @@ function defaultCheckId(input: EndpointInput, index: number): string {
 function implyService(draft: Draft, input: EndpointInput, settings: PlanSettings): void {
   const key = keyOf({ namespace: input.namespace, name: input.service });
   const present = draft.get("service", key);
-  if (present?.declared) return;
   const { implied } = input;
+  if (present?.declared) {
+    const { service } = present;
+    // A demand for mutual TLS is never dropped: what calls in the clear would not be noticed.
+    const raised = { ...present, service: { ...service, mtls: "required" as const } };
+    if (implied.mtls === "required" && service.mtls === undefined)
+      draft.put("service", key, raised);
+    return;
+  }
   const { policy } = implied;
   const base: Service = present?.service ?? {
     name: input.service,

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { chmodSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import * as z from "zod";
@@ -181,6 +182,8 @@ function decodeChange(each: unknown): StoredRecord | Tombstone {
 
 function openDatabase(path: string): DatabaseSync {
   const db = new DatabaseSync(path);
+  // Who may call whom is nobody else's business; the log beside it gets the same mode from SQLite.
+  chmodSync(path, 0o600);
   try {
     db.exec("PRAGMA locking_mode = EXCLUSIVE");
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");

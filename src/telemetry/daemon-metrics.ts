@@ -54,6 +54,16 @@ const CONNECTION_METRICS: readonly MetricDeclaration[] = [
       [["quota"], series.total((region) => region.event("connection_refused_quota"))],
     ],
   },
+  {
+    type: "counter",
+    name: "hostmesh_mesh_connections_total",
+    help: "Connections to the mesh port by what came of handshake, certificate and request",
+    labels: ["result"],
+    read: ({ series }) => [
+      [["accepted"], series.total((region) => region.event("mesh_accepted"))],
+      [["refused"], series.total((region) => region.event("mesh_refused"))],
+    ],
+  },
   events("hostmesh_tunnels_opened_total", "TCP tunnels opened", "tunnel_opened"),
   open("hostmesh_tunnels_open", "TCP tunnels that are open", "tunnel_opened", "tunnel_closed"),
   events(

@@ -13,7 +13,8 @@ const folder = mkdtempSync(join(tmpdir(), "hostmesh-cli-identity-"));
 let registry: RunningRegistry;
 
 before(async () => {
-  registry = await startTestRegistry({ dataDir: folder, identity: identityDefaults });
+  const identity = { ...identityDefaults, hostsRegister: true };
+  registry = await startTestRegistry({ dataDir: folder, identity });
 });
 after(async () => {
   await registry.close();

@@ -49,6 +49,7 @@ interface Options {
   readonly mtls?: "required";
   readonly config?: ConfigInput;
   readonly protocol?: "tcp";
+  readonly greeting?: number;
   readonly workloads?: readonly DataWorkload[];
 }
 
@@ -63,8 +64,12 @@ async function application(t: TestContext, seen: IncomingHttpHeaders[]): Promise
   return (server.address() as AddressInfo).port;
 }
 
-async function echoServer(t: TestContext): Promise<number> {
-  const server = createTcpServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+/** Sends back what it gets, behind a greeting of so many bytes. */
+async function echoServer(t: TestContext, greeting: number): Promise<number> {
+  const server = createTcpServer({ allowHalfOpen: true }, (socket) => {
+    if (greeting > 0) socket.write(Buffer.alloc(greeting, "g"));
+    socket.pipe(socket);
+  });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   t.after(() => void server.close());
@@ -73,7 +78,10 @@ async function echoServer(t: TestContext): Promise<number> {
 
 async function twoHosts(t: TestContext, options: Options = {}): Promise<TwoHosts> {
   const seen: IncomingHttpHeaders[] = [];
-  const port = options.protocol === "tcp" ? await echoServer(t) : await application(t, seen);
+  const port =
+    options.protocol === "tcp"
+      ? await echoServer(t, options.greeting ?? 0)
+      : await application(t, seen);
   const authority = options.authority ?? newAuthority();
   const b = await planeLab({ config: { host: "node-b" } });
   t.after(() => b.close());
@@ -238,6 +246,20 @@ describe("requests to another host", () => {
 });
 
 describe("opaque connections to another host", () => {
+  test("bring what the server says first, whole, to a client that has ended its side at once", async (t) => {
+    for (const greeting of [20, 300_000]) {
+      const mesh = await twoHosts(t, { protocol: "tcp", greeting });
+      for (let count = 0; count < 25; count++) {
+        const socket = connect({ port: mesh.a.port, host: "127.0.0.1", allowHalfOpen: true });
+        t.after(() => void socket.destroy());
+        socket.end();
+        let bytes = 0;
+        for await (const chunk of socket) bytes += chunk.length;
+        assert.equal(bytes, greeting, `connection ${count}`);
+      }
+    }
+  });
+
   test("carry bytes both ways, with half-close", async (t) => {
     const mesh = await twoHosts(t, { protocol: "tcp" });
     const socket = connect({ port: mesh.a.port, host: "127.0.0.1", allowHalfOpen: true });

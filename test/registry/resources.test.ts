@@ -264,6 +264,14 @@ test("labels of workloads and the demand for mutual TLS of services reach daemon
     labels: { "a b": "c" },
   });
   assert.deepEqual([bad.status, dig(bad.body, "path")], [400, 'labels["a b"]']);
+  await call(registry, "PUT", "/v1/mesh/services/default/declared", {});
+  const late = { Name: "declared", Port: 80, Address: "10.0.0.2", Meta: meta };
+  await call(registry, "PUT", "/v1/agent/service/register", late);
+  const { body: declared } = await call(registry, "GET", "/v1/mesh/services");
+  const found = (declared as { name: string; mtls?: string }[]).find(
+    ({ name }) => name === "declared",
+  );
+  assert.equal(found?.mtls, "required", "a demand raises what was declared without one");
   const never = await call(registry, "PUT", "/v1/mesh/services/default/x", { mtls: "never" });
   assert.deepEqual([never.status, dig(never.body, "path")], [400, "mtls"]);
 });

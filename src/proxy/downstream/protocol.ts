@@ -10,13 +10,19 @@ const REQUEST_LINE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+ \S+ HTTP\/1\.[01]$/;
 const BEGINNING =
   /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}( \S*( (H(T(T(P(\/(1(\.[01]?)?)?)?)?)?)?)?)?\r?)?$/;
 
+/** Of a request, not of a protocol that begins with them: none is known. */
+const EMPTY_LINES = /^[\r\n]+/;
+
 /**
  * Looks at the first bytes that a client sent. HTTP/1.x is recognised by a whole request line, because
  * single words are not enough: `GET key` is Redis, `CONNECT {` is NATS. `more` asks for more bytes. Like
  * Linkerd's detection it prefers availability: whatever is not certainly HTTP/1.x passes as bytes, the
  * HTTP/2 preface included.
  */
-export function classify(bytes: string): Treatment | "more" {
+export function classify(text: string): Treatment | "more" {
+  // Servers skip empty lines before a request (RFC 9112 section 2.2), so they must not hide one here.
+  const bytes = text.replace(EMPTY_LINES, "");
+  if (bytes === "") return text.length >= LINE_BYTES ? "opaque" : "more";
   const lineEnd = bytes.indexOf("\r\n");
   if (lineEnd !== -1) return REQUEST_LINE.test(bytes.slice(0, lineEnd)) ? "http" : "opaque";
   if (bytes.length >= LINE_BYTES || bytes.startsWith("PRI *")) return "opaque";

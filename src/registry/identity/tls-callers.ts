@@ -11,6 +11,8 @@ const VERDICT_MS = 1_000;
 
 interface Verdict {
   readonly caller: Caller;
+  /** Read once: of a server's socket Node tells the intermediates the first time only. */
+  readonly chain: readonly X509Certificate[];
   readonly anchors: readonly X509Certificate[];
   readonly untilMs: number;
 }
@@ -36,13 +38,17 @@ export class TlsCallers {
     if (known !== undefined && known.anchors === anchors && nowMs < known.untilMs) {
       return known.caller;
     }
-    const caller = this.#judge(socket, anchors, nowMs);
-    this.#verdicts.set(socket, { caller, anchors, untilMs: nowMs + VERDICT_MS });
+    const chain = known?.chain ?? (socket instanceof TLSSocket ? presentedChain(socket) : []);
+    const caller = this.#judge(chain, anchors, nowMs);
+    this.#verdicts.set(socket, { caller, chain, anchors, untilMs: nowMs + VERDICT_MS });
     return caller;
   }
 
-  #judge(socket: object, anchors: readonly X509Certificate[], nowMs: number): Caller {
-    const chain = socket instanceof TLSSocket ? presentedChain(socket) : [];
+  #judge(
+    chain: readonly X509Certificate[],
+    anchors: readonly X509Certificate[],
+    nowMs: number,
+  ): Caller {
     if (chain.length === 0) return { role: "anonymous", reason: null };
     const { identity, error } = verifyChain(chain, anchors, nowMs, this.#trustDomain);
     if (error !== undefined) return { role: "anonymous", reason: error };

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
 import { copyFile, readFile, writeFile } from "node:fs/promises";
+import { Agent, get } from "node:https";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { splitPem } from "../../../src/identity/pem.ts";
@@ -48,6 +50,26 @@ async function intermediate(
   await writeFile(at("chain.pem"), chain);
   return { caFile: at("chain.pem"), caKeyFile: at("ca.key"), root: at("root.pem"), at };
 }
+
+test("hosts of a given intermediate stay known on connections that last", async (t) => {
+  const { caFile, caKeyFile } = await intermediate(t);
+  let nowMs = Date.now();
+  const registry = await secureRegistry(t, { caFile, caKeyFile, wall: () => nowMs });
+  const { credential } = await enrol(registry, "node-1");
+  const proof = { cert: credential.cert, key: credential.key, rejectUnauthorized: false };
+  const agent = new Agent({ keepAlive: true, maxSockets: 1, ...proof });
+  t.after(() => agent.destroy());
+  for (let count = 0; count < 3; count++) {
+    const outgoing = get(`${registry.tlsUrl}/v1/mesh/services`, { agent });
+    const [response] = await once(outgoing, "response");
+    response.resume();
+    await once(response, "end");
+    assert.equal(response.statusCode, 200);
+    assert.equal(outgoing.reusedSocket, count > 0);
+    // Verdicts are made anew each second.
+    nowMs += 5_000;
+  }
+});
 
 test("with a given intermediate, openssl verifies up to its root, and no leaf outlives it", async (t) => {
   const { caFile, caKeyFile, root, at } = await intermediate(t, { days: "2" });
