@@ -11,6 +11,10 @@ interface AttributeBase {
 
 /** Something that rules read as text. `""` and an empty list: absent. */
 export interface TextAttribute extends AttributeBase {
+  /** Lower-case name of the header that it is; `""`: none. */
+  readonly header: string;
+  /** Names that lead to the claim that it is; empty: none. */
+  readonly claim: readonly string[];
   read(facts: Facts): string | readonly string[];
 }
 
@@ -47,19 +51,20 @@ export const ADDRESSES = {
 
 /** By lower-case name. */
 export function headerAttribute(name: string): TextAttribute {
-  return http(`request.headers[${name}]`, (facts) => facts.header(name));
+  return { ...http(`request.headers[${name}]`, (facts) => facts.header(name)), header: name };
 }
 
 export function claimAttribute(path: readonly string[]): TextAttribute {
-  return http(`request.auth.claims[${path.join("][")}]`, ({ token }) => token.claim(path));
+  const key = `request.auth.claims[${path.join("][")}]`;
+  return { ...http(key, ({ token }) => token.claim(path)), claim: path };
 }
 
 function connection(key: string, read: TextAttribute["read"]): TextAttribute {
-  return { key, http: false, varies: false, read };
+  return { key, http: false, varies: false, header: "", claim: [], read };
 }
 
 function http(key: string, read: TextAttribute["read"]): TextAttribute {
-  return { key, http: true, varies: true, read };
+  return { key, http: true, varies: true, header: "", claim: [], read };
 }
 
 /** What is known of a connection's addresses is known for opaque TCP too. */

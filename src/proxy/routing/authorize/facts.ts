@@ -47,11 +47,14 @@ export class Facts {
   #portText = "";
   #authority = "";
   #hosts = NONE;
+  readonly #headerNames = new Set<string>();
+  #hasHeaderNames = false;
 
   load(request: AuthorizationRequest, guarded: ReadonlySet<string>): void {
     this.request = request;
     this.#guarded = guarded;
     this.#token = null;
+    this.#hasHeaderNames = false;
   }
 
   get head(): RequestHead | null {
@@ -117,7 +120,23 @@ export class Facts {
     if (this.#guarded.has(name)) return this.token.headers.get(name) ?? "";
     return joined(head.fields, name);
   }
+
+  /** Lower-case names of all headers that may be present, each once. */
+  get headerNames(): ReadonlySet<string> {
+    const names = this.#headerNames;
+    if (this.#hasHeaderNames) return names;
+    this.#hasHeaderNames = true;
+    names.clear();
+    const fields = this.head?.fields ?? NONE;
+    for (let at = 0; at < fields.length; at += 2) names.add(fields[at]!.toLowerCase());
+    for (const name of PSEUDO) names.add(name);
+    for (const name of this.token.headers.keys()) names.add(name);
+    return names;
+  }
 }
+
+/** Headers that are not among the fields under that name. */
+const PSEUDO = ["host", ":authority", ":method", ":path"];
 
 const NOTHING: AuthorizationRequest = {
   principal: "",

@@ -2,6 +2,7 @@ import { type AddressBlock, isInBlock, prefixHash } from "./address-block.ts";
 import type { AddressAttribute, TextAttribute } from "./attributes.ts";
 import type { Facts } from "./facts.ts";
 import type { FieldKey } from "./field.ts";
+import { ClaimIndex, type Collector, HeaderIndex } from "./name-index.ts";
 import { PrefixTree } from "./prefix-tree.ts";
 import type { ValueKey } from "./value-matcher.ts";
 
@@ -10,8 +11,10 @@ export class KeyIndex<Value> {
   readonly #make: () => Value;
   readonly #texts = new Map<string, TextIndex<Value>>();
   readonly #addresses = new Map<string, AddressIndex<Value>>();
-  /** The same again as an array: it is gone through for each request. */
-  #all: readonly (TextIndex<Value> | AddressIndex<Value>)[] = [];
+  readonly #headers = new HeaderIndex<Value>();
+  readonly #claims = new ClaimIndex<Value>();
+  /** What is gone through for each request. */
+  readonly #asked: Collector<Value>[] = [];
 
   constructor(make: () => Value) {
     this.#make = make;
@@ -21,31 +24,41 @@ export class KeyIndex<Value> {
   at(key: FieldKey): Value {
     if ("block" in key) {
       const { attribute, block } = key;
-      return this.#index(this.#addresses, attribute, AddressIndex<Value>).at(block, this.#make);
+      const index = kept(this.#addresses, attribute.key, () =>
+        this.#added(new AddressIndex<Value>(attribute)),
+      );
+      return index.at(block, this.#make);
     }
-    return this.#index(this.#texts, key.attribute, TextIndex<Value>).at(key.key, this.#make);
+    const { attribute } = key;
+    const index = kept(this.#texts, attribute.key, () => this.#newText(attribute));
+    return index.at(key.key, this.#make);
   }
 
   /** Appends what is stored under the keys that hold. */
   collect(facts: Facts, into: Value[]): void {
-    for (const index of this.#all) index.collect(facts, into);
+    for (const index of this.#asked) index.collect(facts, into);
   }
 
-  #index<
-    Attribute extends { readonly key: string },
-    Index extends TextIndex<Value> | AddressIndex<Value>,
-  >(
-    map: Map<string, Index>,
-    attribute: Attribute,
-    Kind: new (attribute: Attribute) => Index,
-  ): Index {
-    const index = kept(map, attribute.key, () => new Kind(attribute));
-    if (!this.#all.includes(index)) this.#all = [...this.#all, index];
+  #newText(attribute: TextAttribute): TextIndex<Value> {
+    const index = new TextIndex<Value>(attribute);
+    const { header, claim } = attribute;
+    if (header !== "") {
+      this.#headers.add(header, index);
+      this.#added(this.#headers);
+    } else if (claim.length > 0) {
+      this.#claims.add(claim, index);
+      this.#added(this.#claims);
+    } else this.#added(index);
+    return index;
+  }
+
+  #added<Index extends Collector<Value>>(index: Index): Index {
+    if (!this.#asked.includes(index)) this.#asked.push(index);
     return index;
   }
 }
 
-class TextIndex<Value> {
+class TextIndex<Value> implements Collector<Value> {
   readonly #attribute: TextAttribute;
   readonly #exact = new Map<string, Value>();
   readonly #prefixes = new PrefixTree<Value>("forwards");
@@ -80,7 +93,7 @@ interface Stored<Value> {
   readonly value: Value;
 }
 
-class AddressIndex<Value> {
+class AddressIndex<Value> implements Collector<Value> {
   readonly #attribute: AddressAttribute;
   /** By length of the prefix, then by hash of the prefix. */
   readonly #byBits = new Map<number, Map<number, Stored<Value>[]>>();

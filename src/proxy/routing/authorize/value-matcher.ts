@@ -1,4 +1,5 @@
 import { RE2JS } from "re2js";
+import { requiredPrefix } from "./regex-prefix.ts";
 
 /** A value that is known before a request comes, and that a matching one must be, begin or end with. */
 export interface ValueKey {
@@ -134,14 +135,9 @@ function matchSegments(path: string, literals: readonly string[]): number {
   return at;
 }
 
-/** Characters that stand for themselves in RE2's syntax, at the start of an expression. */
-const LITERAL = /^(?:[A-Za-z0-9/_~@:,;=&%! -](?![*+?{]))*/;
-
 function regexPattern(expression: string): Pattern {
   const compiled = compileRegex(expression);
-  // An alternative anywhere could do without what stands at the start.
-  const start = expression.replace(/^\^/, "");
-  const literal = expression.includes("|") ? "" : (LITERAL.exec(start)?.[0] ?? "");
+  const literal = requiredPrefix(expression);
   return {
     key: { kind: "prefix", value: literal, suffices: false },
     matches: (candidate) => candidate.startsWith(literal) && compiled.testExact(candidate),

@@ -6,6 +6,7 @@ import { Facts } from "../../../../src/proxy/routing/authorize/facts.ts";
 import { PrefixTree } from "../../../../src/proxy/routing/authorize/prefix-tree.ts";
 import { RuleCompiler, ruleMatches } from "../../../../src/proxy/routing/authorize/rule.ts";
 import { RuleIndex } from "../../../../src/proxy/routing/authorize/rule-index.ts";
+import { rememberToken } from "../../../../src/proxy/routing/authorize/token-facts.ts";
 import { head, request } from "./fixtures.ts";
 
 const random = seeded(7);
@@ -21,6 +22,16 @@ const address = () => oneOf(["10.0.0.1", "10.1.0.1", "10.1.2.3", "fd00::1", "fd0
 const block = () =>
   oneOf([address(), "10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "fd00::/8", "fd00:1::/32"]);
 const principal = () => `td/ns/${word()}/sa/${word()}`;
+
+/** More of either kind than are asked for one by one, and some that come from elsewhere than the fields. */
+const HEADERS = [
+  ...Array.from({ length: 20 }, (_, number) => `x${number}`),
+  ...["host", ":authority", ":method", ":path", "guarded"],
+];
+const CLAIMS = Array.from({ length: 40 }, (_, number) => {
+  const name = `g${number >> 1}`;
+  return number % 2 === 0 ? [name] : ["n", name, ...(number % 3 === 0 ? ["a"] : [])];
+});
 
 function clause(): object {
   return oneOf([
@@ -42,7 +53,12 @@ function operation(): object {
     { ports: some(() => below(3)) },
     { hosts: some(pattern) },
     { notPaths: some(() => oneOf([path(), `${path()}*`, template()])) },
-    { pathRegexes: [`${path()}.*`] },
+    {
+      pathRegexes: some(() =>
+        oneOf([`${path()}.*`, `(?:${path()})(?s:.*)`, `${path()}|${path()}`, `.*${path()}`]),
+      ),
+    },
+    { headerRegexes: { [oneOf(HEADERS)]: `${word()}.*` } },
     { methods: some(() => oneOf(["GET", "P*"])), notHosts: some(pattern) },
   ]);
 }
@@ -54,9 +70,9 @@ function anyRule(): AuthorizationRule {
     to: maybe(operation),
     when: maybe(() => ({
       key: oneOf([
-        "request.headers[x]",
+        `request.headers[${oneOf(HEADERS)}]`,
         "connection.sni",
-        "request.auth.claims[g]",
+        `request.auth.claims[${oneOf(CLAIMS).join("][")}]`,
         "source.namespace",
         "remote.ip",
       ]),
@@ -74,7 +90,8 @@ function anyRule(): AuthorizationRule {
 function anyRequest() {
   const of = head(`${oneOf(["GET", "PUT"])} ${path()} HTTP/1.1`, [
     `Host: ${word()}${oneOf(["", ":80", "."])}`,
-    ...(random() < 0.5 ? [`x: ${word()}`] : []),
+    ...(random() < 0.8 ? some(() => `${oneOf(["x", "X"])}${below(20)}: ${word()}`, 12) : []),
+    ...(random() < 0.3 ? [`Guarded: ${word()}`] : []),
   ]);
   return request({
     head: of,
@@ -83,8 +100,19 @@ function anyRequest() {
     remoteAddress: address(),
     destinationPort: below(3),
     sni: oneOf(["", word()]),
-    claims: oneOf([null, { iss: "i", sub: word(), g: some(word) }]),
+    claims: oneOf([null, anyClaims()]),
   });
+}
+
+/** Strings, lists and objects, with few names and with many, and perhaps a header that the token puts in. */
+function anyClaims() {
+  const values = () =>
+    Object.fromEntries(
+      some(() => [`g${below(20)}`, oneOf([word(), some(word), { a: word() }, 1, null])], 30),
+    );
+  const claims = { iss: "i", sub: word(), ...values(), n: oneOf([word(), values(), [values()]]) };
+  if (random() < 0.5) rememberToken(claims, new Map([["guarded", word()]]));
+  return claims;
 }
 
 for (const many of [0, 5, 24]) {
@@ -99,7 +127,7 @@ for (const many of [0, 5, 24]) {
       }));
       const index = new RuleIndex(entries, many);
       for (let asked = 0; asked < 60; asked++) {
-        facts.load(anyRequest(), new Set());
+        facts.load(anyRequest(), new Set(["guarded"]));
         const expected = entries.filter(({ rule }) => ruleMatches(rule, facts));
         const owners = expected.map(({ owner }) => owner);
         assert.deepEqual(
