@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type IncomingHttpHeaders, request } from "node:http";
+import { createServer, type IncomingHttpHeaders, request, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { describe, type TestContext, test } from "node:test";
 import type { ConfigInput } from "../../src/config/schema.ts";
@@ -53,10 +53,17 @@ interface Options {
   readonly workloads?: readonly DataWorkload[];
 }
 
+/** Responses to /slow, which end when a test says so. */
+const slow: ServerResponse[] = [];
+
 async function application(t: TestContext, seen: IncomingHttpHeaders[]): Promise<number> {
   const server = createServer((incoming, response) => {
     seen.push(incoming.headers);
-    response.end("from b");
+    if (incoming.url !== "/slow") response.end("from b");
+    else {
+      response.write("from ");
+      slow.push(response);
+    }
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   t.after(() => void server.closeAllConnections());
@@ -239,7 +246,16 @@ describe("requests to another host", () => {
     mesh.a.plane.setCredentials(both(next, [HOST_A]));
     assert.equal((await mesh.get()).status, 200);
     assert.equal(mesh.b.plane.stats().connections, 1, "a renewal breaks nothing");
+    const underWay = mesh.get("/slow");
+    await until(() => slow.length === 1);
+    mesh.a.plane.setCredentials(credentialsOf([next], [issue(next, HOST_A)], 2));
     mesh.b.plane.setCredentials(credentialsOf([next], [issue(next, WEB)], 2));
+    slow[0]?.end("b");
+    assert.deepEqual(
+      await underWay,
+      { status: 200, body: "from b" },
+      "what is under way ends well",
+    );
     await until(() => mesh.b.plane.stats().connections === 0);
     assert.equal((await mesh.get()).status, 200);
   });
