@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { hkdfSync, X509Certificate } from "node:crypto";
 import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
 import type { Clock } from "../core/clock.ts";
 import type { Credential, Credentials } from "../core/identity.ts";
@@ -110,8 +110,10 @@ export class TlsContexts {
   }
 
   #serverOf(held: Held): ServerContext {
-    const { identity } = this.#begin(held);
-    const ticketKeys = Buffer.from(this.#credentials?.ticketKeys ?? []);
+    const { identity, chain } = this.#begin(held);
+    // A ticket keeps the certificate that was shown: with the next one it must end, in every worker alike.
+    const secret = this.#credentials?.ticketKeys ?? new Uint8Array();
+    const ticketKeys = Buffer.from(hkdfSync("sha256", secret, chain, "tickets", TICKET_KEY_BYTES));
     const sessionIdContext = sniOf(identity).slice(0, SESSION_CONTEXT_BYTES);
     const options = { ...optionsOf(held.credential), ticketKeys, sessionIdContext };
     return { identity, context: createSecureContext(options) };

@@ -1,5 +1,5 @@
 import { connect as connectTcp, type Socket } from "node:net";
-import { connect as connectTls, type TLSSocket } from "node:tls";
+import { connect as connectTls, type SecureContext, type TLSSocket } from "node:tls";
 import { formatHostPort, type HostPort } from "../../../core/address.ts";
 import { deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
 import { MeshError, type MeshErrorCode } from "../../../core/errors.ts";
@@ -61,6 +61,8 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
   #handler: DialHandler | null;
   #socket: Socket | null = null;
   #secured: TLSSocket | null = null;
+  /** With the certificate that is shown. */
+  #context: SecureContext | null = null;
   /** Of the session that is to be resumed. */
   #session: ClientSession | null = null;
   #peer: VerifiedPeer | null = null;
@@ -115,6 +117,7 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
       this.#fail(fault as MeshError);
       return;
     }
+    this.#context = secureContext;
     this.#session = this.#sessionToResume();
     const session = this.#session?.ticket;
     const secured = connectTls({
@@ -147,8 +150,15 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
   /** Tickets come behind the handshake; the last one is the best. */
   readonly #onSession = (ticket: Buffer): void => {
     const peer = this.#peer;
-    if (peer !== null) this.#deps.contexts.sessions.set(this.#sessionKey, { ticket, peer });
+    // It rests on the certificate that was shown, which may have been renewed since the handshake.
+    const isCurrent = this.#missingCertificate() === null && this.#isCurrentContext();
+    if (peer === null || !isCurrent) return;
+    this.#deps.contexts.sessions.set(this.#sessionKey, { ticket, peer });
   };
+
+  #isCurrentContext(): boolean {
+    return this.#deps.contexts.client(this.#target.source) === this.#context;
+  }
 
   #authenticate(secured: TLSSocket, socket: Socket): void {
     if (secured.alpnProtocol !== MESH_ALPN) {

@@ -48,8 +48,11 @@ function targetAt(via: { host: string; port: number }): MeshTarget {
   };
 }
 
+/** Of the dialled host; its workers all have this one. */
+const PROOF = issue(ROOT, API);
+
 async function pair() {
-  const port = keep(await new MeshPort(credentialsOf([ROOT], [issue(ROOT, API)])).start());
+  const port = keep(await new MeshPort(credentialsOf([ROOT], [PROOF])).start());
   return { port, caller: newCaller(), target: targetAt(port.address) };
 }
 
@@ -316,7 +319,7 @@ describe("the session of a dial", () => {
   it("is opened by every worker of the other host, intermediates included", async () => {
     const { port, caller, target } = await pair();
     await connected(caller, target);
-    const credentials = credentialsOf([ROOT], [issue(ROOT, API)]);
+    const credentials = credentialsOf([ROOT], [PROOF]);
     const second = keep(await new MeshPort(credentials).start());
     const [key] = [{ source: WEB, destination: API }];
     const session = caller.contexts.sessions.get({ ...key, ...port.address });
