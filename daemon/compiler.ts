@@ -283,7 +283,6 @@ export class Compiler {
         return;
       case "policy":
         this.#policies.set(change.key, change.value);
-        this.#directory.setPeerPolicies(this.#policies.peers());
         return;
       case "trust":
         // Certificates are no part of the snapshot: whoever keeps them sees this record too.
@@ -335,6 +334,9 @@ export class Compiler {
   #emit(): DataUpdate {
     const services: DataService[] = [];
     const removedServices: string[] = [];
+    const policies = this.#policies.flush();
+    // Once for all that changed together: which endpoints a policy touches is asked of every one of them.
+    if (policies !== null) this.#directory.setPeerPolicies(this.#policies.peers());
     for (const key of this.#directory.takeDirty()) {
       if (this.#services.has(key)) this.#dirty.add(key);
     }
@@ -350,7 +352,6 @@ export class Compiler {
     this.#dirty.clear();
     const { workloads, removed: removedWorkloads } = this.#local.flush();
     this.#raiseAlarm();
-    const policies = this.#policies.flush();
     const told = policies === null ? {} : { policies };
     const revision = this.#revision;
     return {

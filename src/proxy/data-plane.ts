@@ -183,7 +183,7 @@ export class DataPlane {
       socket.resetAndDestroy();
       return;
     }
-    const undecided = new Map<MeshRequest, MeshConnection>();
+    let live: MeshConnection | null = null;
     acceptMesh(
       socket,
       {
@@ -192,10 +192,9 @@ export class DataPlane {
       },
       {
         onMesh: (request) => {
-          const live = this.#serveMesh(request);
-          undecided.set(request, live);
+          live = this.#serveMesh(request);
         },
-        onMeshGone: (request) => undecided.get(request)?.destroy(),
+        onMeshGone: () => live?.destroy(),
         onMeshRefused: (refusal, detail, remote) => {
           // The other host has thought better of it: a connection dialled ahead turned out not to be needed.
           if (refusal === "closed") return;

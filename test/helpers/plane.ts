@@ -5,8 +5,14 @@ import { type Config, type ConfigInput, configSchema } from "../../src/config/sc
 import { processClock } from "../../src/core/clock.ts";
 import type { RequestFacts } from "../../src/core/facts.ts";
 import type { AppProtocol, BalancerConfig, HashOn } from "../../src/core/model.ts";
+import type { Policy } from "../../src/core/policy.ts";
 import { seeded } from "../../src/core/random.ts";
-import type { DataEndpoint, DataService, DataWorkload } from "../../src/core/snapshot.ts";
+import type {
+  DataEndpoint,
+  DataService,
+  DataUpdate,
+  DataWorkload,
+} from "../../src/core/snapshot.ts";
 import { DataPlane } from "../../src/proxy/data-plane.ts";
 import type { DestinationSource } from "../../src/proxy/downstream/destination.ts";
 import type { WorkloadQuotas } from "../../src/proxy/routing/policy/workload-quotas.ts";
@@ -143,4 +149,11 @@ export function service(
     balancer: { policy, slowStartMs: 0, ...(hashOn === undefined ? {} : { hashOn }) },
     endpoints,
   };
+}
+
+/** An update that replaces all policies and nothing else. */
+export function policyUpdate(list: readonly Policy[]): DataUpdate {
+  const byKey = Object.fromEntries(list.map((policy, index) => [`policy-${index}`, policy]));
+  const none = { services: [], removedServices: [], workloads: [], removedWorkloads: [] };
+  return { revision: 9, full: false, ...none, policies: { byKey, jwks: {} } };
 }

@@ -4,8 +4,15 @@ import { createServer, type IncomingHttpHeaders, request } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
 import { describe, type TestContext, test } from "node:test";
 import type { Policy, PolicyTarget } from "../../src/core/policy.ts";
-import type { DataEndpoint, DataUpdate } from "../../src/core/snapshot.ts";
-import { endpoint, type LabOptions, type PlaneLab, planeLab, service } from "../helpers/plane.ts";
+import type { DataEndpoint } from "../../src/core/snapshot.ts";
+import {
+  endpoint,
+  type LabOptions,
+  type PlaneLab,
+  planeLab,
+  policyUpdate,
+  service,
+} from "../helpers/plane.ts";
 import { until } from "../helpers/until.ts";
 
 /** Policies where they take effect: in a real data plane, with real sockets on both sides. */
@@ -43,20 +50,7 @@ async function lab(t: TestContext, options: LabOptions = {}): Promise<Lab> {
   t.after(() => plane.close());
   plane.services(service("web", [endpoint(port, { identity: WEB, target })]));
   const get = (path = "/", headers: Record<string, string> = {}) => ask(plane.port, path, headers);
-  return { ...plane, seen, get, policies: (...list) => plane.plane.apply(told(list)) };
-}
-
-function told(list: readonly Policy[]): DataUpdate {
-  const byKey = Object.fromEntries(list.map((policy, index) => [`policy-${index}`, policy]));
-  return {
-    revision: 9,
-    full: false,
-    services: [],
-    removedServices: [],
-    workloads: [],
-    removedWorkloads: [],
-    policies: { byKey, jwks: {} },
-  };
+  return { ...plane, seen, get, policies: (...list) => plane.plane.apply(policyUpdate(list)) };
 }
 
 async function ask(port: number, path: string, headers: Record<string, string>): Promise<number> {
@@ -160,7 +154,7 @@ describe("policies of opaque connections", () => {
     t.after(() => plane.close());
     const guarded = endpoint(port, { identity: WEB, target, ...more });
     plane.services(service("web", [guarded], { protocol: "tcp" }));
-    return { ...plane, policies: (...list: Policy[]) => plane.plane.apply(told(list)) };
+    return { ...plane, policies: (...list: Policy[]) => plane.plane.apply(policyUpdate(list)) };
   }
 
   function open(t: TestContext, port: number): Socket {

@@ -7,15 +7,17 @@ import type { ConfigInput } from "../../src/config/schema.ts";
 import { processClock } from "../../src/core/clock.ts";
 import type { Credentials } from "../../src/core/identity.ts";
 import type { Policy, PolicyTarget } from "../../src/core/policy.ts";
-import type {
-  DataEndpoint,
-  DataService,
-  DataUpdate,
-  DataWorkload,
-} from "../../src/core/snapshot.ts";
+import type { DataEndpoint, DataService, DataWorkload } from "../../src/core/snapshot.ts";
 import type { Authority } from "../../src/identity/x509.ts";
 import { credentialsOf, issue, newAuthority, spiffe } from "../helpers/mesh-lab.ts";
-import { endpoint, type PlaneLab, planeLab, service, workload } from "../helpers/plane.ts";
+import {
+  endpoint,
+  type PlaneLab,
+  planeLab,
+  policyUpdate,
+  service,
+  workload,
+} from "../helpers/plane.ts";
 import { until } from "../helpers/until.ts";
 
 /** Two hosts: a data plane that dials and one that is dialled, with real TLS between them. */
@@ -127,12 +129,6 @@ async function ask(port: number, path: string): Promise<{ status: number; body: 
   return { status: response.statusCode, body };
 }
 
-function policies(list: readonly Policy[]): DataUpdate {
-  const byKey = Object.fromEntries(list.map((policy, index) => [`policy-${index}`, policy]));
-  const none = { services: [], removedServices: [], workloads: [], removedWorkloads: [] };
-  return { revision: 9, full: false, ...none, policies: { byKey, jwks: {} } };
-}
-
 const scope = { namespace: "default", labels: {} };
 const strict: Policy = {
   ...{ kind: "peer", source: "PeerAuthentication default/strict", createdMs: 0, scope },
@@ -156,7 +152,7 @@ function denyFrom(principal: string): Policy {
 describe("requests to another host", () => {
   test("go by mutual TLS, and the application learns who calls", async (t) => {
     const mesh = await twoHosts(t);
-    mesh.b.plane.apply(policies([strict]));
+    mesh.b.plane.apply(policyUpdate([strict]));
     assert.deepEqual(await mesh.get(), { status: 200, body: "from b" });
     assert.match(
       String(mesh.seen[0]?.["x-forwarded-client-cert"]),
@@ -176,7 +172,7 @@ describe("requests to another host", () => {
   test("are judged by the other host's policies, request by request", async (t) => {
     const mesh = await twoHosts(t);
     assert.equal((await mesh.get()).status, 200);
-    mesh.b.plane.apply(policies([denyFrom(HOST_A.replace("spiffe://", ""))]));
+    mesh.b.plane.apply(policyUpdate([denyFrom(HOST_A.replace("spiffe://", ""))]));
     assert.equal((await mesh.get()).status, 403);
     assert.equal(mesh.b.facts.at(-1)?.error, "ACCESS_DENIED");
   });
@@ -294,7 +290,7 @@ describe("opaque connections to another host", () => {
     socket.on("error", () => undefined);
     socket.write("ping");
     assert.equal(String((await once(socket, "data"))[0]), "ping");
-    mesh.b.plane.apply(policies([denyFrom(HOST_A.replace("spiffe://", ""))]));
+    mesh.b.plane.apply(policyUpdate([denyFrom(HOST_A.replace("spiffe://", ""))]));
     await new Promise((resolve) => socket.once("close", resolve));
     const late = connect(mesh.a.port, "127.0.0.1");
     late.on("error", () => undefined);
@@ -310,7 +306,7 @@ describe("opaque connections to another host", () => {
     assert.ok(known);
     const two = [0, 1].map(() => ({ ...known, slot: endpoint(1).slot }));
     mesh.a.services(service("web", two));
-    mesh.b.plane.apply(policies([denyFrom(HOST_A.replace("spiffe://", ""))]));
+    mesh.b.plane.apply(policyUpdate([denyFrom(HOST_A.replace("spiffe://", ""))]));
     for (let count = 0; count < 8; count++) {
       const socket = connect(mesh.a.port, "127.0.0.1");
       t.after(() => void socket.destroy());

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import type { JwtRule, Policy, PolicyTarget } from "../../src/core/policy.ts";
-import { endpoint, planeLab, service } from "../helpers/plane.ts";
+import { endpoint, planeLab, policyUpdate, service } from "../helpers/plane.ts";
 
 /** Tokens on their way through a real data plane: who is let in, and what the application gets to see. */
 const WEB = "spiffe://cluster.local/ns/default/sa/web";
@@ -46,11 +46,7 @@ async function lab(t: TestContext, rule: Partial<JwtRule> = {}) {
     ...{ scope, action: "allow", dryRun: false },
     rules: [{ from: [{ requestPrincipals: [`${ISSUER}/alice`] }], to: [], when: [] }],
   };
-  const apply = (...list: Policy[]) => {
-    const byKey = Object.fromEntries(list.map((one, index) => [`policy-${index}`, one]));
-    const none = { services: [], removedServices: [], workloads: [], removedWorkloads: [] };
-    plane.plane.apply({ revision: 9, full: false, ...none, policies: { byKey, jwks: {} } });
-  };
+  const apply = (...list: Policy[]) => plane.plane.apply(policyUpdate(list));
   apply(authentication, required);
   const token = (subject: string, lifetime = "1h") =>
     new SignJWT({ groups: ["staff"] })
