@@ -15,6 +15,7 @@ import { LocalWorkloads } from "./local-workloads.ts";
 import { type JwksSource, PolicyBook } from "./policy-book.ts";
 import type { SlotState } from "./slots.ts";
 import { SlotPool } from "./slots.ts";
+import { TrafficBook } from "./traffic-book.ts";
 import { validateChange } from "./validate-change.ts";
 
 /** One step of the model. `full` names everything that exists; else it is a delta. */
@@ -74,6 +75,7 @@ export class Compiler {
   readonly #workloads = new Map<string, Workload>();
   readonly #hosts = new Map<string, MeshHost>();
   readonly #policies = new PolicyBook();
+  readonly #traffic = new TrafficBook();
   readonly #directory: Directory;
   readonly #local: LocalWorkloads;
   readonly #endpointSlots: SlotPool;
@@ -235,6 +237,9 @@ export class Compiler {
       ["workload", [...this.#workloads.keys()]],
       ["host", [...this.#hosts.keys()]],
       ["policy", [...this.#policies.keys()]],
+      ...(["route", "traffic", "scope"] as const).map(
+        (kind): [Change["kind"], Iterable<string>] => [kind, [...this.#traffic.keys(kind)]],
+      ),
     ];
   }
 
@@ -253,6 +258,10 @@ export class Compiler {
         return this.#hosts.get(change.key);
       case "policy":
         return this.#policies.get(change.key);
+      case "route":
+      case "traffic":
+      case "scope":
+        return this.#traffic.get(change.kind, change.key);
       case "trust":
         return undefined;
     }
@@ -283,6 +292,11 @@ export class Compiler {
         return;
       case "policy":
         this.#policies.set(change.key, change.value);
+        return;
+      case "route":
+      case "traffic":
+      case "scope":
+        this.#traffic.set(change);
         return;
       case "trust":
         // Certificates are no part of the snapshot: whoever keeps them sees this record too.

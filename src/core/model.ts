@@ -4,6 +4,7 @@
  */
 
 import type { Policy } from "./policy.ts";
+import type { ClientScope, RouteTable, TrafficPolicy } from "./traffic.ts";
 
 /** What an endpoint speaks. Absent means: find out by a bounded peek. */
 export type AppProtocol = "http" | "http2" | "grpc" | "tls" | "tcp";
@@ -25,7 +26,14 @@ export type BalancerPolicy = (typeof BALANCER_POLICIES)[number];
 /** What ring-hash and Maglev hash. Absent, or absent in the request: the source address. */
 export type HashOn =
   | { readonly kind: "header"; readonly name: string }
-  | { readonly kind: "cookie"; readonly name: string }
+  /** With `ttlSeconds` the proxy sets the cookie where the request has none; 0: for the session. */
+  | {
+      readonly kind: "cookie";
+      readonly name: string;
+      readonly ttlSeconds?: number;
+      readonly path?: string;
+    }
+  | { readonly kind: "query"; readonly name: string }
   | { readonly kind: "source" };
 
 export interface BalancerConfig {
@@ -33,6 +41,10 @@ export interface BalancerConfig {
   readonly hashOn?: HashOn;
   /** Length of the slow-start ramp of a new endpoint, in ms; 0 switches it off. */
   readonly slowStartMs: number;
+  /** Share at the begin of the ramp, in percent (Envoy's `min_weight_percent`); absent: 10. */
+  readonly slowStartMinPercent?: number;
+  /** Form of the ramp (Envoy's `aggression`); absent: 1, a straight line. */
+  readonly slowStartAggression?: number;
 }
 
 export interface ServicePort {
@@ -56,6 +68,10 @@ export interface Service {
   readonly meta: Readonly<Record<string, string>>;
   /** `required`: callers use mutual TLS between hosts or fail; absent: they use it where they can. */
   readonly mtls?: "required";
+  /** Host names that it answers to besides its own; `*.` at the begin stands for any labels (Istio's ServiceEntry). */
+  readonly hosts?: readonly string[];
+  /** Namespaces whose workloads see it; absent: all. */
+  readonly exportTo?: readonly string[];
 }
 
 /** One place where a service is served. */
@@ -76,6 +92,10 @@ export interface Endpoint {
   readonly meta: Readonly<Record<string, string>>;
   readonly protocol?: AppProtocol;
   readonly health: Health;
+  /** Above the zone. */
+  readonly region?: string;
+  /** `address` is a name that every daemon resolves for itself. */
+  readonly resolve?: "dns";
 }
 
 /** A container (or pod) with its own address: the unit of identity and of quotas. Key: `namespace/name`. */
@@ -113,7 +133,10 @@ export type Change =
   | { readonly kind: "workload"; readonly key: string; readonly value: Workload | null }
   | { readonly kind: "host"; readonly key: string; readonly value: MeshHost | null }
   | { readonly kind: "trust"; readonly key: string; readonly value: TrustBundle | null }
-  | { readonly kind: "policy"; readonly key: string; readonly value: Policy | null };
+  | { readonly kind: "policy"; readonly key: string; readonly value: Policy | null }
+  | { readonly kind: "route"; readonly key: string; readonly value: RouteTable | null }
+  | { readonly kind: "traffic"; readonly key: string; readonly value: TrafficPolicy | null }
+  | { readonly kind: "scope"; readonly key: string; readonly value: ClientScope | null };
 
 /** The namespace of everything that names none. */
 export const DEFAULT_NAMESPACE = "default";

@@ -1,4 +1,5 @@
 import type * as z from "zod";
+import { type Change, keyOf } from "../core/model.ts";
 import type { Policy } from "../core/policy.ts";
 import { formatPath, type Issue, issuesOf } from "../core/schema-issue.ts";
 import { ineffectiveIn } from "./support.ts";
@@ -43,9 +44,29 @@ export interface Warning {
   readonly message: string;
 }
 
+/** Kinds of records that resources are translated to. */
+export type TranslatedKind = "policy" | "route" | "traffic" | "scope" | "service" | "endpoint";
+
+/** One record of the model. */
+export type TranslatedRecord = {
+  readonly [Kind in TranslatedKind]: {
+    readonly kind: Kind;
+    /** Unique over the mesh among its kind: but for services and endpoints it begins with the resource's own. */
+    readonly key: string;
+    readonly value: NonNullable<Extract<Change, { kind: Kind }>["value"]>;
+  };
+}[TranslatedKind];
+
+/** A record whose key is still to be given: services and endpoints are known by what they are called. */
+export type TranslatedValue = {
+  readonly [Kind in TranslatedKind]: {
+    readonly kind: Kind;
+    readonly value: NonNullable<Extract<Change, { kind: Kind }>["value"]>;
+  };
+}[TranslatedKind];
+
 export interface Translation {
-  /** `key` is unique over the mesh: it begins with the resource's own. */
-  readonly policies: readonly { readonly key: string; readonly value: Policy }[];
+  readonly records: readonly TranslatedRecord[];
   readonly warnings: readonly Warning[];
 }
 
@@ -84,7 +105,7 @@ export interface Form<T> {
 
 /** How one kind of a dialect becomes the internal model. */
 export interface Translator {
-  readonly dialect: "Istio" | "SMI" | "Consul";
+  readonly dialect: "Istio" | "SMI" | "Consul" | "Gateway API" | "Kubernetes" | "Linkerd";
   readonly group: string;
   readonly kind: string;
   /** What is to be known of it beyond its fields, for the documentation. */
@@ -108,7 +129,10 @@ interface Definition<T> {
   readonly forms: readonly Form<T>[];
   /** Of a resource that the schema takes. */
   provides?(resource: T): readonly string[];
-  policies(work: Work<T>): readonly Policy[];
+  /** What it means; nothing: it has no effect by itself. */
+  records?(work: Work<T>): readonly TranslatedValue[];
+  /** The same for a kind that means policies only. */
+  policies?(work: Work<T>): readonly Policy[];
   /** Brings other spellings of the fields to the schema's. Throws TranslationError where one is given twice. */
   respell?(content: unknown): Respelled;
 }
@@ -153,7 +177,7 @@ export function defineTranslator<T>(definition: Definition<T>): Translator {
         message: `no effect: ${note}`,
       }));
       const key = keyOfResource(name);
-      const policies = definition.policies({
+      const work: Work<T> = {
         resource: parsed.data,
         ...{ name, key, context },
         source: `${name.kind} ${name.namespace}/${name.name}`,
@@ -161,14 +185,25 @@ export function defineTranslator<T>(definition: Definition<T>): Translator {
         refuse: (path, reason) => {
           throw new TranslationError([{ path: place(path), reason }]);
         },
-      });
-      const keyed = policies.map((value, index) => ({
-        key: index === 0 ? key : `${key}#${index + 1}`,
-        value,
-      }));
-      return { policies: keyed, warnings: warnings.slice(0, MAX_WARNINGS) };
+      };
+      const values = definition.records?.(work) ?? [];
+      const policies = definition.policies?.(work) ?? [];
+      const all = [...values, ...policies.map((value) => ({ kind: "policy" as const, value }))];
+      return { records: keyed(key, all), warnings: warnings.slice(0, MAX_WARNINGS) };
     },
   };
+}
+
+/** The first record of a kind has the key of the resource, others that with a number. */
+function keyed(key: string, values: readonly TranslatedValue[]): TranslatedRecord[] {
+  const counts = new Map<TranslatedKind, number>();
+  return values.map((one): TranslatedRecord => {
+    if (one.kind === "service") return { ...one, key: keyOf(one.value) };
+    if (one.kind === "endpoint") return { ...one, key: one.value.id };
+    const count = (counts.get(one.kind) ?? 0) + 1;
+    counts.set(one.kind, count);
+    return { ...one, key: count === 1 ? key : `${key}#${count}` };
+  });
 }
 
 /** Key of a resource in the store. */

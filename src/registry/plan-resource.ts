@@ -100,9 +100,11 @@ function translateInto(
       return resourcesAbout(draft, topic);
     },
   });
-  const policies = translation.policies.map((each) => each.key);
+  const policies = translation.records.map((each) => each.key);
   for (const gone of stored.policies) if (!policies.includes(gone)) draft.remove("policy", gone);
-  for (const policy of translation.policies) draft.put("policy", policy.key, policy.value);
+  for (const { kind, key: own, value } of translation.records) {
+    if (kind === "policy") draft.put("policy", own, value);
+  }
   const { warnings } = translation;
   draft.put("resource", key, { ...stored, warnings, policies, needs: [...needs] });
   return translation;

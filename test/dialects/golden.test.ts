@@ -22,7 +22,9 @@ test("every translation is of the store's shape, which drops and refuses nothing
   for (const { expected } of all) {
     assert.ok(Array.isArray(expected));
     for (const outcome of expected) {
-      for (const { value } of outcome.policies) assert.deepEqual(policySchema.parse(value), value);
+      for (const { kind, value } of outcome.records ?? []) {
+        if (kind === "policy") assert.deepEqual(policySchema.parse(value), value);
+      }
     }
   }
 });
@@ -31,7 +33,8 @@ test("every translation is understood where it is enforced", () => {
   const compiler = new RuleCompiler("mesh.example");
   for (const { expected } of all) {
     assert.ok(Array.isArray(expected));
-    for (const { value } of expected.flatMap(({ policies }) => policies)) {
+    for (const { kind, value } of expected.flatMap(({ records }) => records ?? [])) {
+      if (kind !== "policy") continue;
       const policy = policySchema.parse(value);
       if (policy.kind !== "authorization" && policy.kind !== "intentions") continue;
       assert.equal(compilePolicy(policy, compiler).problem, "", policy.source);

@@ -48,7 +48,6 @@ export const httpRouteGroup = defineTranslator<Resource>({
     { versions: ["v1alpha3", "v1alpha4"], schema: late },
   ],
   provides: ({ metadata }) => [groupTopic(metadata.namespace, metadata.name)],
-  policies: () => [],
 });
 
 /** The matches of a group by name; null where there is no such group. */

@@ -35,7 +35,6 @@ export const tcpRoute = defineTranslator<Resource>({
     { versions: ["v1alpha4"], schema: late },
   ],
   provides: ({ metadata }) => [routeTopic(metadata.namespace, metadata.name)],
-  policies: () => [],
 });
 
 /** The ports of a route, none for any; null where there is no such route. */
