@@ -1,19 +1,32 @@
 import { canonicalAddress } from "../src/core/address.ts";
 import type { Endpoint, Service } from "../src/core/model.ts";
-import type { DataEndpoint, DataService } from "../src/core/snapshot.ts";
+import type { DataEndpoint, DataService, DataTraffic } from "../src/core/snapshot.ts";
+import type { RouteTable } from "../src/core/traffic.ts";
+
+/** What a service's compiled form has besides its record. */
+export interface ServiceParts {
+  readonly endpoints: readonly DataEndpoint[];
+  readonly routes: readonly RouteTable[];
+  readonly traffic: readonly DataTraffic[];
+  readonly slots: Readonly<Record<string, number>>;
+}
 
 /** A service as workers know it, with its compiled endpoints. */
 export function compileService(
   key: string,
   record: Service,
-  endpoints: readonly DataEndpoint[],
+  { endpoints, routes, traffic, slots }: ServiceParts,
 ): DataService {
-  const { name, namespace, ports, balancer } = record;
+  const { name, namespace, ports, balancer, protocol, mtls, hosts, exportTo } = record;
   const addresses = record.addresses.map(canonicalAddress);
   return {
-    ...{ key, name, namespace, addresses, ports, balancer, endpoints },
-    ...(record.protocol === undefined ? {} : { protocol: record.protocol }),
-    ...(record.mtls === undefined ? {} : { mtls: record.mtls }),
+    ...{ key, name, namespace, addresses, ports, balancer, endpoints, slots },
+    ...(protocol === undefined ? {} : { protocol }),
+    ...(mtls === undefined ? {} : { mtls }),
+    ...(hosts === undefined ? {} : { hosts: hosts.map((host) => host.toLowerCase()) }),
+    ...(exportTo === undefined ? {} : { exportTo }),
+    ...(routes.length === 0 ? {} : { routes }),
+    ...(traffic.length === 0 ? {} : { traffic }),
   };
 }
 

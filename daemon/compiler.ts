@@ -1,6 +1,6 @@
 import { canonicalAddress } from "../src/core/address.ts";
 import type { Clock } from "../src/core/clock.ts";
-import type { Change, Endpoint, MeshHost, Service, Workload } from "../src/core/model.ts";
+import type { Change, MeshHost, Service, Workload } from "../src/core/model.ts";
 import type { Policies, PolicyTarget } from "../src/core/policy.ts";
 import {
   type DataEndpoint,
@@ -10,9 +10,12 @@ import {
 } from "../src/core/snapshot.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import { compileEndpoint, compileService } from "./compile-service.ts";
+import { differenceOf, type KnownModel } from "./difference.ts";
 import { Directory } from "./directory.ts";
 import { LocalWorkloads } from "./local-workloads.ts";
 import { type JwksSource, PolicyBook } from "./policy-book.ts";
+import { ServiceEntries, type ServiceEntry } from "./service-entries.ts";
+import { ServiceSlots } from "./service-slots.ts";
 import type { SlotState } from "./slots.ts";
 import { SlotPool } from "./slots.ts";
 import { TrafficBook } from "./traffic-book.ts";
@@ -34,6 +37,8 @@ export interface CompilerDeps {
   readonly trustDomain: string | null;
   readonly endpoints: { readonly slots: number; readonly state: SlotState };
   readonly workloads: { readonly slots: number; readonly state: SlotState };
+  /** Services and subsets, with their limits and budgets. */
+  readonly services: { readonly slots: number; readonly state: SlotState };
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -51,27 +56,13 @@ export interface CompilerStats {
   readonly slotsQuarantined: number;
 }
 
-interface EndpointEntry {
-  readonly record: Endpoint;
-  /** null: no slot was left for it. */
-  readonly slot: number | null;
-}
-
-interface ServiceEntry {
-  record: Service | null;
-  readonly endpoints: Map<string, EndpointEntry>;
-  compiled: DataService | null;
-}
-
 /**
  * Keeps the model and compiles it for the workers. It alone hands out slots in shared memory. The work of
  * a change is in proportion to the services that it names, whatever else exists.
  */
-export class Compiler {
+export class Compiler implements KnownModel {
   readonly #deps: CompilerDeps;
-  readonly #services = new Map<string, ServiceEntry>();
-  /** Service key of each endpoint. */
-  readonly #homes = new Map<string, string>();
+  readonly #services: ServiceEntries;
   readonly #workloads = new Map<string, Workload>();
   readonly #hosts = new Map<string, MeshHost>();
   readonly #policies = new PolicyBook();
@@ -80,8 +71,8 @@ export class Compiler {
   readonly #local: LocalWorkloads;
   readonly #endpointSlots: SlotPool;
   readonly #workloadSlots: SlotPool;
-  readonly #leftOut = new Set<string>();
-  readonly #dirty = new Set<string>();
+  readonly #servicePool: SlotPool;
+  readonly #serviceSlots: ServiceSlots;
   #revision = 0;
   #compiledCount = 0;
   #alarm = false;
@@ -89,9 +80,12 @@ export class Compiler {
 
   constructor(deps: CompilerDeps) {
     this.#deps = deps;
-    const { endpoints, workloads, clock } = deps;
+    const { endpoints, workloads, services, clock } = deps;
     this.#endpointSlots = new SlotPool(endpoints.slots, endpoints.state, clock);
     this.#workloadSlots = new SlotPool(workloads.slots, workloads.state, clock);
+    this.#services = new ServiceEntries(this.#endpointSlots);
+    this.#servicePool = new SlotPool(services.slots, services.state, clock);
+    this.#serviceSlots = new ServiceSlots(this.#servicePool);
     const ownAddresses = new Set(deps.ownAddresses.map(canonicalAddress));
     const { host, trustDomain } = deps;
     const slots = this.#workloadSlots;
@@ -114,7 +108,7 @@ export class Compiler {
       this.#refused++;
       throw error;
     }
-    const changes = batch.full ? this.#difference(batch.changes) : batch.changes;
+    const changes = batch.full ? differenceOf(this, batch.changes) : batch.changes;
     for (const change of changes) this.#take(change);
     this.#revision = batch.revision;
     return this.#emit();
@@ -122,7 +116,7 @@ export class Compiler {
 
   /** Every compiled service. */
   *services(): Generator<DataService> {
-    for (const { compiled } of this.#services.values()) if (compiled !== null) yield compiled;
+    for (const [, { compiled }] of this.#services) if (compiled !== null) yield compiled;
   }
 
   /** Everything, for a worker that begins. */
@@ -135,6 +129,7 @@ export class Compiler {
       workloads: this.#local.all(),
       removedWorkloads: [],
       policies: this.#policies.all(),
+      scopes: this.#traffic.scopes(),
     };
   }
 
@@ -166,8 +161,8 @@ export class Compiler {
     for (const workload of this.#local.all()) {
       for (const address of workload.addresses) look(targetOfWorkload(workload), address);
     }
-    for (const { compiled } of this.#services.values()) {
-      for (const { target, address } of compiled?.endpoints ?? []) look(target, address);
+    for (const { endpoints } of this.services()) {
+      for (const { target, address } of endpoints) look(target, address);
     }
     return [...found].sort();
   }
@@ -179,13 +174,9 @@ export class Compiler {
   sweep(): DataUpdate | null {
     this.#endpointSlots.sweep();
     this.#workloadSlots.sweep();
-    for (const id of this.#leftOut) {
-      if (this.#endpointSlots.available === 0) break;
-      const home = this.#homes.get(id);
-      const record = home === undefined ? undefined : this.#services.get(home)?.endpoints.get(id);
-      if (record !== undefined) this.#setEndpoint(id, record.record);
-    }
-    if (this.#dirty.size === 0 && this.#local.leftOut === 0) return null;
+    this.#servicePool.sweep();
+    this.#services.readmit();
+    if (this.#services.dirty.size === 0 && this.#local.leftOut === 0) return null;
     const update = this.#emit();
     return update.services.length + update.workloads.length === 0 ? null : update;
   }
@@ -198,42 +189,21 @@ export class Compiler {
   stats(): CompilerStats {
     return {
       services: this.#compiledCount,
-      endpoints: this.#homes.size,
+      endpoints: this.#services.endpointCount,
       localWorkloads: this.#local.all().length,
       refused: this.#refused,
-      endpointsLeftOut: this.#leftOut.size,
+      endpointsLeftOut: this.#services.leftOut,
       workloadsLeftOut: this.#local.leftOut,
       slotsQuarantined: this.#endpointSlots.quarantined + this.#workloadSlots.quarantined,
     };
   }
 
-  /** A full batch as a delta: what differs, and a removal for what it does not name. */
-  #difference(changes: readonly Change[]): Change[] {
-    const named = new Set<string>();
-    const delta: Change[] = [];
-    for (const change of changes) {
-      if (change.value === null) continue;
-      named.add(`${change.kind} ${change.key}`);
-      // Equal texts mean equal records, and cost much less than a deep comparison; a record whose fields come
-      // in another order is only told again.
-      if (JSON.stringify(this.#current(change)) !== JSON.stringify(change.value))
-        delta.push(change);
-    }
-    const removed: Change[] = [];
-    for (const [kind, keys] of this.#known()) {
-      for (const key of keys) {
-        if (!named.has(`${kind} ${key}`)) removed.push({ kind, key, value: null });
-      }
-    }
-    return [...removed, ...delta];
-  }
-
   /** Keys of everything that is known, by kind. */
-  #known(): [Change["kind"], Iterable<string>][] {
+  known(): [Change["kind"], Iterable<string>][] {
     const declared = [...this.#services].filter(([, { record }]) => record !== null);
     return [
       ["service", declared.map(([key]) => key)],
-      ["endpoint", [...this.#homes.keys()]],
+      ["endpoint", [...this.#services.endpointIds()]],
       ["workload", [...this.#workloads.keys()]],
       ["host", [...this.#hosts.keys()]],
       ["policy", [...this.#policies.keys()]],
@@ -243,17 +213,14 @@ export class Compiler {
     ];
   }
 
-  #current(change: Change): unknown {
+  current(change: Change): unknown {
     switch (change.kind) {
       case "service":
-        return this.#services.get(change.key)?.record;
+        return this.#services.record(change.key);
       case "workload":
         return this.#workloads.get(change.key);
-      case "endpoint": {
-        const home = this.#homes.get(change.key);
-        if (home === undefined) return undefined;
-        return this.#services.get(home)?.endpoints.get(change.key)?.record;
-      }
+      case "endpoint":
+        return this.#services.endpoint(change.key);
       case "host":
         return this.#hosts.get(change.key);
       case "policy":
@@ -270,12 +237,11 @@ export class Compiler {
   #take(change: Change): void {
     switch (change.kind) {
       case "service":
-        this.#entry(change.key).record = change.value;
-        this.#dirty.add(change.key);
+        this.#services.setService(change.key, change.value);
         return;
       case "endpoint":
-        if (change.value === null) this.#removeEndpoint(change.key);
-        else this.#setEndpoint(change.key, change.value);
+        if (change.value === null) this.#services.removeEndpoint(change.key);
+        else this.#services.setEndpoint(change.key, change.value);
         this.#directory.setEndpoint(change.key, change.value);
         this.#local.setEndpoint(change.key, change.value);
         return;
@@ -296,7 +262,7 @@ export class Compiler {
       case "route":
       case "traffic":
       case "scope":
-        this.#traffic.set(change);
+        for (const ref of this.#traffic.set(change)) this.#services.touch(ref);
         return;
       case "trust":
         // Certificates are no part of the snapshot: whoever keeps them sees this record too.
@@ -304,69 +270,34 @@ export class Compiler {
     }
   }
 
-  #entry(key: string): ServiceEntry {
-    let entry = this.#services.get(key);
-    if (entry === undefined) {
-      entry = { record: null, endpoints: new Map(), compiled: null };
-      this.#services.set(key, entry);
-    }
-    return entry;
-  }
-
-  #setEndpoint(id: string, record: Endpoint): void {
-    const key = `${record.namespace}/${record.service}`;
-    const home = this.#homes.get(id);
-    const known = home === undefined ? undefined : this.#services.get(home)?.endpoints.get(id);
-    const before = known?.slot ?? null;
-    // What was measured belongs to the address: another address is another endpoint with the same name.
-    const same =
-      before !== null &&
-      home === key &&
-      known?.record.address === record.address &&
-      known.record.port === record.port;
-    if (!same) this.#removeEndpoint(id);
-    const slot = same ? before : this.#endpointSlots.take();
-    if (slot === null) this.#leftOut.add(id);
-    else this.#leftOut.delete(id);
-    this.#entry(key).endpoints.set(id, { record, slot });
-    this.#homes.set(id, key);
-    this.#dirty.add(key);
-  }
-
-  #removeEndpoint(id: string): void {
-    const home = this.#homes.get(id);
-    if (home === undefined) return;
-    const entry = this.#entry(home);
-    const slot = entry.endpoints.get(id)?.slot ?? null;
-    if (slot !== null) this.#endpointSlots.give(slot);
-    entry.endpoints.delete(id);
-    this.#homes.delete(id);
-    this.#leftOut.delete(id);
-    this.#dirty.add(home);
-  }
-
   #emit(): DataUpdate {
     const services: DataService[] = [];
+    const { dirty } = this.#services;
     const removedServices: string[] = [];
     const policies = this.#policies.flush();
     // Once for all that changed together: which endpoints a policy touches is asked of every one of them.
     if (policies !== null) this.#directory.setPeerPolicies(this.#policies.peers());
     for (const key of this.#directory.takeDirty()) {
-      if (this.#services.has(key)) this.#dirty.add(key);
+      if (this.#services.has(key)) dirty.add(key);
     }
-    for (const key of this.#dirty) {
-      const entry = this.#entry(key);
+    for (const key of dirty) {
+      const entry = this.#services.entry(key);
       const existed = entry.compiled !== null;
       entry.compiled = entry.record === null ? null : this.#compile(key, entry.record, entry);
       if (entry.compiled !== null) services.push(entry.compiled);
       else if (existed) removedServices.push(key);
+      if (entry.compiled === null) this.#serviceSlots.give(key);
       this.#compiledCount += Number(entry.compiled !== null) - Number(existed);
-      if (entry.record === null && entry.endpoints.size === 0) this.#services.delete(key);
+      this.#services.prune(key);
     }
-    this.#dirty.clear();
+    dirty.clear();
     const { workloads, removed: removedWorkloads } = this.#local.flush();
     this.#raiseAlarm();
-    const told = policies === null ? {} : { policies };
+    const scopes = this.#traffic.flushScopes();
+    const told = {
+      ...(policies === null ? {} : { policies }),
+      ...(scopes === null ? {} : { scopes }),
+    };
     const revision = this.#revision;
     return {
       revision,
@@ -386,11 +317,15 @@ export class Compiler {
       const base = compileEndpoint(one, slot, this.#deps.host);
       endpoints.push({ ...base, ...this.#directory.describe(one) });
     }
-    return compileService(key, record, endpoints);
+    const routes = this.#traffic.routesOf(record);
+    const traffic = this.#traffic.trafficOf(record);
+    const subsets = new Set(traffic.flatMap((each) => each.subsets.map(({ name }) => name)));
+    const slots = this.#serviceSlots.take(key, ["", ...subsets]);
+    return compileService(key, record, { endpoints, routes, traffic, slots });
   }
 
   #raiseAlarm(): void {
-    const endpoints = this.#leftOut.size;
+    const endpoints = this.#services.leftOut;
     const workloads = this.#local.leftOut;
     const alarm = endpoints + workloads > 0;
     if (alarm && !this.#alarm) {

@@ -193,6 +193,10 @@ export class DataPath {
         // Only an idle slot is handed on, and quotas hold nothing but counts.
         state: { busy: (slot) => !quotas.isIdle(slot), reset: () => undefined },
       },
+      services: {
+        slots: this.#config.limits.services,
+        state: { busy: () => false, reset: () => undefined },
+      },
       clock: processClock,
       log: this.#deps.log,
     });

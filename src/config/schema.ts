@@ -209,6 +209,14 @@ const limits = z
       "Endpoints with shared state; more are refused with an alarm metric.",
     ),
     workloads: count(16_384, "Local workloads with shared state."),
+    services: count(
+      32_768,
+      "Services and subsets whose limits and retry budgets are counted; those beyond it have none.",
+    ),
+    rateBuckets: count(
+      65_536,
+      "Buckets of rate limits: one for each limit, caller and header value that was seen of late; a request that finds none is let through and counted.",
+    ),
     metricSeries: count(
       8_192,
       "Label sets per worker and metric family; the rest is folded into `other`.",

@@ -1,6 +1,7 @@
 import type { HostPort } from "./address.ts";
 import type { Endpoint, Service, Workload } from "./model.ts";
 import type { Policies, PolicyTarget } from "./policy.ts";
+import type { ClientScope, RouteTable, TrafficSettings } from "./traffic.ts";
 
 /**
  * The compiled form of the model that workers read. The generation's main thread builds it (it alone
@@ -24,6 +25,33 @@ export interface DataService extends Omit<Service, "meta"> {
   /** `namespace/name`. */
   readonly key: string;
   readonly endpoints: readonly DataEndpoint[];
+  /** Absent: nothing is routed otherwise than to the service itself. */
+  readonly routes?: readonly RouteTable[];
+  /** The first that holds for a caller counts. Absent: the daemon's defaults. */
+  readonly traffic?: readonly DataTraffic[];
+  /**
+   * Indices into the shared state of services, by name of the subset, "" for the service itself. Absent: there are no
+   * limits to be kept.
+   */
+  readonly slots?: Readonly<Record<string, number>>;
+}
+
+/** What holds for some callers of a service. */
+export interface DataTraffic {
+  /** Namespaces of the callers; null: all. */
+  readonly clients: readonly string[] | null;
+  readonly settings: TrafficSettings;
+  /** By port of the service, in place of `settings`. */
+  readonly ports: Readonly<Record<string, TrafficSettings>>;
+  readonly subsets: readonly DataSubset[];
+}
+
+export interface DataSubset {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Those of the service, field by field replaced by the subset's own. */
+  readonly settings: TrafficSettings;
+  readonly ports: Readonly<Record<string, TrafficSettings>>;
 }
 
 export interface DataWorkload extends Omit<Workload, "host"> {
@@ -45,6 +73,8 @@ export interface DataUpdate {
   readonly removedWorkloads: readonly string[];
   /** Absent: as they were. */
   readonly policies?: Policies;
+  /** Which services workloads see. Absent: as they were. */
+  readonly scopes?: readonly ClientScope[];
 }
 
 /** A local workload as policies select it, where it was dialled at a port that is no endpoint's. */

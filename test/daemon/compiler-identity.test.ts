@@ -15,6 +15,7 @@ function setup(trustDomain: string | null = "cluster.local") {
     trustDomain,
     endpoints: { slots: 64, state: idle },
     workloads: { slots: 64, state: idle },
+    services: { slots: 8, state: { busy: () => false, reset: () => undefined } },
     clock: new FakeClock(),
     log: memoryLog().log,
   });

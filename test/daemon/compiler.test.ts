@@ -18,6 +18,7 @@ function setup(limits: { endpoints?: number; workloads?: number } = {}) {
     trustDomain: "cluster.local",
     endpoints: { slots: limits.endpoints ?? 64, state: idle },
     workloads: { slots: limits.workloads ?? 64, state: idle },
+    services: { slots: 64, state: idle },
     clock,
     log,
   };

@@ -1,0 +1,95 @@
+import { keyOf, type Service } from "../src/core/model.ts";
+import type { ServiceRef } from "../src/core/traffic.ts";
+
+const HOST = "host:";
+const CLUSTER_DOMAIN = "svc.cluster.local";
+
+/** Host names that a service answers to: its own, and those that its record brings. */
+export function hostsOf({ name, namespace, hosts = [] }: Service): readonly string[] {
+  return [`${name}.${namespace}.${CLUSTER_DOMAIN}`, ...hosts.map((host) => host.toLowerCase())];
+}
+
+/** Does a host name, or a pattern of the same kind, lie within a pattern such as `*.example.com`? */
+export function isWithin(host: string, pattern: string): boolean {
+  if (pattern === "*") return true;
+  return pattern.startsWith("*.") ? host.endsWith(pattern.slice(1)) : host === pattern;
+}
+
+/** Records by the services that they refer to. */
+export class RefIndex<T> {
+  readonly #refsOf: (record: T) => readonly ServiceRef[];
+  readonly #records = new Map<string, T>();
+  readonly #byRef = new Map<ServiceRef, Map<string, T>>();
+  /** References that begin with a star: few, and looked through. */
+  readonly #patterns = new Set<ServiceRef>();
+
+  constructor(refsOf: (record: T) => readonly ServiceRef[]) {
+    this.#refsOf = refsOf;
+  }
+
+  get(key: string): T | undefined {
+    return this.#records.get(key);
+  }
+
+  keys(): Iterable<string> {
+    return this.#records.keys();
+  }
+
+  /** Returns the references that are touched, old and new. */
+  set(key: string, value: T | null): readonly ServiceRef[] {
+    const before = this.#records.get(key);
+    const old = before === undefined ? [] : this.#refsOf(before);
+    for (const ref of old) this.#forget(ref, key);
+    if (value === null) {
+      this.#records.delete(key);
+      return old;
+    }
+    this.#records.set(key, value);
+    const now = this.#refsOf(value);
+    for (const ref of now) this.#remember(ref, key, value);
+    return [...old, ...now];
+  }
+
+  #remember(ref: ServiceRef, key: string, value: T): void {
+    const there = this.#byRef.get(ref);
+    if (there === undefined) this.#byRef.set(ref, new Map([[key, value]]));
+    else there.set(key, value);
+    if (ref.startsWith(`${HOST}*`)) this.#patterns.add(ref);
+  }
+
+  #forget(ref: ServiceRef, key: string): void {
+    const there = this.#byRef.get(ref);
+    there?.delete(key);
+    if (there?.size !== 0) return;
+    this.#byRef.delete(ref);
+    this.#patterns.delete(ref);
+  }
+
+  /** What refers to a service, each record once. A name beats a pattern, and a longer pattern a shorter one (Istio). */
+  of(service: Service): T[] {
+    const hosts = hostsOf(service);
+    const exact = [keyOf(service), ...hosts.map((host) => `${HOST}${host}`)];
+    const found = this.#collect(exact);
+    if (found.length > 0 || this.#patterns.size === 0) return found;
+    const matching = [...this.#patterns].filter((ref) =>
+      hosts.some((host) => isWithin(host, ref.slice(HOST.length))),
+    );
+    const longest = Math.max(...matching.map((ref) => ref.length));
+    return this.#collect(matching.filter((ref) => ref.length === longest));
+  }
+
+  #collect(refs: readonly ServiceRef[]): T[] {
+    const found = new Map<string, T>();
+    for (const ref of refs) {
+      for (const [key, record] of this.#byRef.get(ref) ?? []) found.set(key, record);
+    }
+    return [...found.values()];
+  }
+
+  /** Could the reference mean this service? */
+  static means(ref: ServiceRef, service: Service): boolean {
+    if (!ref.startsWith(HOST)) return ref === keyOf(service);
+    const pattern = ref.slice(HOST.length);
+    return hostsOf(service).some((host) => isWithin(host, pattern));
+  }
+}
