@@ -7,6 +7,7 @@ import type { RouteTable } from "../src/core/traffic.ts";
 export interface ServiceParts {
   readonly endpoints: readonly DataEndpoint[];
   readonly routes: readonly RouteTable[];
+  readonly routeStamp: string;
   readonly traffic: readonly DataTraffic[];
   readonly slots: Readonly<Record<string, number>>;
 }
@@ -15,7 +16,7 @@ export interface ServiceParts {
 export function compileService(
   key: string,
   record: Service,
-  { endpoints, routes, traffic, slots }: ServiceParts,
+  { endpoints, routes, routeStamp, traffic, slots }: ServiceParts,
 ): DataService {
   const { name, namespace, ports, balancer, protocol, mtls, hosts, exportTo } = record;
   const addresses = record.addresses.map(canonicalAddress);
@@ -25,7 +26,7 @@ export function compileService(
     ...(mtls === undefined ? {} : { mtls }),
     ...(hosts === undefined ? {} : { hosts: hosts.map((host) => host.toLowerCase()) }),
     ...(exportTo === undefined ? {} : { exportTo }),
-    ...(routes.length === 0 ? {} : { routes }),
+    ...(routes.length === 0 ? {} : { routes, routeStamp }),
     ...(traffic.length === 0 ? {} : { traffic }),
   };
 }

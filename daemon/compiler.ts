@@ -317,11 +317,11 @@ export class Compiler implements KnownModel {
       const base = compileEndpoint(one, slot, this.#deps.host);
       endpoints.push({ ...base, ...this.#directory.describe(one) });
     }
-    const routes = this.#traffic.routesOf(record);
+    const routing = this.#traffic.routesOf(record);
     const traffic = this.#traffic.trafficOf(record);
     const subsets = new Set(traffic.flatMap((each) => each.subsets.map(({ name }) => name)));
     const slots = this.#serviceSlots.take(key, ["", ...subsets]);
-    return compileService(key, record, { endpoints, routes, traffic, slots });
+    return compileService(key, record, { endpoints, ...routing, traffic, slots });
   }
 
   #raiseAlarm(): void {

@@ -174,8 +174,8 @@ export class DataPath {
   }
 
   #makeCompiler(): Compiler {
-    const { endpointSlots, workloadSlots } = this.#memory;
-    const { endpoints, quotas } = this.#own;
+    const { endpointSlots, workloadSlots, serviceSlots } = this.#memory;
+    const { endpoints, quotas, serviceLimits, budgets, adaptive } = this.#own;
     const { identity } = this.#config;
     return new Compiler({
       host: this.#config.host,
@@ -185,7 +185,11 @@ export class DataPath {
         slots: endpointSlots,
         state: {
           busy: (slot) => !endpoints.isIdle(slot),
-          reset: (slot) => endpoints.reset(slot, processClock.now()),
+          reset: (slot) => {
+            endpoints.reset(slot, processClock.now());
+            adaptive.reset(slot);
+          },
+          readmit: (slot) => endpoints.readmit(slot, processClock.now()),
         },
       },
       workloads: {
@@ -194,8 +198,11 @@ export class DataPath {
         state: { busy: (slot) => !quotas.isIdle(slot), reset: () => undefined },
       },
       services: {
-        slots: this.#config.limits.services,
-        state: { busy: () => false, reset: () => undefined },
+        slots: serviceSlots,
+        state: {
+          busy: (slot) => !serviceLimits.isIdle(slot),
+          reset: (slot) => budgets.reset(slot),
+        },
       },
       clock: processClock,
       log: this.#deps.log,
@@ -224,6 +231,7 @@ export class DataPath {
       release: (index) => {
         this.#own.endpoints.releaseWorker(index);
         this.#own.quotas.releaseWorker(index);
+        this.#own.serviceLimits.releaseWorker(index);
       },
       clock: processClock,
       log: this.#deps.log,

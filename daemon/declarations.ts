@@ -1,4 +1,5 @@
 import { DEFAULT_NAMESPACE } from "../src/core/model.ts";
+import { foreignResource } from "../src/dialects/foreign-kinds.ts";
 import {
   DocumentError,
   type ResourceText,
@@ -29,11 +30,14 @@ const BATCH = 250;
  * Reads YAML (several documents are fine) or JSON. Each document is a Consul service definition
  * (`service: {...}`, `services: [...]` or the bare body of a registration), hostmesh's own form with
  * `services`, `endpoints`, `workloads` and `resources`, or a resource of Istio, SMI or Consul (`apiVersion` and `kind`).
- * `host` is this host's name, to which records belong that name none. Throws with the file's name.
+ * Kinds of Kubernetes that say nothing to a mesh (Deployment, Secret, ...) are left out. `host` is this host's name, to
+ * which records belong that name none. Throws with the file's name.
  */
 export function parseDeclarations(file: string, text: string, host: string): Declarations {
   const parts = documentsOf(file, text).map((document) => declaredIn(document, file, host));
-  const resources = parts.flatMap((part) => part.resources);
+  const resources = parts
+    .flatMap((part) => part.resources)
+    .filter(({ resource }) => foreignResource(resource) === null);
   return {
     apply: [...parts.flatMap(({ apply }) => apply), ...resourceCalls(resources)],
     remove: [...parts.flatMap(({ remove }) => remove), ...resources.flatMap(resourceRemoval)],
@@ -83,8 +87,9 @@ function documentsOf(file: string, text: string): ResourceText[] {
 function placed(list: readonly unknown[], document: ResourceText): ResourceText[] {
   return list.map((resource, index) => {
     const at = `resources[${index}]`;
-    const lineOf = (path: string) => document.lineOf(path === "" ? at : `${at}.${path}`);
-    return { resource, line: lineOf(""), lineOf };
+    const placeOf = (path: string) => document.placeOf(path === "" ? at : `${at}.${path}`);
+    const lineOf = (path: string) => placeOf(path).line;
+    return { resource, line: lineOf(""), lineOf, placeOf };
   });
 }
 

@@ -36,6 +36,7 @@ function checkResource(file: string, resource: unknown, lineOf: (path: string) =
   try {
     translate(resource, {
       ...{ rootNamespaces: [], trustDomain: "cluster.local", defaultIntention: "deny" },
+      balancer: { policy: "peak-ewma", slowStartMs: 0 },
       createdMs: 0,
       about: () => [],
     });

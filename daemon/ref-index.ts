@@ -1,24 +1,21 @@
+import { hostNamesOf, isWithinHost } from "../src/core/host-names.ts";
 import { keyOf, type Service } from "../src/core/model.ts";
 import type { ServiceRef } from "../src/core/traffic.ts";
 
 const HOST = "host:";
-const CLUSTER_DOMAIN = "svc.cluster.local";
-
-/** Host names that a service answers to: its own, and those that its record brings. */
-export function hostsOf({ name, namespace, hosts = [] }: Service): readonly string[] {
-  return [`${name}.${namespace}.${CLUSTER_DOMAIN}`, ...hosts.map((host) => host.toLowerCase())];
-}
-
-/** Does a host name, or a pattern of the same kind, lie within a pattern such as `*.example.com`? */
-export function isWithin(host: string, pattern: string): boolean {
-  if (pattern === "*") return true;
-  return pattern.startsWith("*.") ? host.endsWith(pattern.slice(1)) : host === pattern;
+/** A record, and the number of the change that brought it: the same number means the same record. */
+export interface Found<T> {
+  readonly record: T;
+  readonly serial: number;
 }
 
 /** Records by the services that they refer to. */
 export class RefIndex<T> {
   readonly #refsOf: (record: T) => readonly ServiceRef[];
   readonly #records = new Map<string, T>();
+  /** Number of the change that brought each record. */
+  readonly #serials = new Map<string, number>();
+  #changes = 0;
   readonly #byRef = new Map<ServiceRef, Map<string, T>>();
   /** References that begin with a star: few, and looked through. */
   readonly #patterns = new Set<ServiceRef>();
@@ -40,8 +37,11 @@ export class RefIndex<T> {
     const before = this.#records.get(key);
     const old = before === undefined ? [] : this.#refsOf(before);
     for (const ref of old) this.#forget(ref, key);
+    this.#changes += 1;
+    this.#serials.set(key, this.#changes);
     if (value === null) {
       this.#records.delete(key);
+      this.#serials.delete(key);
       return old;
     }
     this.#records.set(key, value);
@@ -66,30 +66,30 @@ export class RefIndex<T> {
   }
 
   /** What refers to a service, each record once. A name beats a pattern, and a longer pattern a shorter one (Istio). */
-  of(service: Service): T[] {
-    const hosts = hostsOf(service);
+  of(service: Service): Found<T>[] {
+    const hosts = hostNamesOf(service);
     const exact = [keyOf(service), ...hosts.map((host) => `${HOST}${host}`)];
     const found = this.#collect(exact);
     if (found.length > 0 || this.#patterns.size === 0) return found;
     const matching = [...this.#patterns].filter((ref) =>
-      hosts.some((host) => isWithin(host, ref.slice(HOST.length))),
+      hosts.some((host) => isWithinHost(host, ref.slice(HOST.length))),
     );
     const longest = Math.max(...matching.map((ref) => ref.length));
     return this.#collect(matching.filter((ref) => ref.length === longest));
   }
 
-  #collect(refs: readonly ServiceRef[]): T[] {
+  #collect(refs: readonly ServiceRef[]): Found<T>[] {
     const found = new Map<string, T>();
     for (const ref of refs) {
       for (const [key, record] of this.#byRef.get(ref) ?? []) found.set(key, record);
     }
-    return [...found.values()];
+    return [...found].map(([key, record]) => ({ record, serial: this.#serials.get(key) ?? 0 }));
   }
 
   /** Could the reference mean this service? */
   static means(ref: ServiceRef, service: Service): boolean {
     if (!ref.startsWith(HOST)) return ref === keyOf(service);
     const pattern = ref.slice(HOST.length);
-    return hostsOf(service).some((host) => isWithin(host, pattern));
+    return hostNamesOf(service).some((host) => isWithinHost(host, pattern));
   }
 }

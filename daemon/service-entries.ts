@@ -100,6 +100,10 @@ export class ServiceEntries {
       known?.record.address === record.address &&
       known.record.port === record.port;
     if (!same) this.removeEndpoint(id);
+    // What made callers eject it is over, as its checks say.
+    else if (known.record.health === "critical" && record.health !== "critical") {
+      this.#slots.readmit(before);
+    }
     const slot = same ? before : this.#slots.take();
     if (slot === null) this.#leftOut.add(id);
     else this.#leftOut.delete(id);

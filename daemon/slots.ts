@@ -6,6 +6,8 @@ export interface SlotState {
   busy(slot: number): boolean;
   /** Puts the slot's memory back to its first state. */
   reset(slot: number): void;
+  /** Its health checks pass again: forgets what was held against it. */
+  readmit?(slot: number): void;
 }
 
 /**
@@ -39,6 +41,11 @@ export class SlotPool {
   /** Gives a slot back, into quarantine. */
   give(slot: number): void {
     this.#quarantine.push({ slot, sinceMs: this.#clock.now() });
+  }
+
+  /** Who has the slot is healthy again. */
+  readmit(slot: number): void {
+    this.#state.readmit?.(slot);
   }
 
   /** Ends the quarantine of the slots that have served it; returns how many. Called once a second. */

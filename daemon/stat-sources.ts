@@ -43,7 +43,7 @@ export function statSources(parts: DataPathParts): StatSources {
     revision: () => compiler.revision,
     services: () => compiler.services(),
     endpoint: (slot) => ({
-      ejected: endpoints.isEjected(slot, clock.now()),
+      ejected: endpoints.isEjected(slot, clock.now()) || endpoints.accrual.isShut(slot),
       inFlight: endpoints.inFlight(slot),
       connections: endpoints.connections(slot),
       latencyEwmaMs: endpoints.isMeasured(slot) ? endpoints.latencyAt(slot, clock.now()) : null,
@@ -71,7 +71,9 @@ export function metricsSources(parts: DataPathParts): MetricsSources {
       let ejected = 0;
       const now = clock.now();
       for (const service of compiler.services()) {
-        for (const { slot } of service.endpoints) ejected += Number(endpoints.isEjected(slot, now));
+        for (const { slot } of service.endpoints) {
+          ejected += Number(endpoints.isEjected(slot, now) || endpoints.accrual.isShut(slot));
+        }
       }
       return ejected;
     },

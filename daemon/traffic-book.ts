@@ -67,49 +67,94 @@ export class TrafficBook {
     return this.scopes();
   }
 
-  /** The tables for calls of a service, oldest first. */
-  routesOf(service: Service): readonly RouteTable[] {
-    return this.#routes.of(service).sort(byAge);
+  /** The tables for calls of a service, oldest first, and a stamp that changes with them. */
+  routesOf(service: Service): { routes: readonly RouteTable[]; routeStamp: string } {
+    const found = this.#routes.of(service);
+    return {
+      routes: found.map(({ record }) => record).sort(byAge),
+      routeStamp: found.map(({ serial }) => serial).join(),
+    };
   }
 
   /** What holds for the callers of a service: first what some namespaces say, at last what holds for all others. */
   trafficOf(service: Service): readonly DataTraffic[] {
-    const policies = this.#policies.of(service).sort(byAge);
-    if (policies.length === 0) return [];
-    const rankOf = (policy: TrafficPolicy): number => {
-      if (policy.namespace === service.namespace) return OF_SERVICE;
-      return policy.root ? OF_ROOT : OF_CLIENT;
-    };
-    const common = policies.filter((policy) => rankOf(policy) !== OF_CLIENT);
-    const special = new Set<string>();
-    for (const policy of policies) {
-      if (rankOf(policy) === OF_CLIENT) special.add(policy.namespace);
-      for (const namespace of policy.clients ?? []) special.add(namespace);
-    }
-    const found: DataTraffic[] = [];
-    const add = (clients: readonly string[] | null, those: readonly TrafficPolicy[]): void => {
-      const best = Math.min(...those.map(rankOf));
-      const chosen = those.filter((policy) => rankOf(policy) === best);
-      if (chosen.length > 0) found.push(joined(clients, chosen));
-    };
-    for (const namespace of special) {
-      const visible = policies.filter(
-        (policy) =>
-          (policy.clients === null || policy.clients.includes(namespace)) &&
-          (policy.namespace === namespace || rankOf(policy) !== OF_CLIENT),
-      );
-      const own = visible.filter((policy) => rankOf(policy) === OF_CLIENT);
-      // A namespace that may see nothing of it is treated as if nothing were said, and not as the others are.
-      if (visible.length === 0)
-        found.push({ clients: [namespace], settings: {}, ports: {}, subsets: [] });
-      else add([namespace], own.length > 0 ? own : visible);
-    }
-    add(
-      null,
-      common.filter(({ clients }) => clients === null),
+    const all = this.#policies
+      .of(service)
+      .map(({ record }) => record)
+      .sort(byAge);
+    const base = baseOf(all);
+    const views = viewsOf(
+      service,
+      all.filter((policy) => policy.base === undefined),
     );
-    return found;
+    if (base === null) return views;
+    const isComplete = views.at(-1)?.clients === null;
+    return [...views, ...(isComplete ? [] : [NOTHING])].map((view) => above(base, view));
   }
+}
+
+/** What holds for everybody of whom nothing is said. */
+const NOTHING: DataTraffic = { clients: null, settings: {}, ports: {}, subsets: [] };
+
+/** What the service says of itself; null: nothing. */
+function baseOf(policies: readonly TrafficPolicy[]): TrafficSettings | null {
+  const own = policies.filter(({ base }) => base === true);
+  if (own.length === 0) return null;
+  return Object.assign({}, ...own.reverse().map(({ settings }) => settings));
+}
+
+/** Field by field beneath what a policy says. */
+function above(base: TrafficSettings, view: DataTraffic): DataTraffic {
+  const over = (settings: TrafficSettings) => ({ ...base, ...settings });
+  const allOver = (ports: Readonly<Record<string, TrafficSettings>>) =>
+    Object.fromEntries(Object.entries(ports).map(([port, own]) => [port, over(own)]));
+  return {
+    ...view,
+    settings: over(view.settings),
+    ports: allOver(view.ports),
+    subsets: view.subsets.map((subset) => ({
+      ...subset,
+      settings: over(subset.settings),
+      ports: allOver(subset.ports),
+    })),
+  };
+}
+
+function viewsOf(service: Service, policies: readonly TrafficPolicy[]): readonly DataTraffic[] {
+  if (policies.length === 0) return [];
+  const rankOf = (policy: TrafficPolicy): number => {
+    if (policy.namespace === service.namespace) return OF_SERVICE;
+    return policy.root ? OF_ROOT : OF_CLIENT;
+  };
+  const common = policies.filter((policy) => rankOf(policy) !== OF_CLIENT);
+  const special = new Set<string>();
+  for (const policy of policies) {
+    if (rankOf(policy) === OF_CLIENT) special.add(policy.namespace);
+    for (const namespace of policy.clients ?? []) special.add(namespace);
+  }
+  const found: DataTraffic[] = [];
+  const add = (clients: readonly string[] | null, those: readonly TrafficPolicy[]): void => {
+    const best = Math.min(...those.map(rankOf));
+    const chosen = those.filter((policy) => rankOf(policy) === best);
+    if (chosen.length > 0) found.push(joined(clients, chosen));
+  };
+  for (const namespace of special) {
+    const visible = policies.filter(
+      (policy) =>
+        (policy.clients === null || policy.clients.includes(namespace)) &&
+        (policy.namespace === namespace || rankOf(policy) !== OF_CLIENT),
+    );
+    const own = visible.filter((policy) => rankOf(policy) === OF_CLIENT);
+    // A namespace that may see nothing of it is treated as if nothing were said, and not as the others are.
+    if (visible.length === 0)
+      found.push({ clients: [namespace], settings: {}, ports: {}, subsets: [] });
+    else add([namespace], own.length > 0 ? own : visible);
+  }
+  add(
+    null,
+    common.filter(({ clients }) => clients === null),
+  );
+  return found;
 }
 
 /** Of several that speak of one service the oldest counts; subsets are taken from all. */

@@ -150,7 +150,8 @@ async function beginRegistry(
   { config, dataDir }: { readonly config: Config; readonly dataDir: string },
   log: Log,
 ): Promise<RunningRegistry> {
-  const { bind, port, tlsPort, virtualCidr4, virtualCidr6, pingMs } = config.registry;
+  const { bind, port, tlsPort, virtualCidr4, virtualCidr6, pingMs, historyPerResource } =
+    config.registry;
   const { policy, slowStartMs } = config.balance;
   const identity = registryIdentity(config);
   try {
@@ -160,7 +161,7 @@ async function beginRegistry(
       // What is registered here without an address runs on this very machine.
       nodeAddress: "127.0.0.1",
       balancer: { policy, slowStartMs },
-      resources: { trustDomain: config.identity.trustDomain },
+      resources: { trustDomain: config.identity.trustDomain, historyPerResource },
       ...(identity === null ? {} : { identity }),
     });
   } catch (error) {

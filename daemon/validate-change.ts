@@ -1,13 +1,26 @@
 import { isIP } from "node:net";
-import type { Change, Endpoint, MeshHost, Service, Workload } from "../src/core/model.ts";
+import type {
+  BalancerConfig,
+  Change,
+  Endpoint,
+  MeshHost,
+  Service,
+  Workload,
+} from "../src/core/model.ts";
 import { BALANCER_POLICIES, keyOf } from "../src/core/model.ts";
 import type { Policy } from "../src/core/policy.ts";
+import type { ClientScope, RouteTable, TrafficPolicy } from "../src/core/traffic.ts";
 
 const POLICY_KINDS: ReadonlySet<string> = new Set<Policy["kind"]>([
   "peer",
   "authorization",
   "intentions",
   "request-authentication",
+]);
+
+const KINDS: ReadonlySet<string> = new Set<Change["kind"]>([
+  ...(["service", "endpoint", "workload", "host", "trust"] as const),
+  ...(["policy", "route", "traffic", "scope"] as const),
 ]);
 
 /** A record that the data path cannot take. The message begins with the path of the bad field. */
@@ -29,29 +42,44 @@ export class InvalidChange extends Error {
 export function validateChange(change: Change): void {
   const at = `${change.kind} ${change.key}`;
   if (typeof change.key !== "string" || change.key === "") throw new InvalidChange(at, "empty key");
+  if (!KINDS.has(change.kind)) throw new InvalidChange(at, "unknown kind of record");
+  if (change.value === null) return;
   switch (change.kind) {
     case "service":
-      if (change.value !== null) validateService(at, change.key, change.value);
+      validateService(at, change.key, change.value);
       return;
     case "endpoint":
-      if (change.value !== null) validateEndpoint(at, change.key, change.value);
+      validateEndpoint(at, change.key, change.value);
       return;
     case "workload":
-      if (change.value !== null) validateWorkload(at, change.key, change.value);
+      validateWorkload(at, change.key, change.value);
       return;
     case "host":
-      if (change.value !== null) validateHost(at, change.key, change.value);
+      validateHost(at, change.key, change.value);
       return;
     case "policy":
-      if (change.value !== null && !POLICY_KINDS.has(change.value.kind)) {
-        throw new InvalidChange(`${at}.kind`, `unknown kind ${change.value.kind}`);
-      }
+      validatePolicy(at, change.value);
+      return;
+    case "route":
+      validateRoute(at, change.value);
+      return;
+    case "traffic":
+      validateTraffic(at, change.value);
+      return;
+    case "scope":
+      validateScope(at, change.value);
       return;
     case "trust":
       return;
-    default:
-      throw new InvalidChange(String(at), "unknown kind of record");
   }
+}
+
+function validatePolicy(at: string, { kind }: Policy): void {
+  if (!POLICY_KINDS.has(kind)) throw new InvalidChange(`${at}.kind`, `unknown kind ${kind}`);
+}
+
+function validateScope(at: string, { egress }: ClientScope): void {
+  if (egress !== null) validateList(`${at}.egress`, egress);
 }
 
 function validateService(at: string, key: string, service: Service): void {
@@ -65,9 +93,39 @@ function validateService(at: string, key: string, service: Service): void {
     }
     names.add(port.name);
   }
-  if (!BALANCER_POLICIES.includes(service.balancer.policy)) {
-    throw new InvalidChange(`${at}.balancer.policy`, `unknown policy ${service.balancer.policy}`);
+  validateBalancer(`${at}.balancer`, service.balancer);
+}
+
+function validateBalancer(at: string, { policy }: BalancerConfig): void {
+  if (!BALANCER_POLICIES.includes(policy)) {
+    throw new InvalidChange(`${at}.policy`, `unknown policy ${policy}`);
   }
+}
+
+/** What the rules mean is the workers' matter, who leave out what they do not understand. */
+function validateRoute(at: string, table: RouteTable): void {
+  if (table.protocol !== "http" && table.protocol !== "tcp") {
+    throw new InvalidChange(`${at}.protocol`, `unknown protocol ${String(table.protocol)}`);
+  }
+  validateList(`${at}.services`, table.services);
+  validateList(`${at}.rules`, table.rules);
+  if (table.clients !== null) validateList(`${at}.clients`, table.clients);
+  if (table.port !== undefined) validatePort(`${at}.port`, table.port);
+  if (!Number.isFinite(table.rank)) throw new InvalidChange(`${at}.rank`, "is no number");
+}
+
+function validateTraffic(at: string, policy: TrafficPolicy): void {
+  if (typeof policy.service !== "string" || policy.service === "") {
+    throw new InvalidChange(`${at}.service`, "empty");
+  }
+  if (policy.clients !== null) validateList(`${at}.clients`, policy.clients);
+  validateList(`${at}.subsets`, policy.subsets);
+  const { balancer } = policy.settings;
+  if (balancer !== undefined) validateBalancer(`${at}.settings.balancer`, balancer);
+}
+
+function validateList(path: string, list: unknown): void {
+  if (!Array.isArray(list)) throw new InvalidChange(path, "is not a list");
 }
 
 function validateEndpoint(at: string, key: string, endpoint: Endpoint): void {

@@ -1,8 +1,9 @@
 import { isIP, isIPv6 } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { canonicalAddress } from "../src/core/address.ts";
 import { type Incapable, incapableInterfaces } from "./interfaces.ts";
 import type { Family } from "./plan.ts";
-import type { Runner } from "./runner.ts";
+import { CommandError, type Runner } from "./runner.ts";
 import { setNames } from "./spec.ts";
 
 export interface CaptureSetsOptions {
@@ -10,7 +11,15 @@ export interface CaptureSetsOptions {
   readonly ipv6: boolean;
   /** Lifetime of the dead-man entries, in ms; rounded up to whole seconds. */
   readonly deadManMs: number;
+  /** Waits so many ms; for tests. */
+  readonly pause?: (ms: number) => Promise<unknown>;
 }
+
+/** Whoever lists sets at this moment keeps the kernel from swapping and destroying them (EBUSY). */
+const BUSY = /Device or resource busy|in use by a kernel component/;
+/** Together 2 s: a list of 65,536 addresses takes a fraction of one. */
+const BUSY_ATTEMPTS = 20;
+const BUSY_PAUSE_MS = 10;
 
 /** hash:net holds no /0, so all addresses are two halves. */
 const HALVES: Readonly<Record<Family, readonly string[]>> = {
@@ -98,7 +107,21 @@ export class CaptureSets {
       }
       script += `swap ${next} ${set}\ndestroy ${next}\n`;
     }
-    await this.#restore(script);
+    await this.#restoreWhenIdle(script);
+  }
+
+  /** The script may be run again from its start, wherever it has stopped. */
+  async #restoreWhenIdle(script: string): Promise<void> {
+    const { pause = sleep } = this.#options;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#restore(script);
+      } catch (error) {
+        const isBusy = error instanceof CommandError && BUSY.test(error.stderr);
+        if (!isBusy || attempt === BUSY_ATTEMPTS) throw error;
+        await pause(BUSY_PAUSE_MS * attempt);
+      }
+    }
   }
 
   async #restore(script: string): Promise<void> {

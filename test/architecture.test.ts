@@ -28,7 +28,9 @@ const TELEMETRY = /^src\/telemetry\//;
 const BENCH = /^bench\//;
 const IDENTITY = /^src\/identity\//;
 const STAGE =
-  /^src\/proxy\/(downstream|routing\/match|routing\/policy|routing\/authorize|upstream\/balance|upstream\/pool|upstream\/transport)\//;
+  /^src\/proxy\/(downstream|routing\/match|routing\/policy|routing\/authorize|routing\/transform|upstream\/balance|upstream\/pool|upstream\/transport)\//;
+/** Texts and how they are matched: what several stages of routing are made of. */
+const ROUTING_TEXT = /^src\/proxy\/routing\/text\//;
 const PROXY_CONTEXT = /^src\/proxy\/context\.ts$/;
 
 /** The layers. The first rule whose `of` matches a file judges it; a file without a rule is an error. */
@@ -39,7 +41,8 @@ const RULES: readonly Rule[] = [
   { of: TELEMETRY, may: [CORE] },
   { of: IDENTITY, may: [CORE] },
   { of: /^src\/dialects\//, may: [CORE] },
-  { of: STAGE, may: [CORE, HTTP, IDENTITY, PROXY_CONTEXT], mayAsType: [CONFIG] },
+  { of: ROUTING_TEXT, may: [CORE, HTTP] },
+  { of: STAGE, may: [CORE, HTTP, IDENTITY, ROUTING_TEXT, PROXY_CONTEXT], mayAsType: [CONFIG] },
   {
     of: /^src\/proxy\/[^/]+\.ts$/,
     may: [STAGE, CORE, HTTP, IDENTITY, /^src\/telemetry\/trace-context\.ts$/],
@@ -165,6 +168,8 @@ test("the layers forbid what they are there to forbid, and no more", () => {
     ["src/telemetry/log.ts", "src/config/schema.ts"],
     ["src/http/headers.ts", "src/proxy/context.ts"],
     ["src/proxy/routing/match/table.ts", "src/proxy/routing/policy/retry.ts"],
+    ["src/proxy/routing/transform/cors.ts", "src/proxy/routing/match/route-set.ts"],
+    ["src/proxy/routing/text/prefix-tree.ts", "src/proxy/routing/match/route-set.ts"],
     ["src/proxy/downstream/accept.ts", "src/proxy/exchange.ts"],
     ["src/proxy/exchange.ts", "src/telemetry/log.ts"],
     ["src/proxy/exchange.ts", "src/config/schema.ts"],
@@ -186,6 +191,7 @@ test("the layers forbid what they are there to forbid, and no more", () => {
     ["src/core/snapshot.ts", "src/core/model.ts"],
     ["src/http/h1/parser.ts", "src/http/headers.ts"],
     ["src/proxy/downstream/accept.ts", "src/proxy/context.ts"],
+    ["src/proxy/routing/transform/cors.ts", "src/proxy/routing/text/text-matcher.ts"],
     ["src/proxy/exchange.ts", "src/proxy/relay.ts"],
     ["src/proxy/exchange.ts", "src/proxy/upstream/pool/pool.ts"],
     ["src/proxy/exchange.ts", "src/config/schema.ts", true],

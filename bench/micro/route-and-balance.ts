@@ -30,6 +30,7 @@ type Step = (typeof STEPS)[number];
 const ORDER = 1 << 17;
 const CONNECTIONS = 64;
 const LATENCY_MS = 0.3;
+const SUCCESS = { status: 200, local: false, latencyMs: LATENCY_MS };
 const WARM_ROUNDS = 3;
 const NONE: readonly DataEndpoint[] = [];
 
@@ -114,7 +115,7 @@ function subjectOf(points: number, { vary, endpoints, called, shuffled }: Option
     order[other] = kept;
   }
   const clusters = mesh.services.map((service) => {
-    const cluster = mesh.plane.clusters.get(service, "");
+    const cluster = mesh.plane.clusters.get(service, { portName: "", subset: "", namespace: null });
     return { kind: "cluster", cluster, fixed: null } as const;
   });
   const micros = { name: [], match: [], balance: [], count: [], all: [] };
@@ -151,7 +152,7 @@ function balanced({ mesh: { plane } }: Subject, { facts }: Client, destination: 
   const endpoint = facts.endpoint as DataEndpoint;
   const nowMs = clock.now();
   endpoints.observe(endpoint.slot, LATENCY_MS, false, nowMs);
-  outlier.onResult(destination.cluster.endpoints, endpoint, false, nowMs);
+  outlier.onResult(destination.cluster.group, endpoint, SUCCESS, nowMs);
   endpoints.end(endpoint.slot);
 }
 

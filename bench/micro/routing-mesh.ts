@@ -5,19 +5,21 @@ import type { RequestFacts } from "../../src/core/facts.ts";
 import { seeded } from "../../src/core/random.ts";
 import type { DataEndpoint, DataService } from "../../src/core/snapshot.ts";
 import type { RequestHead } from "../../src/http/message.ts";
-import { Clusters, OwnPlaces } from "../../src/proxy/clusters.ts";
+import { Clusters } from "../../src/proxy/clusters.ts";
 import type { Origin } from "../../src/proxy/context.ts";
 import { newFacts } from "../../src/proxy/exchange-facts.ts";
+import { OwnPlaces } from "../../src/proxy/own-places.ts";
 import type { Plane } from "../../src/proxy/plane.ts";
 import { Router } from "../../src/proxy/resolve.ts";
 import { ServiceTable } from "../../src/proxy/routing/match/table.ts";
+import { ScopeBook } from "../../src/proxy/scopes.ts";
 import { Outlier } from "../../src/proxy/upstream/balance/outlier.ts";
 import { WorkerRecorder } from "../../src/telemetry/worker-recorder.ts";
 
 /** The parts of a worker that route, balance and count; what speaks to sockets is left out. */
 export type RoutingPlane = Pick<
   Plane,
-  "services" | "clusters" | "own" | "recorder" | "endpoints" | "outlier" | "clock"
+  "services" | "clusters" | "scopes" | "own" | "recorder" | "endpoints" | "outlier" | "clock"
 >;
 
 /** What a client connection has of its own. */
@@ -59,9 +61,11 @@ export function routingMesh(
 ): RoutingMesh {
   const config = configSchema.parse({});
   const memory = layout(config, 1);
-  const { endpoints } = openMemory(memory, 0, config);
+  const { endpoints, adaptive } = openMemory(memory, 0, config);
   const clock = processClock;
-  const deps = { state: endpoints, clock, random: seeded(1) };
+  const here = { host: "bench", zone: "", region: "", labels: {} };
+  const random = seeded(1);
+  const deps = { state: endpoints, clock, random, here, adaptive, defaults: {} };
   const own = new OwnPlaces(["127.0.0.1"], [4_140]);
   const recorder = new WorkerRecorder({
     series: openSeries(memory, 0),
@@ -69,7 +73,8 @@ export function routingMesh(
   });
   const plane: RoutingPlane = {
     ...{ services: new ServiceTable(), clusters: new Clusters(deps, own), own, recorder },
-    ...{ endpoints, outlier: new Outlier(endpoints, config.balance), clock },
+    scopes: new ScopeBook(),
+    ...{ endpoints, outlier: new Outlier(endpoints, config.balance, random), clock },
   };
   const list = Array.from({ length: services }, (_, at) => serviceAt(at, endpointsEach));
   const startedMs = clock.now();

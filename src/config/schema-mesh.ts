@@ -82,6 +82,12 @@ export const mesh = z
       .enum(["keep", "reject", "unescape"])
       .default("keep")
       .describe("What is done with %2F and %5C in a path. Envoy's default."),
+    requestOverrides: z
+      .enum(["workloads", "off"])
+      .default("workloads")
+      .describe(
+        "Whose requests may set time limits and retries of their own by header (`x-envoy-upstream-rq-timeout-ms`, `x-envoy-max-retries`, `l5d-request-timeout`, `l5d-retry-limit` and their kin): those of local workloads, or nobody's. At most 10 retries, and never beyond the service's budget.",
+      ),
   })
   .prefault({})
   .describe("Traffic between hosts, and what callers of workloads must prove.");

@@ -128,6 +128,15 @@ const registry = z
     virtualCidr6: subnet(6)
       .default("2001:2::/48")
       .describe("Virtual IPv6 addresses for services that bring none (Istio's range)."),
+    historyPerResource: z
+      .number()
+      .int()
+      .min(0)
+      .max(1_000)
+      .default(10)
+      .describe(
+        "Revisions that the registry keeps of each applied resource, the newest included, for hostmesh history and rollback. 0: none.",
+      ),
     reconnectMinMs: ms(100, "First delay before a daemon reconnects; doubles with full jitter."),
     reconnectMaxMs: ms(10_000, "Longest delay between reconnects."),
     pingMs: ms(5_000, "Interval of watch heartbeats; a peer silent for three of them is dropped."),
@@ -286,9 +295,59 @@ const balance = z
       .describe(
         "Share of a service's endpoints that may be ejected; one always may while two or more remain.",
       ),
+    ejectionJitterPercent: z
+      .number()
+      .int()
+      .min(0)
+      .max(100)
+      .default(10)
+      .describe(
+        "Random time added to an ejection, at most this part of it, so that hosts which ejected an endpoint together do not return to it together.",
+      ),
+    minHealthPercent: z
+      .number()
+      .int()
+      .min(0)
+      .max(100)
+      .default(0)
+      .describe(
+        "Panic threshold: with a smaller share of a service's endpoints healthy, ejections do not count. 0: only when all are ejected. For services without a policy of their own; Istio's default is 0, Envoy's 50.",
+      ),
+    locality: z
+      .enum(["off", "prefer"])
+      .default("off")
+      .describe(
+        "prefer: endpoints of the same host first, then of the zone, then of the region, with overflow where these are unhealthy or busy. For services without a rule of their own.",
+      ),
   })
   .prefault({})
   .describe("Load balancing and passive ejection.");
+
+const retries = z
+  .strictObject({
+    budgetPercent: z
+      .number()
+      .min(0)
+      .max(1_000)
+      .default(20)
+      .describe("Retries of a service, in percent of its requests. Linkerd's default."),
+    minPerSecond: z
+      .number()
+      .min(0)
+      .default(10)
+      .describe("Retries of a service per second besides. Linkerd's default."),
+    windowMs: z
+      .number()
+      .int()
+      .min(1_000)
+      .max(60_000)
+      .default(10_000)
+      .describe("For how long a request counts. Linkerd's default."),
+  })
+  .prefault({})
+  .describe(
+    "Budget of retries for services that have none of their own, exact over all workers. With 0 in both nothing bounds them.",
+  );
 
 const detection = z
   .strictObject({
@@ -331,6 +390,7 @@ export const configSchema = z.strictObject({
     machineDefault: true,
   }),
   zone: z.string().default("").describe("Zone of this host."),
+  region: z.string().default("").describe("Region of this host, above its zone."),
   workers: z
     .number()
     .int()
@@ -352,6 +412,7 @@ export const configSchema = z.strictObject({
   limits,
   pool,
   balance,
+  retries,
   detection,
   telemetry,
 });

@@ -186,6 +186,48 @@ export const CODES = {
     flag: "RL",
     text: "the workload has reached its quota of requests in flight",
   },
+  RATE_LIMITED: {
+    side: "proxy",
+    http: 429,
+    retry: "never",
+    flag: "RL",
+    text: "a rate limit is used up",
+  },
+  CIRCUIT_OPEN: {
+    side: "proxy",
+    http: 503,
+    retry: "never",
+    flag: "UO",
+    text: "a limit of what the service may have under way is reached",
+  },
+  CONCURRENCY_LIMIT: {
+    side: "proxy",
+    http: 503,
+    retry: "never",
+    flag: "UO",
+    text: "no endpoint has room below its learnt limit of requests in flight",
+  },
+  ROUTE_NOT_FOUND: {
+    side: "proxy",
+    http: 404,
+    retry: "never",
+    flag: "NR",
+    text: "no rule of the service matches the request",
+  },
+  BACKEND_UNKNOWN: {
+    side: "proxy",
+    http: 503,
+    retry: "never",
+    flag: "NC",
+    text: "a rule leads to a service or port that nobody has registered",
+  },
+  FAULT_INJECTED: {
+    side: "proxy",
+    http: 503,
+    retry: "never",
+    flag: "FI",
+    text: "a route's fault rule asks for this failure",
+  },
   INTERNAL: {
     side: "proxy",
     http: 500,
@@ -263,6 +305,20 @@ export const CODES = {
     flag: "UT",
     text: "the endpoint did not answer in time",
   },
+  TRY_TIMEOUT: {
+    side: "upstream",
+    http: 504,
+    retry: "idempotent",
+    flag: "UT",
+    text: "the try had no response in its own time",
+  },
+  REQUEST_TIMEOUT: {
+    side: "upstream",
+    http: 504,
+    retry: "never",
+    flag: "UT",
+    text: "the request's whole time, tries and pauses included, is over",
+  },
   UPSTREAM_STALLED: {
     side: "upstream",
     http: 504,
@@ -274,9 +330,18 @@ export const CODES = {
 
 export type MeshErrorCode = keyof typeof CODES;
 
+/** How the response to a failure differs from what the table says. */
+export interface ErrorAnswer {
+  readonly status?: number;
+  /** Further fields: name, value, name, value. */
+  readonly fields?: readonly string[];
+}
+
 /** A failure of the data path. `message` names peer and limit; `cause` keeps what was thrown below. */
 export class MeshError extends Error {
   readonly code: MeshErrorCode;
+  /** What the answer has besides what the table says; null: nothing. */
+  answer: ErrorAnswer | null = null;
 
   constructor(code: MeshErrorCode, detail: string, cause?: unknown) {
     super(`${CODES[code].text}: ${detail}`, cause === undefined ? undefined : { cause });

@@ -49,6 +49,9 @@ export type Detection =
   | "server-first"
   | "timeout";
 
+/** Why a request was tried again: a failure, or a response whose status the rules retry. */
+export type RetryReason = MeshErrorCode | "STATUS";
+
 /** Single occurrences that are counted without labels of their own. */
 export const EVENTS = [
   "connection_opened",
@@ -68,6 +71,12 @@ export const EVENTS = [
   "tunnel_closed",
   "mesh_accepted",
   "mesh_refused",
+  "ejection_suppressed",
+  "retry_over_budget",
+  "retry_over_limit",
+  "mirror_sent",
+  "mirror_failed",
+  "mirror_skipped",
 ] as const;
 export type DataEvent = (typeof EVENTS)[number];
 
@@ -79,6 +88,6 @@ export interface Recorder {
   started(source: DataWorkload | null, service: DataService | null): void;
   event(event: DataEvent): void;
   detection(found: Detection): void;
-  retry(service: DataService | null, code: MeshErrorCode): void;
+  retry(service: DataService | null, reason: RetryReason): void;
   ejection(service: DataService | null, endpoint: DataEndpoint): void;
 }

@@ -72,6 +72,8 @@ export interface Service {
   readonly hosts?: readonly string[];
   /** Namespaces whose workloads see it; absent: all. */
   readonly exportTo?: readonly string[];
+  /** Has no endpoints of its own: connections go to the address that was dialled (Istio's resolution NONE). */
+  readonly originalDestination?: true;
 }
 
 /** One place where a service is served. */

@@ -6,6 +6,9 @@ export interface Issue {
   readonly reason: string;
 }
 
+/** What is said of a field that a schema does not know. */
+export const UNKNOWN_FIELD = "unknown field";
+
 /** All that a schema found, in the words of who wrote the input; one issue for each unknown field. */
 export function issuesOf({ issues }: ZodError): Issue[] {
   return issues.flatMap((found) => {
@@ -15,7 +18,7 @@ export function issuesOf({ issues }: ZodError): Issue[] {
     }
     return issue.keys.map((key) => ({
       path: formatPath([...issue.path, key]),
-      reason: "unknown field",
+      reason: UNKNOWN_FIELD,
     }));
   });
 }

@@ -27,6 +27,8 @@ export interface DataService extends Omit<Service, "meta"> {
   readonly endpoints: readonly DataEndpoint[];
   /** Absent: nothing is routed otherwise than to the service itself. */
   readonly routes?: readonly RouteTable[];
+  /** Another one wherever `routes` are others: compiling them anew is only worth it then. */
+  readonly routeStamp?: string;
   /** The first that holds for a caller counts. Absent: the daemon's defaults. */
   readonly traffic?: readonly DataTraffic[];
   /**

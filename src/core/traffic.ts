@@ -21,7 +21,7 @@ export type TextMatch =
   | { readonly kind: "segments" | "regex"; readonly value: string }
   | { readonly kind: "present" };
 
-/** Of a header (lower-case name) or a query parameter. Of several of the same name the first counts. */
+/** Of a header (lower-case name; repeated fields are joined by commas) or a query parameter (of which the first counts). */
 export interface FieldMatch {
   readonly name: string;
   readonly match: TextMatch;
@@ -56,8 +56,8 @@ export interface HeaderEdits {
 }
 
 /**
- * `prefix` replaces the prefix by which the rule matched (`segments`: by Gateway API's rules for slashes; where the rule
- * matched otherwise, the whole path); `regex` replaces every match, `\1` being its first group. The query stays.
+ * `prefix` replaces the prefix by which the rule matched (`segments`: by Gateway API's rules for slashes; a rule that
+ * asks for no path matched by `/`); `regex` replaces every match, `\1` being its first group. The query stays.
  */
 export type PathRewrite =
   | { readonly kind: "full" | "prefix"; readonly value: string }
@@ -365,6 +365,11 @@ export interface TrafficPolicy {
   readonly namespace: string;
   /** Is `namespace` a root namespace? */
   readonly root: boolean;
+  /**
+   * Said by the service itself or of it in passing (trafficDistribution, annotations): holds field by field beneath
+   * whichever other policy counts, and hides none. Of several the oldest first.
+   */
+  readonly base?: true;
   /** Namespaces of the callers; null: of all. */
   readonly clients: readonly string[] | null;
   readonly settings: TrafficSettings;

@@ -1,14 +1,25 @@
+import { randomBytes } from "node:crypto";
 import type { MeshErrorCode } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { ClientConnection } from "../http/h1/client.ts";
 import type { RequestHead } from "../http/message.ts";
+import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, sourceKey } from "./context.ts";
 import type { Plane } from "./plane.ts";
+import { reportAnalysis } from "./report-analysis.ts";
 import { type Destination, hashFor, othersOf, pickEndpoint } from "./resolve.ts";
+import type { RoutePlan } from "./route-plan.ts";
+import { shedError } from "./routing/policy/adaptive-limit.ts";
+import { isProbe } from "./routing/policy/probe.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
 import { meshRoute } from "./secure-transport.ts";
+import { hashOf } from "./upstream/balance/hash.ts";
 import type { Freshness, Pool, PoolTarget, PoolWaiter } from "./upstream/pool/pool.ts";
+
+/** A response of this status counts against its endpoint. */
+const FIRST_FAILURE_STATUS = 500;
+const NONE: readonly DataEndpoint[] = [];
 
 /**
  * One try of a request at one endpoint: balance, pool, and what is reported back to both. The object is used
@@ -25,6 +36,11 @@ export class Attempt {
   #pool: Pool | null = null;
   #waiting: PoolWaiter | null = null;
   #tried: DataEndpoint[] = [];
+  readonly #result = { status: 0, local: false, latencyMs: 0, probe: 0 };
+  /** The pick was a probe of a shut endpoint, which waits for its result; 0: it was none. */
+  #probe = 0;
+  /** Requests at the endpoint when this one was sent, where that is watched. */
+  #inFlight = 0;
   /** Time that earlier tries of this request spent at their endpoints. */
   #lostMs = 0;
   #queuedMs = 0;
@@ -38,16 +54,32 @@ export class Attempt {
   }
 
   /** Picks an endpoint; null outside the mesh. Throws where there is none. `acquire` is the next step. */
-  pick(destination: Destination, head: RequestHead): DataEndpoint | null {
+  pick(destination: Destination, head: RequestHead, plan: RoutePlan): DataEndpoint | null {
     this.#facts.attempts += 1;
     this.#destination = destination;
     if (destination.kind === "outside") return null;
-    const hash = hashFor(destination.cluster, this.#origin, head);
-    const endpoint = pickEndpoint(destination, hash, this.#tried);
+    const hash = this.#hash(destination.cluster, head, plan);
+    const avoided = plan.retry?.rule.avoidTried === false ? NONE : this.#tried;
+    const endpoint = pickEndpoint(destination, hash, avoided);
+    this.#probe = destination.fixed === null ? destination.cluster.balancer.probe : 0;
+    this.#shed(destination.cluster, endpoint, head);
     this.endpoint = endpoint;
     this.#facts.endpoint = endpoint;
     this.#plane.endpoints.begin(endpoint.slot);
     return endpoint;
+  }
+
+  /** The first request of a caller has no cookie yet by which its later ones are told: it gets one (Envoy). */
+  #hash(cluster: Cluster, head: RequestHead, plan: RoutePlan): number {
+    const hash = hashFor(cluster, this.#origin, head);
+    const on = cluster.hashOn;
+    if (hash !== -1 || on?.kind !== "cookie" || on.ttlSeconds === undefined) return hash;
+    const value = randomBytes(8).toString("hex");
+    const age = on.ttlSeconds === 0 ? "" : `; Max-Age=${on.ttlSeconds}`;
+    const path = on.path === undefined ? "" : `; Path=${on.path}`;
+    plan.cookie = `Set-Cookie: ${on.name}=${value}${age}${path}; HttpOnly\r\n`;
+    plan.active = true;
+    return hashOf(value);
   }
 
   /** Asks for a connection to what was picked. Throws where mutual TLS is demanded and not to be had. */
@@ -72,7 +104,13 @@ export class Attempt {
     }
     const { address: host, port, slot } = endpoint;
     const mesh = meshRoute(destination, endpoint, this.#origin, "http/1.1");
-    return mesh === undefined ? { host, port, slot } : { host, port, slot, mesh };
+    const { limits } = (destination as ToCluster).cluster;
+    if (mesh === undefined && limits === null) return { host, port, slot };
+    return {
+      ...{ host, port, slot },
+      ...(mesh === undefined ? {} : { mesh }),
+      ...(limits === null ? {} : { limits }),
+    };
   }
 
   /** The connection is there; the request is about to be written. */
@@ -87,18 +125,51 @@ export class Attempt {
     facts.proxyMs = nowMs - facts.startMs - facts.queueMs - this.#lostMs;
   }
 
-  /** The response head is there, or the try has failed: tells balancer and ejection. */
-  observe(failed: boolean, nowMs: number): void {
+  /**
+   * The response head is there, or (`local`) the try has failed without one: tells balancer and ejection.
+   */
+  observe(status: number, local: boolean, nowMs: number): void {
     const endpoint = this.endpoint;
     const destination = this.#destination;
     const latencyMs = nowMs - (this.upstream === null ? this.#queuedMs : this.sentMs);
     this.#facts.upstreamMs = latencyMs;
     if (endpoint === null || destination?.kind !== "cluster") return;
-    const { endpoints, outlier, recorder } = this.#plane;
-    endpoints.observe(endpoint.slot, latencyMs, failed, nowMs);
-    if (outlier.onResult(destination.cluster.endpoints, endpoint, failed, nowMs)) {
-      recorder.ejection(destination.cluster.service, endpoint);
+    const { endpoints, outlier } = this.#plane;
+    const { group, service } = destination.cluster;
+    endpoints.observe(endpoint.slot, latencyMs, local || status >= FIRST_FAILURE_STATUS, nowMs);
+    const result = this.#result;
+    result.status = status;
+    result.local = local;
+    result.latencyMs = latencyMs;
+    result.probe = this.#probe;
+    this.#probe = 0;
+    if (outlier.onResult(group, endpoint, result, nowMs)) {
+      this.#plane.recorder.ejection(service, endpoint);
     }
+    if (group.outlier !== null) reportAnalysis(this.#plane, service, group, nowMs);
+    const { concurrency } = destination.cluster.settings;
+    if (concurrency === undefined) return;
+    const dropped = local || status === 503 || status === 429;
+    this.#plane.adaptive.observe(
+      endpoint.slot,
+      latencyMs,
+      this.#inFlight,
+      dropped,
+      concurrency,
+      nowMs,
+    );
+  }
+
+  /** Throws where the endpoint, and so every other one, has as many requests in flight as it was found to bear. */
+  #shed({ settings, service }: Cluster, endpoint: DataEndpoint, head: RequestHead): void {
+    const { concurrency } = settings;
+    if (concurrency === undefined) return;
+    const { endpoints, adaptive } = this.#plane;
+    const inFlight = endpoints.inFlight(endpoint.slot);
+    if (!adaptive.admits(endpoint.slot, inFlight, concurrency, isProbe(head))) {
+      throw shedError(service.key);
+    }
+    this.#inFlight = inFlight + 1;
   }
 
   /**
@@ -114,11 +185,14 @@ export class Attempt {
     }
   }
 
-  /** Remembers the endpoint as one to avoid, and gives everything back for the next try. */
-  giveUp(): void {
+  /**
+   * Remembers the endpoint as one to avoid, and gives everything back for the next try. `reuse`: its answer was read to
+   * the end.
+   */
+  giveUp(reuse: boolean): void {
     if (this.endpoint !== null) this.#tried.push(this.endpoint);
     if (this.upstream !== null) this.#lostMs += this.#plane.clock.now() - this.sentMs;
-    this.end(false);
+    this.end(reuse, this.#plane.clock.now());
   }
 
   /** Ends the try. The connection goes back to its pool if `reuse`, and if it may be used again. */
@@ -128,7 +202,11 @@ export class Attempt {
     this.endpoint = null;
     this.upstream = null;
     this.#pool = null;
-    if (endpoint !== null) this.#plane.endpoints.end(endpoint.slot);
+    if (endpoint !== null) {
+      this.#plane.endpoints.end(endpoint.slot);
+      if (this.#probe !== 0) this.#plane.outlier.abandon(endpoint, this.#probe);
+    }
+    this.#probe = 0;
     if (upstream !== null && reuse) pool?.release(upstream, nowMs);
     else if (upstream !== null) pool?.discard(upstream);
     else if (this.#waiting !== null) {
@@ -160,22 +238,26 @@ export class Attempt {
   }
 
   /**
-   * May the request be sent again after this failure? `whole`: it can still be sent as it was. To the same
-   * endpoint only once, where a connection was lost that had served before: the endpoint may just have
+   * May the request be sent again after this failure, by the daemon's own rule? `whole`: it can still be sent as it was.
+   * To the same endpoint only once, where a connection was lost that had served before: the endpoint may just have
    * been about to close it.
    */
-  mayRepeat(code: MeshErrorCode, method: string, whole: boolean, answered: boolean): boolean {
+  mayRepeat(code: MeshErrorCode, method: string, whole: boolean): boolean {
     const { attempts } = this.#facts;
-    const reused = this.upstream !== null && this.upstream.requests > 1;
     return mayRetry({
       code,
       method,
       attempts,
       maxAttempts: this.#plane.config.limits.attempts,
       replayable: whole,
-      answered,
-      elsewhere: this.#hasOther || (reused && attempts === 1),
+      answered: false,
+      elsewhere: this.#hasOther || (this.isReused && attempts === 1),
     });
+  }
+
+  /** Had the connection of this try served before? */
+  get isReused(): boolean {
+    return this.upstream !== null && this.upstream.requests > 1;
   }
 
   /** Is there an endpoint that this request was not sent to yet? */

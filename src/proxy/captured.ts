@@ -53,13 +53,13 @@ export class CapturedConnection implements ConnHandler {
     this.#onEnd = onEnd;
     const { host, port } = origin.destination;
     this.#place = formatHostPort(host, port);
-    this.#destination = resolveAddress(plane, host, port);
+    this.#destination = resolveAddress(plane, origin, origin.destination);
     conn.handler = this;
     this.#begin();
   }
 
   #begin(): void {
-    const declared = declaredBy(this.#destination);
+    const declared = declaredBy(this.#destination, this.#plane);
     const known = declared ?? this.#plane.memory.get(this.#place);
     const found = declared === null ? "remembered" : "declared";
     if (known === "opaque") this.#goOpaque(found);
@@ -209,9 +209,12 @@ export class CapturedConnection implements ConnHandler {
   }
 }
 
-/** Outside the mesh nothing is looked at: such traffic passes untouched. */
-function declaredBy(destination: Destination): Treatment | null {
-  if (destination.kind === "outside") return "opaque";
+/**
+ * Outside the mesh nothing is looked at: such traffic passes untouched, unless the port is one where some host name's
+ * HTTP is called.
+ */
+function declaredBy(destination: Destination, { services }: Plane): Treatment | null {
+  if (destination.kind === "outside") return services.hasHostAt(destination.port) ? null : "opaque";
   const { service, endpoints } = destination.cluster;
   const endpoint = destination.fixed ?? endpoints[0];
   const port = service.ports.find((one) => one.name === (endpoint?.portName ?? ""));

@@ -1,18 +1,46 @@
-import { canonicalAddress, formatHostPort, isLoopback } from "../core/address.ts";
 import type { HashOn } from "../core/model.ts";
-import type { DataEndpoint, DataService } from "../core/snapshot.ts";
+import type { DataEndpoint, DataService, DataTraffic } from "../core/snapshot.ts";
+import type { TrafficSettings } from "../core/traffic.ts";
 import { NamedDestinations } from "./named-destinations.ts";
-import { type Balancer, type BalancerDeps, createBalancer } from "./upstream/balance/balancer.ts";
+import type { OwnPlaces } from "./own-places.ts";
+import type { AdaptiveLimits } from "./routing/policy/adaptive-limit.ts";
+import {
+  type BalanceOptions,
+  type Balancer,
+  type BalancerDeps,
+  createBalancer,
+} from "./upstream/balance/balancer.ts";
+import { isCandidate } from "./upstream/balance/candidates.ts";
+import type { OutlierGroup } from "./upstream/balance/outlier.ts";
+import type { PoolLimits } from "./upstream/pool/pool.ts";
 
-/** The endpoints of one service port, with the balancer that chooses among them. */
+/** Which endpoints of a service are meant, and by whom they are called. */
+export interface ClusterChoice {
+  readonly portName: string;
+  /** "": all endpoints. */
+  readonly subset: string;
+  /** Namespace of the caller; null: what callers are told does not matter (a call that comes from another host). */
+  readonly namespace: string | null;
+}
+
+/** The endpoints of one service port or subset, with the balancer that chooses among them, and what holds for them. */
 export interface Cluster {
   readonly service: DataService;
+  readonly choice: ClusterChoice;
   readonly endpoints: readonly DataEndpoint[];
   readonly balancer: Balancer;
   /** Null where the policy does not hash. */
   readonly hashOn: HashOn | null;
   /** True where endpoints were left out because they are this proxy's own ports. */
   readonly loops: boolean;
+  readonly settings: TrafficSettings;
+  /** Index into the shared state of services; -1: it has none. */
+  readonly slot: number;
+  readonly group: OutlierGroup;
+  /** For connections to its endpoints; null: the daemon's settings. */
+  readonly limits: PoolLimits | null;
+  /** Requests with this cluster need no more than an endpoint: no rules and no settings of its own. */
+  readonly plain: boolean;
 }
 
 /** A request or connection goes to one endpoint of a cluster. */
@@ -27,36 +55,16 @@ interface Live extends Cluster {
   service: DataService;
   endpoints: readonly DataEndpoint[];
   loops: boolean;
+  group: OutlierGroup;
 }
 
-/** Places where this proxy itself listens. A request that led there would go round and round. */
-export class OwnPlaces {
-  readonly #places = new Set<string>();
-  readonly #ports: ReadonlySet<number>;
-  readonly #addresses: ReadonlySet<string>;
-
-  constructor(addresses: readonly string[], ports: readonly number[]) {
-    this.#ports = new Set(ports);
-    this.#addresses = new Set(addresses.map(canonicalAddress));
-    for (const address of addresses) {
-      for (const port of ports) this.#places.add(formatHostPort(canonicalAddress(address), port));
-    }
-  }
-
-  /** Is this (canonical) address the host's own, loopback included? */
-  isHost(address: string): boolean {
-    return isLoopback(address) || this.#addresses.has(address);
-  }
-
-  hasPort(port: number): boolean {
-    return this.#ports.has(port);
-  }
-
-  /** The whole of 127.0.0.0/8 leads to a port that listens on all addresses. */
-  has(address: string, port: number): boolean {
-    if (this.#ports.has(port) && isLoopback(canonicalAddress(address))) return true;
-    return this.#places.has(formatHostPort(canonicalAddress(address), port));
-  }
+/** What clusters are made with, beside the service. */
+export interface ClusterDeps extends BalancerDeps {
+  /** Where this proxy is: the near endpoints are near to it. */
+  readonly here: BalanceOptions["here"];
+  readonly adaptive: AdaptiveLimits;
+  /** For services that say nothing of it. */
+  readonly defaults: Pick<BalanceOptions, "locality" | "minHealthPercent">;
 }
 
 /**
@@ -64,65 +72,173 @@ export class OwnPlaces {
  * it knows, because an update replaces its endpoints and not itself.
  */
 export class Clusters {
-  readonly #deps: BalancerDeps;
+  readonly #deps: ClusterDeps;
   readonly #own: OwnPlaces;
   readonly #byService = new Map<string, Map<string, Live>>();
   /** What names led to, as long as the services stay as they are. */
   readonly named = new NamedDestinations();
 
-  constructor(deps: BalancerDeps, own: OwnPlaces) {
+  constructor(deps: ClusterDeps, own: OwnPlaces) {
     this.#deps = deps;
     this.#own = own;
   }
 
-  get(service: DataService, portName: string): Cluster {
-    let ports = this.#byService.get(service.key);
-    if (ports === undefined) {
-      ports = new Map();
-      this.#byService.set(service.key, ports);
+  get(service: DataService, choice: ClusterChoice): Cluster {
+    let clusters = this.#byService.get(service.key);
+    if (clusters === undefined) {
+      clusters = new Map();
+      this.#byService.set(service.key, clusters);
     }
-    const known = ports.get(portName);
+    const view = viewOf(service, choice.namespace);
+    const key = keyOfChoice(choice, view);
+    const known = clusters.get(key);
     if (known !== undefined) return known;
-    const cluster = this.#make(service, portName);
-    ports.set(portName, cluster);
+    const cluster = this.#make(service, choice, view);
+    clusters.set(key, cluster);
     return cluster;
   }
 
-  #make(service: DataService, portName: string): Live {
-    const all = endpointsOf(service, portName);
-    const endpoints = all.filter((one) => !this.#own.has(one.address, one.port));
-    const { policy, hashOn } = service.balancer;
-    const hashes = policy === "ring-hash" || policy === "maglev";
+  #make(service: DataService, choice: ClusterChoice, view: DataTraffic | null): Live {
+    const { settings, labels } = chosen(service, choice, view);
+    const { endpoints, loops } = this.#members(service, choice.portName, labels);
+    const config = settings.balancer ?? service.balancer;
+    const hashes = config.policy === "ring-hash" || config.policy === "maglev";
+    const slot = service.slots?.[choice.subset] ?? -1;
+    const { outlier = null, accrual = null } = settings;
     return {
       service,
+      choice,
       endpoints,
-      balancer: createBalancer(service.balancer, endpoints, this.#deps),
-      hashOn: hashes ? (hashOn ?? { kind: "source" }) : null,
-      loops: endpoints.length < all.length,
+      balancer: createBalancer(config, endpoints, this.#deps, this.#optionsOf(settings)),
+      hashOn: hashes ? (config.hashOn ?? { kind: "source" }) : null,
+      loops,
+      settings,
+      slot,
+      group: { endpoints, outlier, accrual },
+      limits: poolLimits(service, choice, settings, slot),
+      plain: view === null && (service.routes ?? []).length === 0,
     };
   }
 
+  #optionsOf({ outlier, accrual, locality, concurrency }: TrafficSettings): BalanceOptions {
+    const { here, adaptive, defaults } = this.#deps;
+    return {
+      ...{ here, ...defaults },
+      ...(locality === undefined ? {} : { locality }),
+      ...(accrual === undefined ? {} : { accrual }),
+      ...(outlier === undefined ? {} : { minHealthPercent: outlier.minHealthPercent }),
+      ...(concurrency === undefined
+        ? {}
+        : { concurrency: (slot: number) => adaptive.limitOf(slot, concurrency) }),
+    };
+  }
+
+  /** Is there an endpoint that takes requests now? */
+  isServed({ endpoints }: Cluster): boolean {
+    const { state, clock } = this.#deps;
+    const nowMs = clock.now();
+    return endpoints.some((one) => isCandidate(one) && !state.isEjected(one.slot, nowMs));
+  }
+
+  #members(
+    service: DataService,
+    portName: string,
+    labels: Readonly<Record<string, string>> | null,
+  ): { endpoints: readonly DataEndpoint[]; loops: boolean } {
+    const all = endpointsOf(service, portName).filter((one) => hasLabels(one, labels));
+    const endpoints = all.filter((one) => !this.#own.has(one.address, one.port));
+    return { endpoints, loops: endpoints.length < all.length };
+  }
+
   update(before: DataService | undefined, after: DataService): void {
-    const ports = this.#byService.get(after.key);
-    if (ports === undefined) return;
-    const samePolicy = JSON.stringify(before?.balancer ?? null) === JSON.stringify(after.balancer);
-    for (const [portName, cluster] of ports) {
-      const known = after.ports.length === 0 || after.ports.some((port) => port.name === portName);
-      if (!samePolicy || !known) {
-        ports.delete(portName);
+    const clusters = this.#byService.get(after.key);
+    if (clusters === undefined) return;
+    if (!isSameTreatment(before, after)) {
+      this.#byService.delete(after.key);
+      return;
+    }
+    for (const [key, cluster] of clusters) {
+      const { portName, namespace } = cluster.choice;
+      if (after.ports.length > 0 && !after.ports.some((port) => port.name === portName)) {
+        clusters.delete(key);
         continue;
       }
-      const all = endpointsOf(after, portName);
+      const { labels } = chosen(after, cluster.choice, viewOf(after, namespace));
+      const { endpoints, loops } = this.#members(after, portName, labels);
       cluster.service = after;
-      cluster.endpoints = all.filter((one) => !this.#own.has(one.address, one.port));
-      cluster.loops = cluster.endpoints.length < all.length;
-      cluster.balancer.update(cluster.endpoints);
+      cluster.endpoints = endpoints;
+      cluster.loops = loops;
+      cluster.group = { ...cluster.group, endpoints };
+      cluster.balancer.update(endpoints);
     }
   }
 
   remove(service: DataService): void {
     this.#byService.delete(service.key);
   }
+}
+
+/** What holds for callers of a namespace; null: nothing but the daemon's defaults. */
+function viewOf(service: DataService, namespace: string | null): DataTraffic | null {
+  if (service.traffic === undefined || namespace === null) return null;
+  for (const view of service.traffic) {
+    if (view.clients === null || view.clients.includes(namespace)) return view;
+  }
+  return null;
+}
+
+function keyOfChoice({ portName, subset }: ClusterChoice, view: DataTraffic | null): string {
+  if (view === null && subset === "") return portName;
+  return `${portName}\n${subset}\n${view === null ? "" : (view.clients?.join() ?? "*")}`;
+}
+
+/** The settings for a choice, and the labels that its endpoints have; null: it means a subset that nobody defines. */
+function chosen(
+  service: DataService,
+  { portName, subset }: ClusterChoice,
+  view: DataTraffic | null,
+): { settings: TrafficSettings; labels: Readonly<Record<string, string>> | null } {
+  const defined = view?.subsets.find(({ name }) => name === subset);
+  const port = service.ports.find(({ name }) => name === portName)?.port;
+  const scope = subset === "" ? view : defined;
+  const settings = scope?.ports[String(port ?? "")] ?? scope?.settings ?? {};
+  return { settings, labels: subset === "" ? {} : (defined?.labels ?? null) };
+}
+
+function hasLabels(
+  { meta }: DataEndpoint,
+  labels: Readonly<Record<string, string>> | null,
+): boolean {
+  if (labels === null) return false;
+  for (const name in labels) if (meta[name] !== labels[name]) return false;
+  return true;
+}
+
+function poolLimits(
+  service: DataService,
+  { subset }: ClusterChoice,
+  { connections }: TrafficSettings,
+  slot: number,
+): PoolLimits | null {
+  if (connections === undefined) return null;
+  return { key: `${service.key}/${subset}`, slot, ...connections };
+}
+
+/** May the clusters of the service stay, with other endpoints? */
+function isSameTreatment(before: DataService | undefined, after: DataService): boolean {
+  if (before === undefined) return false;
+  if (
+    before.traffic === undefined &&
+    after.traffic === undefined &&
+    !before.routes &&
+    !after.routes
+  ) {
+    return JSON.stringify(before.balancer) === JSON.stringify(after.balancer);
+  }
+  const treatment = ({ balancer, traffic, slots, ports }: DataService, hasRoutes: boolean) =>
+    JSON.stringify([balancer, traffic, slots, ports, hasRoutes]);
+  const isRouted = (service: DataService) => (service.routes ?? []).length > 0;
+  return treatment(before, isRouted(before)) === treatment(after, isRouted(after));
 }
 
 /** A service without ports of its own leads to all its endpoints. */

@@ -21,6 +21,10 @@ import { HandshakeLimit, MeshConnection, RefusalLog } from "./mesh-connection.ts
 import type { Plane } from "./plane.ts";
 import { recordRefusal, refuse } from "./refuse.ts";
 import type { TableChange } from "./routing/match/table.ts";
+import type { AdaptiveLimits } from "./routing/policy/adaptive-limit.ts";
+import type { RateLimits } from "./routing/policy/rate-limits.ts";
+import type { RetryBudgets } from "./routing/policy/retry-budget.ts";
+import type { ServiceLimits } from "./routing/policy/service-limits.ts";
 import type { WorkloadQuotas } from "./routing/policy/workload-quotas.ts";
 import type { EndpointState } from "./upstream/balance/endpoint-state.ts";
 
@@ -29,6 +33,10 @@ export interface DataPlaneDeps {
   /** Views of the shared memory, of this worker. */
   readonly endpoints: EndpointState;
   readonly quotas: WorkloadQuotas;
+  readonly serviceLimits: ServiceLimits;
+  readonly budgets: RetryBudgets;
+  readonly rateLimits: RateLimits;
+  readonly adaptive: AdaptiveLimits;
   readonly recorder: Recorder;
   readonly clock: Clock;
   readonly random: Random;
@@ -91,7 +99,14 @@ export class DataPlane {
     const change = plane.services.apply(update);
     const { gone, moved } = plane.workloads.apply(update);
     for (const { before, after } of change.changed) plane.clusters.update(before, after);
-    for (const service of change.removed) plane.clusters.remove(service);
+    for (const service of change.removed) {
+      plane.clusters.remove(service);
+      plane.routes.forget(service);
+    }
+    if (update.scopes !== undefined) {
+      plane.scopes.apply(update.scopes);
+      plane.services.touch();
+    }
     for (const slot of goneSlots(change)) plane.pools.retire(slot);
     for (const key of gone) plane.pools.retireSource(key);
     if (update.policies !== undefined) plane.authorizer.apply(update.policies);
@@ -276,6 +291,7 @@ export class DataPlane {
     await promise;
     this.#plane.pools.close();
     this.#plane.deadlines.close();
+    this.#plane.alarms.close();
   }
 
   stats(): DataPlaneStats {

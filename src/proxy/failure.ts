@@ -41,8 +41,17 @@ export function failureResponse(
     facts.side,
   ];
   if (requestId !== "") fields.push("X-Request-Id", requestId);
-  if (facts.http === 503 || facts.http === 429) fields.push("Retry-After", "1");
-  return localResponse(facts.http, fields, `hostmesh: ${error.code}: ${error.message}\n`, options);
+  const own = error.answer?.fields ?? [];
+  const saysWhen = own.includes("Retry-After");
+  if ((facts.http === 503 || facts.http === 429) && !saysWhen) fields.push("Retry-After", "1");
+  fields.push(...own);
+  const text = `hostmesh: ${error.code}: ${error.message}\n`;
+  return localResponse(statusOf(error), fields, text, options);
+}
+
+/** Status of the response to a failure. */
+export function statusOf(error: MeshError): number {
+  return error.answer?.status ?? CODES[error.code].http;
 }
 
 /** Wraps whatever was thrown, so that everything that fails has a code. */

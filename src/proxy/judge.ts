@@ -2,7 +2,7 @@ import { canonicalAddress, formatHostPort, isLoopback } from "../core/address.ts
 import { MeshError } from "../core/errors.ts";
 import type { Recorder } from "../core/facts.ts";
 import type { Conn } from "../http/conn.ts";
-import type { OwnPlaces } from "./clusters.ts";
+import type { OwnPlaces } from "./own-places.ts";
 
 /**
  * Judges a connection that was just made. Only now is it known where a name has led, and which addresses this

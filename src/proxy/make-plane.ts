@@ -1,18 +1,24 @@
 import type { Config } from "../config/schema.ts";
+import { Alarms } from "../core/alarms.ts";
 import { wallClock } from "../core/clock.ts";
 import { Deadlines } from "../core/deadlines.ts";
 import type { Recorder } from "../core/facts.ts";
 import { hostSpiffeId } from "../core/identity.ts";
+import type { RetryBudgetRule } from "../core/traffic.ts";
 import { TlsContexts } from "../identity/tls-contexts.ts";
 import { TraceContext } from "../telemetry/trace-context.ts";
-import { Clusters, OwnPlaces } from "./clusters.ts";
+import { type ClusterDeps, Clusters } from "./clusters.ts";
+import { connectionCounts } from "./connection-counts.ts";
 import type { DataPlaneDeps } from "./data-plane.ts";
 import { WorkloadTable } from "./downstream/identify.ts";
 import { ProtocolMemory } from "./downstream/protocol.ts";
 import { judge } from "./judge.ts";
+import { OwnPlaces } from "./own-places.ts";
 import type { Plane } from "./plane.ts";
+import { RouteBook } from "./route-parts.ts";
 import { Authorizer } from "./routing/authorize/authorizer.ts";
 import { ServiceTable } from "./routing/match/table.ts";
+import { ScopeBook } from "./scopes.ts";
 import { SecureTransport } from "./secure-transport.ts";
 import { Outlier } from "./upstream/balance/outlier.ts";
 import type { PoolTarget } from "./upstream/pool/pool.ts";
@@ -22,6 +28,24 @@ import type { DialHandler } from "./upstream/transport/dial.ts";
 /** SPIFFE ID of the host, which its own processes share; "" where the mesh has no identities. */
 export function hostIdentity({ identity, host }: Config): string {
   return identity.mode === "off" ? "" : hostSpiffeId(identity.trustDomain, host);
+}
+
+/** Retries of services that say nothing of their own (Linkerd's defaults); null: not bounded. */
+function budgetOf({ retries }: Config): RetryBudgetRule | null {
+  const { budgetPercent, minPerSecond, windowMs } = retries;
+  if (budgetPercent === 0 && minPerSecond === 0) return null;
+  return { ratio: budgetPercent / 100, minPerSecond, ttlMs: windowMs };
+}
+
+function clusterDeps({ config, clock, random, endpoints, adaptive }: DataPlaneDeps): ClusterDeps {
+  const { host, zone, region } = config;
+  const { minHealthPercent, locality } = config.balance;
+  const defaults = {
+    minHealthPercent,
+    ...(locality === "prefer" ? { locality: { enabled: true } } : {}),
+  };
+  const here = { host, zone, region, labels: {} };
+  return { state: endpoints, clock, random, here, adaptive, defaults };
 }
 
 /** A connection is judged once it is known where it has led. */
@@ -67,16 +91,12 @@ function makeAuthorizer({ config, log }: DataPlaneDeps): Authorizer {
   });
 }
 
-/** Everything that one worker's data path works with. */
-export function makePlane(deps: DataPlaneDeps): Plane {
-  const { config, clock, random, endpoints, quotas, recorder } = deps;
+function makePools(
+  { config, clock, endpoints, serviceLimits, recorder }: DataPlaneDeps,
+  { deadlines, transport, own, guards }: Pick<Plane, "deadlines" | "transport" | "own" | "guards">,
+): Pools {
   const { limits, timeouts, pool } = config;
-  const deadlines = new Deadlines(clock);
-  const own = new OwnPlaces(deps.ownAddresses, deps.ownPorts);
-  const guards = deps.destination !== null;
-  const contexts = new TlsContexts({ clock: wallClock });
-  const transport = new SecureTransport({ clock, deadlines, contexts, timeouts });
-  const pools = new Pools({
+  return new Pools({
     settings: {
       maxConnections: pool.maxConnectionsPerEndpoint,
       maxPending: pool.maxPendingPerEndpoint,
@@ -87,35 +107,56 @@ export function makePlane(deps: DataPlaneDeps): Plane {
       freshMs: timeouts.freshMs,
     },
     limits,
-    counts: {
-      tryOpenConnection: (slot, max) => slot < 0 || endpoints.tryOpenConnection(slot, max),
-      closeConnection: (slot) => {
-        if (slot >= 0) endpoints.closeConnection(slot);
-      },
-    },
+    counts: connectionCounts(endpoints, serviceLimits),
     dial: (target, handler) => {
-      transport.dial(target, judged(target, handler, own, recorder, guards));
+      const { connectTimeoutMs: connectMs } = target.limits ?? {};
+      const place = connectMs === undefined ? target : { ...target, connectMs };
+      transport.dial(place, judged(target, handler, own, recorder, guards));
     },
     recorder,
     clock,
     deadlines,
   });
+}
+
+/** Everything that one worker's data path works with. */
+export function makePlane(deps: DataPlaneDeps): Plane {
+  const { config, clock, random, endpoints, quotas, recorder } = deps;
+  const { serviceLimits, budgets, rateLimits, adaptive } = deps;
+  const { limits, timeouts } = config;
+  const deadlines = new Deadlines(clock);
+  const own = new OwnPlaces(deps.ownAddresses, deps.ownPorts);
+  const guards = deps.destination !== null;
+  const contexts = new TlsContexts({ clock: wallClock });
+  const transport = new SecureTransport({ clock, deadlines, contexts, timeouts });
+  const pools = makePools(deps, { deadlines, transport, own, guards });
   return {
     config,
     clock,
     random,
     deadlines,
+    alarms: new Alarms(clock),
     recorder,
     trace: new TraceContext(),
     endpoints,
     quotas,
+    serviceLimits,
+    budgets,
+    defaultBudget: budgetOf(config),
+    adaptive,
     authorizer: makeAuthorizer(deps),
     contexts,
     transport,
-    outlier: new Outlier(endpoints, config.balance),
+    outlier: new Outlier(endpoints, config.balance, random, () =>
+      recorder.event("ejection_suppressed"),
+    ),
     services: new ServiceTable(),
+    routes: new RouteBook(rateLimits, (source, reason) =>
+      deps.log("a rule cannot be used", { source, reason }),
+    ),
+    scopes: new ScopeBook(),
     workloads: new WorkloadTable(),
-    clusters: new Clusters({ state: endpoints, clock, random }, own),
+    clusters: new Clusters(clusterDeps(deps), own),
     pools,
     memory: new ProtocolMemory(config.detection),
     own,
@@ -130,6 +171,7 @@ export function makePlane(deps: DataPlaneDeps): Plane {
       clock,
       deadlines,
     },
+    copies: 0,
     draining: false,
   };
 }

@@ -4,15 +4,19 @@ import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Conn } from "../http/conn.ts";
 import { Admission, type Guarded, guardedBy, guardedOutside, isTakenOver } from "./admission.ts";
+import type { Cluster } from "./clusters.ts";
 import type { Origin } from "./context.ts";
 import { newFacts } from "./exchange-facts.ts";
 import { toMeshError } from "./failure.ts";
 import { judge } from "./judge.ts";
 import type { Plane } from "./plane.ts";
+import { reportAnalysis } from "./report-analysis.ts";
 import { type Destination, hashFor, othersOf, pickEndpoint, serviceOf } from "./resolve.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
+import { overflow } from "./routing/policy/service-limits.ts";
 import { meshRoute, type TransportTarget } from "./secure-transport.ts";
 import { Tunnel, type TunnelEnd } from "./tunnel.ts";
+import type { PoolLimits } from "./upstream/pool/pool.ts";
 import type { Dial } from "./upstream/transport/dial.ts";
 
 export interface OpaqueHandler {
@@ -22,6 +26,9 @@ export interface OpaqueHandler {
   /** Is the connection opened ahead, while the client may yet turn out to speak HTTP? */
   mayBeHttp?(): boolean;
 }
+
+/** What a connection that came about counts as, where statuses are counted. */
+const CONNECTED = 200;
 
 /** Do policies forbid it, as against a failure? */
 export function isRefusal({ code }: MeshError): boolean {
@@ -45,6 +52,10 @@ export class OpaqueSession {
   #dial: Dial | null = null;
   #conn: Conn | null = null;
   #attemptMs = 0;
+  /** The pick was a probe of a shut endpoint; 0: it was none. */
+  #probe = 0;
+  /** Slot of the service on which the connection counts; -1: on none. */
+  #serviceSlot = -1;
   /** Has `started` been reported? */
   #counted: boolean;
   /** Is it not ours to report the end? */
@@ -95,18 +106,41 @@ export class OpaqueSession {
     }
     const hash = hashFor(destination.cluster, this.#origin, null);
     const endpoint = pickEndpoint(destination, hash, this.#tried);
+    this.#probe = destination.fixed === null ? destination.cluster.balancer.probe : 0;
     this.#permit(guardedBy(endpoint));
     const mesh = meshRoute(destination, endpoint, this.#origin, "tcp");
-    const { endpoints, config } = this.#plane;
+    this.#takeConnection(destination.cluster, endpoint);
+    this.#plane.endpoints.begin(endpoint.slot);
+    this.#endpoint = endpoint;
+    this.#facts.endpoint = endpoint;
+    const { connectTimeoutMs: connectMs } = destination.cluster.limits ?? {};
+    return {
+      ...{ host: endpoint.address, port: endpoint.port },
+      ...(mesh === undefined ? {} : { mesh }),
+      ...(connectMs === undefined ? {} : { connectMs }),
+    };
+  }
+
+  /** Counts the connection against the limits of its endpoint and of its service. Throws where one is reached. */
+  #takeConnection({ limits, service }: Cluster, endpoint: DataEndpoint): void {
+    const { endpoints, config, serviceLimits } = this.#plane;
+    const most = limits?.maxConnections;
+    if (limits !== null && limits.slot >= 0 && most !== undefined) {
+      if (!serviceLimits.tryConnection(limits.slot, most)) {
+        throw overflow("connections", service.key, most);
+      }
+      this.#serviceSlot = limits.slot;
+    }
     if (!endpoints.tryOpenConnection(endpoint.slot, config.pool.maxConnectionsPerEndpoint)) {
+      this.#releaseService();
       const place = formatHostPort(endpoint.address, endpoint.port);
       throw new MeshError("POOL_QUEUE_FULL", `${place} has its limit of connections`);
     }
-    endpoints.begin(endpoint.slot);
-    this.#endpoint = endpoint;
-    this.#facts.endpoint = endpoint;
-    const place = { host: endpoint.address, port: endpoint.port };
-    return mesh === undefined ? place : { ...place, mesh };
+  }
+
+  #releaseService(): void {
+    if (this.#serviceSlot >= 0) this.#plane.serviceLimits.endConnection(this.#serviceSlot);
+    this.#serviceSlot = -1;
   }
 
   /** Throws where policies forbid it. */
@@ -171,12 +205,15 @@ export class OpaqueSession {
     const destination = this.#destination;
     if (endpoint === null || destination.kind === "outside") return;
     const { clock, endpoints, outlier, recorder } = this.#plane;
+    const { group, service } = destination.cluster;
     const nowMs = clock.now();
-    this.#facts.upstreamMs = nowMs - this.#attemptMs;
-    endpoints.observe(endpoint.slot, nowMs - this.#attemptMs, failed, nowMs);
-    if (outlier.onResult(destination.cluster.endpoints, endpoint, failed, nowMs)) {
-      recorder.ejection(destination.cluster.service, endpoint);
-    }
+    const latencyMs = nowMs - this.#attemptMs;
+    this.#facts.upstreamMs = latencyMs;
+    endpoints.observe(endpoint.slot, latencyMs, failed, nowMs);
+    const result = { status: failed ? 0 : CONNECTED, local: failed, latencyMs, probe: this.#probe };
+    this.#probe = 0;
+    if (outlier.onResult(group, endpoint, result, nowMs)) recorder.ejection(service, endpoint);
+    if (group.outlier !== null) reportAnalysis(this.#plane, service, group, nowMs);
   }
 
   /** Joins the client to the connected endpoint. `early` are bytes that the client has sent already. */
@@ -184,7 +221,7 @@ export class OpaqueSession {
     const conn = this.#conn as Conn;
     const { clock, deadlines, config, recorder } = this.#plane;
     const { tunnelIdleMs, halfCloseMs } = config.timeouts;
-    const settings = { idleMs: tunnelIdleMs, halfCloseMs };
+    const settings = { idleMs: this.#limits?.idleTimeoutMs ?? tunnelIdleMs, halfCloseMs };
     recorder.event("tunnel_opened");
     this.#count();
     const tunnel = new Tunnel(client, conn, { settings, clock, deadlines }, (end) => {
@@ -194,6 +231,10 @@ export class OpaqueSession {
     });
     if (early !== null) tunnel.fromClient(early, early.length);
     return tunnel;
+  }
+
+  get #limits(): PoolLimits | null {
+    return this.#destination.kind === "cluster" ? this.#destination.cluster.limits : null;
   }
 
   #ended(end: TunnelEnd): void {
@@ -252,7 +293,10 @@ export class OpaqueSession {
     if (endpoint === null) return;
     this.#endpoint = null;
     this.#plane.endpoints.end(endpoint.slot);
+    if (this.#probe !== 0) this.#plane.outlier.abandon(endpoint, this.#probe);
+    this.#probe = 0;
     this.#plane.endpoints.closeConnection(endpoint.slot);
+    this.#releaseService();
   }
 }
 

@@ -1,17 +1,25 @@
 import type { Config } from "../config/schema.ts";
+import type { Alarms } from "../core/alarms.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Deadlines } from "../core/deadlines.ts";
 import type { Recorder } from "../core/facts.ts";
 import type { Random } from "../core/random.ts";
+import type { RetryBudgetRule } from "../core/traffic.ts";
 import type { ServerDeps } from "../http/h1/server.ts";
 import type { TlsContexts } from "../identity/tls-contexts.ts";
 import type { TraceContext } from "../telemetry/trace-context.ts";
-import type { Clusters, OwnPlaces } from "./clusters.ts";
+import type { Clusters } from "./clusters.ts";
 import type { WorkloadTable } from "./downstream/identify.ts";
 import type { ProtocolMemory } from "./downstream/protocol.ts";
+import type { OwnPlaces } from "./own-places.ts";
+import type { RouteBook } from "./route-parts.ts";
 import type { Authorizer } from "./routing/authorize/authorizer.ts";
 import type { ServiceTable } from "./routing/match/table.ts";
+import type { AdaptiveLimits } from "./routing/policy/adaptive-limit.ts";
+import type { RetryBudgets } from "./routing/policy/retry-budget.ts";
+import type { ServiceLimits } from "./routing/policy/service-limits.ts";
 import type { WorkloadQuotas } from "./routing/policy/workload-quotas.ts";
+import type { ScopeBook } from "./scopes.ts";
 import type { SecureTransport } from "./secure-transport.ts";
 import type { EndpointState } from "./upstream/balance/endpoint-state.ts";
 import type { Outlier } from "./upstream/balance/outlier.ts";
@@ -23,16 +31,24 @@ export interface Plane {
   readonly clock: Clock;
   readonly random: Random;
   readonly deadlines: Deadlines;
+  readonly alarms: Alarms;
   readonly recorder: Recorder;
   readonly trace: TraceContext;
   readonly endpoints: EndpointState;
   readonly quotas: WorkloadQuotas;
+  readonly serviceLimits: ServiceLimits;
+  readonly budgets: RetryBudgets;
+  /** Of services that say nothing of it; null: none. */
+  readonly defaultBudget: RetryBudgetRule | null;
+  readonly adaptive: AdaptiveLimits;
   readonly authorizer: Authorizer;
   /** Certificates of this host's workloads. */
   readonly contexts: TlsContexts;
   readonly transport: SecureTransport;
   readonly outlier: Outlier;
   readonly services: ServiceTable;
+  readonly routes: RouteBook;
+  readonly scopes: ScopeBook;
   readonly workloads: WorkloadTable;
   readonly clusters: Clusters;
   readonly pools: Pools;
@@ -41,6 +57,8 @@ export interface Plane {
   /** Connections are captured here, so policies can hold against whoever tries to go round them. */
   readonly guards: boolean;
   readonly server: ServerDeps;
+  /** Copies of requests that are under way to mirrors. */
+  copies: number;
   /** True from the first word of a shutdown on: connections close after their current request. */
   draining: boolean;
 }

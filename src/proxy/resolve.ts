@@ -1,12 +1,13 @@
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import { MeshError } from "../core/errors.ts";
+import type { HashOn } from "../core/model.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { findField } from "../http/headers.ts";
 import type { RequestHead } from "../http/message.ts";
 import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, sourceNamespace } from "./context.ts";
 import type { Plane } from "./plane.ts";
-import { parseAuthority } from "./routing/match/authority.ts";
+import { type Authority, parseAuthority } from "./routing/match/authority.ts";
 import type { Lookup } from "./routing/match/table.ts";
 import { isCandidate } from "./upstream/balance/candidates.ts";
 import { hashOf } from "./upstream/balance/hash.ts";
@@ -55,7 +56,20 @@ export class Router {
   #find(dialled: HostPort | null, head: RequestHead): Destination {
     if (dialled === null) return resolveHost(this.#plane, this.#origin, head);
     if (this.#origin.peer !== null) return resolveMesh(this.#plane, this.#origin);
-    return resolveAddress(this.#plane, dialled.host, dialled.port);
+    const found = resolveAddress(this.#plane, this.#origin, dialled);
+    return found.kind === "outside" ? this.#named(found, head) : found;
+  }
+
+  /** An address that nobody has registered may still be that of a host name which somebody has (ServiceEntry). */
+  #named(outside: Destination & { kind: "outside" }, head: RequestHead): Destination {
+    const { services } = this.#plane;
+    if (!services.hasHostAt(outside.port)) return outside;
+    const authority = parseAuthority(head.host, sourceNamespace(this.#origin));
+    if (authority?.kind !== "name") return outside;
+    const found = services.byHost(authority.host, outside.port);
+    const isSeen = found !== "none" && found !== "bad-port";
+    if (!isSeen || !this.#plane.scopes.isVisible(this.#origin, found.service)) return outside;
+    return inMesh(this.#plane, this.#origin, found, head.host);
   }
 }
 
@@ -73,19 +87,31 @@ export function resolveMesh(plane: Plane, { destination, peer }: Origin): ToClus
     throw new MeshError("NO_ROUTE", `${place} is no endpoint of ${peer?.presented} here`);
   }
   const { service, endpoint } = found;
-  return {
-    kind: "cluster",
-    cluster: plane.clusters.get(service, endpoint.portName),
-    fixed: endpoint,
-  };
+  const choice = { portName: endpoint.portName, subset: "", namespace: null };
+  return { kind: "cluster", cluster: plane.clusters.get(service, choice), fixed: endpoint };
 }
 
 /** The destination of a captured connection: a virtual address, an endpoint, or somewhere outside. */
-export function resolveAddress(plane: Plane, address: string, port: number): Destination {
-  if (plane.own.has(address, port)) throw loop(plane, address, port);
-  const found = plane.services.byAddress(address, port);
-  if (found === "none") return { kind: "outside", host: address, port };
-  return inMesh(plane, found, formatHostPort(address, port));
+export function resolveAddress(plane: Plane, origin: Origin, dialled: HostPort): Destination {
+  const { host, port } = dialled;
+  if (plane.own.has(host, port)) throw loop(plane, host, port);
+  const found = plane.services.byAddress(host, port);
+  if (isSeen(plane, origin, found)) return inMesh(plane, origin, found, formatHostPort(host, port));
+  return outside(plane, origin, dialled);
+}
+
+/** Is there a service, and one that the caller sees? To others it is as if it were not there. */
+function isSeen(plane: Plane, origin: Origin, found: Lookup): found is Exclude<Lookup, "none"> {
+  if (found === "none") return false;
+  return found === "bad-port" || plane.scopes.isVisible(origin, found.service);
+}
+
+/** Out of the mesh, where the caller may leave it. */
+function outside(plane: Plane, origin: Origin, { host, port }: HostPort): Destination {
+  const scope = plane.scopes.of(origin);
+  if (scope?.outside !== "refuse") return { kind: "outside", host, port };
+  const place = formatHostPort(host, port);
+  throw new MeshError("NO_ROUTE", `${place} is outside the mesh, which ${scope.source} forbids`);
 }
 
 /** The destination of a request on the explicit proxy port. */
@@ -113,18 +139,31 @@ function resolveAuthority(plane: Plane, origin: Origin, head: RequestHead): Dest
   const found =
     authority.kind === "address"
       ? plane.services.byAddress(authority.address, port)
-      : plane.services.byName(authority.namespace, authority.name, authority.port);
-  if (found !== "none") {
-    const destination = inMesh(plane, found, head.host);
-    // An address, and the host's own name, may also depend on the scheme.
-    if (!maybeOwn) remember(plane, origin, head.host, destination);
+      : lookupName(plane, authority);
+  if (isSeen(plane, origin, found)) {
+    const destination = inMesh(plane, origin, found, head.host);
+    // An address, and the host's own name, may also depend on the scheme; what is seen, on the caller.
+    if (!maybeOwn && plane.scopes.of(origin) === null && canBeKept(found))
+      remember(plane, origin, head.host, destination);
     return destination;
   }
   if (!proxied) throw new MeshError("NO_ROUTE", head.host);
   if (head.scheme === "https") {
     throw new MeshError("BAD_REQUEST", "https targets are reached with CONNECT");
   }
-  return { kind: "outside", host, port };
+  return outside(plane, origin, { host, port });
+}
+
+/** By the mesh's own names, or by a host name that a service has. */
+function lookupName(plane: Plane, authority: Extract<Authority, { kind: "name" }>): Lookup {
+  const { name, namespace, host, port } = authority;
+  const own = name === "" ? "none" : plane.services.byName(namespace, name, port);
+  return own === "none" ? plane.services.byHost(host, port) : own;
+}
+
+/** What a name leads to is kept for all callers of a namespace: not where it is exported to some only. */
+function canBeKept(found: Exclude<Lookup, "none">): boolean {
+  return found !== "bad-port" && found.service.exportTo === undefined;
 }
 
 function remember(plane: Plane, origin: Origin, host: string, destination: ToCluster): void {
@@ -132,11 +171,17 @@ function remember(plane: Plane, origin: Origin, host: string, destination: ToClu
   named.set(sourceNamespace(origin), host, plane.services.version, destination);
 }
 
-function inMesh(plane: Plane, found: Exclude<Lookup, "none">, name: string): ToCluster {
+function inMesh(
+  plane: Plane,
+  origin: Origin,
+  found: Exclude<Lookup, "none">,
+  name: string,
+): ToCluster {
   if (found === "bad-port") throw new MeshError("FORBIDDEN_PORT", name);
   const { service, port, endpoint } = found;
   const portName = endpoint?.portName ?? port?.name ?? "";
-  return { kind: "cluster", cluster: plane.clusters.get(service, portName), fixed: endpoint };
+  const choice = { portName, subset: "", namespace: sourceNamespace(origin) };
+  return { kind: "cluster", cluster: plane.clusters.get(service, choice), fixed: endpoint };
 }
 
 function loop(plane: Plane, host: string, port: number): MeshError {
@@ -172,9 +217,31 @@ export function hashFor(cluster: Cluster, origin: Origin, head: RequestHead | nu
   if (on === null) return -1;
   if (on.kind === "source") return hashOf(origin.address);
   if (head === null) return -1;
-  const value =
-    on.kind === "header" ? findField(head.fields, on.name.toLowerCase()) : cookie(head, on.name);
+  const value = hashed(on, head);
   return value === undefined ? -1 : hashOf(value);
+}
+
+function hashed(on: Exclude<HashOn, { kind: "source" }>, head: RequestHead): string | undefined {
+  switch (on.kind) {
+    case "header":
+      return findField(head.fields, on.name.toLowerCase());
+    case "cookie":
+      return cookie(head, on.name);
+    case "query":
+      return parameter(head, on.name);
+  }
+}
+
+/** Value of the first query parameter of this name, as it was sent. */
+function parameter({ path }: RequestHead, name: string): string | undefined {
+  const mark = path.indexOf("?");
+  if (mark === -1) return undefined;
+  for (const pair of path.slice(mark + 1).split("&")) {
+    const equals = pair.indexOf("=");
+    if ((equals === -1 ? pair : pair.slice(0, equals)) !== name) continue;
+    return equals === -1 ? "" : pair.slice(equals + 1);
+  }
+  return undefined;
 }
 
 /** Value of one cookie (RFC 6265 section 4.2), which may stand in any of several Cookie fields. */

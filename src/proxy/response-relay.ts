@@ -1,8 +1,9 @@
-import { CODES, type MeshError } from "../core/errors.ts";
 import type { Conn } from "../http/conn.ts";
 import { ChunkedDecoder } from "../http/h1/chunked.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
+import { withLine } from "./forward-head.ts";
 import { downstreamHead } from "./rewrite.ts";
+import type { RoutePlan } from "./route-plan.ts";
 
 /** Passes a response on to the client: its head rewritten, its body as it is, chunked or not. */
 export class ResponseRelay {
@@ -35,6 +36,15 @@ export class ResponseRelay {
     return goesOn;
   }
 
+  /** A head as the rules change it; `lines`: what is left of the caller's rate. */
+  edited(text: string, { backend, corsEdits, cookie }: RoutePlan, lines: string): string {
+    let now = text;
+    if (backend?.responseEdits) now = backend.responseEdits.apply(now);
+    if (corsEdits !== null) now = corsEdits.apply(now);
+    const more = lines + cookie;
+    return more === "" ? now : withLine(now, more);
+  }
+
   /** The head with what came along of the body. */
   first(from: Conn, chunk: Buffer, start: number, end: number, to: Conn): void {
     if (this.#decoder === null) {
@@ -53,11 +63,5 @@ export class ResponseRelay {
     this.#decoder.feed(chunk, start, end, (bytes, first, behind) => {
       from.relay(bytes, first, behind, to);
     });
-  }
-
-  /** Writes an answer of our own; returns its status for the record. */
-  failure(text: string, error: MeshError, to: Conn): number {
-    if (!to.closed) to.writeText(text);
-    return CODES[error.code].http;
   }
 }

@@ -15,6 +15,8 @@ import { dialMesh } from "./upstream/transport/mesh-dial.ts";
 
 /** A place to connect to, and how. */
 export interface TransportTarget extends DialTarget {
+  /** Time limit of the connect, in ms; absent: the daemon's setting. */
+  readonly connectMs?: number;
   readonly mesh?: MeshRoute;
 }
 
@@ -125,12 +127,14 @@ export class SecureTransport {
       },
       onDialFailed: (error) => handler.onDialFailed(error),
     };
-    return dialMesh({ ...mesh, host, port }, remembering, { ...deps, ...timeouts });
+    const limits = { ...timeouts, connectMs: target.connectMs ?? timeouts.connectMs };
+    return dialMesh({ ...mesh, host, port }, remembering, { ...deps, ...limits });
   }
 
-  #dialPlain(target: DialTarget, handler: DialHandler): Dial {
+  #dialPlain(target: TransportTarget, handler: DialHandler): Dial {
     const { clock, deadlines, timeouts } = this.#deps;
-    return dial(target, handler, { clock, deadlines, connectMs: timeouts.connectMs });
+    const { connectMs = timeouts.connectMs } = target;
+    return dial(target, handler, { clock, deadlines, connectMs });
   }
 }
 

@@ -82,6 +82,32 @@ const CONNECTION_METRICS: readonly MetricDeclaration[] = [
 ];
 
 const POOL_METRICS: readonly MetricDeclaration[] = [
+  {
+    type: "counter",
+    name: "hostmesh_retries_refused_total",
+    help: "Retries that the service's budget, or its limit of retries under way, forbade",
+    labels: ["reason"],
+    read: ({ series }) => [
+      [["budget"], series.total((region) => region.event("retry_over_budget"))],
+      [["limit"], series.total((region) => region.event("retry_over_limit"))],
+    ],
+  },
+  {
+    type: "counter",
+    name: "hostmesh_mirrored_requests_total",
+    help: "Copies for mirrors: answered, failed, or not made as the body was too long or too many were under way",
+    labels: ["result"],
+    read: ({ series }) => [
+      [["answered"], series.total((region) => region.event("mirror_sent"))],
+      [["failed"], series.total((region) => region.event("mirror_failed"))],
+      [["skipped"], series.total((region) => region.event("mirror_skipped"))],
+    ],
+  },
+  events(
+    "hostmesh_ejections_suppressed_total",
+    "Ejections that the limits on ejected endpoints forbade",
+    "ejection_suppressed",
+  ),
   events(
     "hostmesh_pool_connections_opened_total",
     "Connections opened to endpoints",

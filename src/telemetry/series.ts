@@ -1,10 +1,19 @@
 import { CODES, type MeshErrorCode } from "../core/errors.ts";
-import { type DataEvent, type Detection, EVENTS, type RequestFacts } from "../core/facts.ts";
+import {
+  type DataEvent,
+  type Detection,
+  EVENTS,
+  type RequestFacts,
+  type RetryReason,
+} from "../core/facts.ts";
 import { FINE_BUCKETS, fineBucket, PROXY_SECONDS, QUEUE_SECONDS, SIZE_BYTES } from "./buckets.ts";
 import { SlotTable, type TableName, type TableShape } from "./slot-table.ts";
 
-/** Every failure code, in the order in which retries are counted. */
+/** Every failure code. */
 export const ERROR_CODES = Object.keys(CODES) as readonly MeshErrorCode[];
+
+/** Every reason for a retry, in the order in which they are counted. */
+export const RETRY_REASONS: readonly RetryReason[] = [...ERROR_CODES, "STATUS"];
 
 const DETECTION_INDEX: Readonly<Record<Detection, number>> = {
   declared: 0,
@@ -60,7 +69,7 @@ export const SHAPES: Readonly<Record<TableName, TableShape>> = {
   destinations: {
     name: "destinations",
     labels: ["destination"],
-    words: DESTINATION.retries + ERROR_CODES.length,
+    words: DESTINATION.retries + RETRY_REASONS.length,
   },
   endpoints: {
     name: "endpoints",

@@ -1,7 +1,7 @@
 import { FINE_BUCKETS } from "./buckets.ts";
 import { HTTP, isFailure, PROTOCOLS } from "./outcome.ts";
 import type { RateWindow } from "./rate-sampler.ts";
-import { DESTINATION, ERROR_CODES, FLOW, OUTCOME, PAIR } from "./series.ts";
+import { DESTINATION, FLOW, OUTCOME, PAIR, RETRY_REASONS } from "./series.ts";
 import type { SeriesGroup, SeriesReader } from "./series-reader.ts";
 
 /** The counters of one source or one destination, added up. */
@@ -92,7 +92,7 @@ export class StatTallies {
   #addDestination(group: SeriesGroup): void {
     const tally = tallyOf(this.#destinations, group.labels[0]);
     tally.ejections += group.sum(DESTINATION.ejections);
-    for (const index of ERROR_CODES.keys()) {
+    for (const index of RETRY_REASONS.keys()) {
       tally.retries += group.sum(DESTINATION.retries + index);
     }
   }

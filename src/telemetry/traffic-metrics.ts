@@ -12,7 +12,7 @@ import type {
   MetricsSources,
   Sample,
 } from "./metric-declaration.ts";
-import { DESTINATION, ERROR_CODES, FLOW, OUTCOME, PAIR, SHAPES } from "./series.ts";
+import { DESTINATION, FLOW, OUTCOME, PAIR, RETRY_REASONS, SHAPES } from "./series.ts";
 import type { SeriesGroup } from "./series-reader.ts";
 import type { TableName } from "./slot-table.ts";
 
@@ -25,7 +25,7 @@ function words(table: TableName, word: number): (sources: MetricsSources) => Ite
 
 function* retries({ series }: MetricsSources): Generator<Sample> {
   for (const group of series.groups("destinations")) {
-    for (const [index, code] of ERROR_CODES.entries()) {
+    for (const [index, code] of RETRY_REASONS.entries()) {
       const count = group.sum(DESTINATION.retries + index);
       if (count > 0) yield [[...group.labels, code], count];
     }

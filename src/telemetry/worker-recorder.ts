@@ -1,5 +1,12 @@
 import type { MeshErrorCode } from "../core/errors.ts";
-import type { DataEvent, Detection, Entry, Recorder, RequestFacts } from "../core/facts.ts";
+import type {
+  DataEvent,
+  Detection,
+  Entry,
+  Recorder,
+  RequestFacts,
+  RetryReason,
+} from "../core/facts.ts";
 import { keyOf } from "../core/model.ts";
 import type { DataEndpoint, DataService, DataWorkload } from "../core/snapshot.ts";
 import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
@@ -11,7 +18,15 @@ import {
   PROTOCOLS,
   protocolOf,
 } from "./outcome.ts";
-import { DESTINATION, ENDPOINT, ERROR_CODES, FLOW, OUTCOME, PAIR, type Series } from "./series.ts";
+import {
+  DESTINATION,
+  ENDPOINT,
+  FLOW,
+  OUTCOME,
+  PAIR,
+  RETRY_REASONS,
+  type Series,
+} from "./series.ts";
 import { type Handle, type SeriesLabel, SlotAllotter } from "./slot-allotter.ts";
 import type { SlotTable, TableName } from "./slot-table.ts";
 
@@ -149,11 +164,11 @@ export class WorkerRecorder implements Recorder {
     this.#series.countDetection(found);
   }
 
-  retry(service: DataService | null, code: MeshErrorCode): void {
+  retry(service: DataService | null, reason: RetryReason): void {
     const base = this.#destination(service);
     const { words } = this.#series.tables.destinations;
     add(words, base + DESTINATION.uses, 1);
-    add(words, base + DESTINATION.retries + ERROR_CODES.indexOf(code), 1);
+    add(words, base + DESTINATION.retries + RETRY_REASONS.indexOf(reason), 1);
   }
 
   ejection(service: DataService | null, _endpoint: DataEndpoint): void {

@@ -45,7 +45,7 @@ export interface LabOptions {
 }
 
 /** Small memory: labs are made by the dozen. */
-const SMALL = { endpoints: 256, workloads: 64, metricSeries: 64 };
+const SMALL = { endpoints: 256, workloads: 64, metricSeries: 64, services: 64, rateBuckets: 64 };
 
 export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
   const input = options.config ?? {};
@@ -55,7 +55,7 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
     telemetry: { ...input.telemetry, accessLog: options.keepFacts === false ? "off" : "json" },
   });
   const memory = layout(config, 1);
-  const { endpoints, quotas } = openMemory(memory, 0, config);
+  const { endpoints, quotas, ...shared } = openMemory(memory, 0, config);
   const series = openSeries(memory, 0);
   const facts: RequestFacts[] = [];
   const recorder = new WorkerRecorder({
@@ -68,6 +68,7 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
     config,
     endpoints,
     quotas,
+    ...shared,
     recorder,
     clock: processClock,
     random: seeded(1),

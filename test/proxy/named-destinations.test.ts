@@ -7,11 +7,13 @@ import { MeshError } from "../../src/core/errors.ts";
 import { seeded } from "../../src/core/random.ts";
 import type { DataService } from "../../src/core/snapshot.ts";
 import type { RequestHead } from "../../src/http/message.ts";
-import { Clusters, OwnPlaces, type ToCluster } from "../../src/proxy/clusters.ts";
+import { Clusters, type ToCluster } from "../../src/proxy/clusters.ts";
 import { NamedDestinations } from "../../src/proxy/named-destinations.ts";
+import { OwnPlaces } from "../../src/proxy/own-places.ts";
 import type { Plane } from "../../src/proxy/plane.ts";
 import { Router } from "../../src/proxy/resolve.ts";
 import { ServiceTable } from "../../src/proxy/routing/match/table.ts";
+import { ScopeBook } from "../../src/proxy/scopes.ts";
 import { endpoint, service } from "../helpers/plane.ts";
 import { makeWorkload } from "../telemetry/make-facts.ts";
 
@@ -20,11 +22,16 @@ const NOTHING = { removedServices: [], workloads: [], removedWorkloads: [] };
 /** As much of a worker as routing asks for. */
 function routing() {
   const config = configSchema.parse({ limits: { endpoints: 16 } });
-  const { endpoints } = openMemory(layout(config, 1), 0, config);
+  const { endpoints, adaptive } = openMemory(layout(config, 1), 0, config);
   const own = new OwnPlaces(["127.0.0.1"], [4_140]);
-  const deps = { state: endpoints, clock: processClock, random: seeded(1) };
+  const here = { host: "here", zone: "", region: "", labels: {} };
+  const basics = { state: endpoints, clock: processClock, random: seeded(1) };
+  const deps = { ...basics, here, adaptive, defaults: {} };
   const recorder = { event: () => undefined };
-  const parts = { services: new ServiceTable(), clusters: new Clusters(deps, own), own, recorder };
+  const parts = {
+    ...{ services: new ServiceTable(), clusters: new Clusters(deps, own) },
+    ...{ scopes: new ScopeBook(), own, recorder },
+  };
   const plane = parts as unknown as Plane;
   let revision = 0;
   /** From a new connection of a workload in this namespace. */

@@ -40,6 +40,8 @@ export class ClientConnection implements ConnHandler {
   readonly peer: string;
   /** When it was last put back to a pool, on the caller's clock. */
   idleSinceMs = 0;
+  /** When it was opened, on the caller's clock; 0 where nobody asks. */
+  openedMs = 0;
   /** Requests begun on this connection. */
   requests = 0;
   readonly #limits: ClientLimits;

@@ -1,9 +1,9 @@
+import { PrefixTree } from "../text/prefix-tree.ts";
 import { type AddressBlock, isInBlock, prefixHash } from "./address-block.ts";
 import type { AddressAttribute, TextAttribute } from "./attributes.ts";
 import type { Facts } from "./facts.ts";
 import type { FieldKey } from "./field.ts";
 import { ClaimIndex, type Collector, HeaderIndex } from "./name-index.ts";
-import { PrefixTree } from "./prefix-tree.ts";
 import type { ValueKey } from "./value-matcher.ts";
 
 /** Values stored under keys, of which those are found whose keys hold for a request. */

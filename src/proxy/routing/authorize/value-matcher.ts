@@ -1,5 +1,5 @@
-import { RE2JS } from "re2js";
-import { requiredPrefix } from "./regex-prefix.ts";
+import { compileRegex } from "../text/compile-regex.ts";
+import { requiredPrefix } from "../text/regex-prefix.ts";
 
 /** A value that is known before a request comes, and that a matching one must be, begin or end with. */
 export interface ValueKey {
@@ -142,12 +142,4 @@ function regexPattern(expression: string): Pattern {
     key: { kind: "prefix", value: literal, suffices: false },
     matches: (candidate) => candidate.startsWith(literal) && compiled.testExact(candidate),
   };
-}
-
-function compileRegex(expression: string): RE2JS {
-  try {
-    return RE2JS.compile(expression);
-  } catch (cause) {
-    throw new RangeError(`not an expression of RE2: ${JSON.stringify(expression)}`, { cause });
-  }
 }

@@ -1,6 +1,10 @@
 import { canonicalAddress, formatHostPort } from "../../../core/address.ts";
 import type { ServicePort } from "../../../core/model.ts";
 import type { DataEndpoint, DataService, DataUpdate } from "../../../core/snapshot.ts";
+import type { ServiceRef } from "../../../core/traffic.ts";
+import { HostTable } from "./host-table.ts";
+
+const HOST = "host:";
 
 /** Where a connection or request leads inside the mesh. */
 export interface Match {
@@ -38,6 +42,8 @@ export class ServiceTable {
   /** By key in lower case, as names in an authority are compared. */
   readonly #byName = new Map<string, DataService>();
   readonly #byAddress = new Map<string, DataService>();
+  /** Services that answer to host names of their own. */
+  readonly #hosts = new HostTable();
   /** Several services may have an endpoint at one place; the last one answers for it. */
   readonly #byEndpoint = new Map<string, Owned[]>();
   #revision = 0;
@@ -54,6 +60,36 @@ export class ServiceTable {
 
   get size(): number {
     return this.#services.size;
+  }
+
+  /** What lookups lead to has changed without them. */
+  touch(): void {
+    this.#version += 1;
+  }
+
+  /** The service that a reference means, if it is there: `namespace/name`, or `host:NAME`. */
+  byRef(ref: ServiceRef): DataService | undefined {
+    if (!ref.startsWith(HOST)) return this.#services.get(ref);
+    const host = ref.slice(HOST.length);
+    return this.#hosts.get(host) ?? this.#byClusterName(host);
+  }
+
+  /** By a host name that is none of the mesh's own forms. `port` 0: none was given. */
+  byHost(host: string, port: number): Lookup {
+    const service = this.#hosts.get(host);
+    return service === undefined ? "none" : matchPort(service, port);
+  }
+
+  /** Is there a service with a host name of its own whose HTTP is called at this port? */
+  hasHostAt(port: number): boolean {
+    return this.#hosts.hasPort(port);
+  }
+
+  #byClusterName(host: string): DataService | undefined {
+    const [name = "", namespace = "", ...rest] = host.split(".");
+    return rest.join(".") === "svc.cluster.local"
+      ? this.#byName.get(`${namespace}/${name}`)
+      : undefined;
   }
 
   apply(update: DataUpdate): TableChange {
@@ -82,6 +118,7 @@ export class ServiceTable {
   #remember(service: DataService): void {
     this.#services.set(service.key, service);
     this.#byName.set(service.key.toLowerCase(), service);
+    this.#hosts.add(service);
     for (const address of service.addresses) {
       this.#byAddress.set(canonicalAddress(address), service);
     }
@@ -95,6 +132,7 @@ export class ServiceTable {
 
   #forget(service: DataService): void {
     this.#services.delete(service.key);
+    this.#hosts.delete(service);
     const name = service.key.toLowerCase();
     if (this.#byName.get(name) === service) this.#byName.delete(name);
     for (const address of service.addresses) {

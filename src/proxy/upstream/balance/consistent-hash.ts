@@ -1,6 +1,7 @@
 import type { DataEndpoint } from "../../../core/snapshot.ts";
 import type { Balancer, BalancerDeps, PickRequest } from "./balancer.ts";
-import { Candidates, isCandidate } from "./candidates.ts";
+import { Candidates } from "./candidates.ts";
+import type { PickRules } from "./pick-rules.ts";
 
 /** Maps hashes to candidates, so that a change of the candidates moves as few hashes as possible. */
 export interface HashTable {
@@ -20,7 +21,9 @@ const MAX_ATTEMPTS = 64;
  * an update changes neither the candidates nor their weights. No slow start: a key has one place.
  */
 export class ConsistentHash implements Balancer {
+  readonly probe = 0;
   readonly #build: (candidates: Candidates) => HashTable;
+  readonly #rules: PickRules;
   readonly #deps: BalancerDeps;
   #updated: readonly DataEndpoint[] | null;
   #candidates: Candidates;
@@ -29,12 +32,14 @@ export class ConsistentHash implements Balancer {
   constructor(
     build: (candidates: Candidates) => HashTable,
     endpoints: readonly DataEndpoint[],
+    rules: PickRules,
     deps: BalancerDeps,
   ) {
     this.#build = build;
+    this.#rules = { ...rules, slowStartMs: 0 };
     this.#deps = deps;
     this.#updated = endpoints;
-    this.#candidates = new Candidates([], 0, deps);
+    this.#candidates = new Candidates([], this.#rules, deps);
   }
 
   update(endpoints: readonly DataEndpoint[]): void {
@@ -53,17 +58,20 @@ export class ConsistentHash implements Balancer {
       index = this.#table.lookup(hash, attempt);
       if (candidates.isEligible(index, request.tried, nowMs)) return candidates.endpoints[index]!;
     }
-    return candidates.endpoints[candidates.scan(index, request.tried, nowMs)]!;
+    const best = candidates.scan(index, request.tried, nowMs);
+    return best === -1 ? null : candidates.endpoints[best]!;
   }
 
   #apply(endpoints: readonly DataEndpoint[]): void {
     this.#updated = null;
-    const sorted = endpoints.filter(isCandidate).sort(byId);
+    // With those that cannot be chosen: panic counts them.
+    const candidates = new Candidates([...endpoints].sort(byId), this.#rules, this.#deps);
+    const sorted = candidates.endpoints;
     const before = this.#candidates.endpoints;
     const isSame =
       sorted.length === before.length &&
       sorted.every(({ id, weight }, at) => id === before[at]!.id && weight === before[at]!.weight);
-    this.#candidates = new Candidates(sorted, 0, this.#deps);
+    this.#candidates = candidates;
     if (!isSame) this.#table = null;
   }
 }

@@ -1,4 +1,6 @@
 import { alignToLine, SharedCounts } from "../../../core/shared-counts.ts";
+import { AccrualState } from "./accrual-state.ts";
+import { IntervalCounts } from "./interval-counts.ts";
 
 /** How latency is estimated; the settings of the same names in `balance`. */
 export interface LatencySettings {
@@ -21,10 +23,24 @@ const SAMPLED_AT = 1;
 const PICKED_AT = 2;
 const ADDED_AT = 3;
 const EJECTED_UNTIL = 4;
+const MEAN = 6;
 const INTS = 16;
 const FAILURES = 10;
 const EJECTIONS = 11;
+const GATEWAY_FAILURES = 14;
+const LOCAL_FAILURES = 15;
 const HEADER_BYTES = 64;
+
+/** Failures in a row are counted apart by kind: any, those of gateways (502, 503, 504), those without a response. */
+export type FailureKind = "any" | "gateway" | "local";
+const FAILURE_FIELD = {
+  any: FAILURES,
+  gateway: GATEWAY_FAILURES,
+  local: LOCAL_FAILURES,
+} as const satisfies Record<FailureKind, number>;
+
+/** Weight of one sample in the plain mean. */
+const MEAN_SHARE = 1 / 16;
 
 /**
  * Time constant with which the assumption about a never-measured endpoint fades. Short, because it is no
@@ -53,6 +69,10 @@ const MAX_SAMPLE_MS = 3_600_000;
  * request, not a flood.
  */
 export class EndpointState {
+  /** Which endpoints are shut by failure accrual. */
+  readonly accrual: AccrualState;
+  /** Results by interval, for the detectors that compare endpoints with each other. */
+  readonly intervals: IntervalCounts;
   readonly #counts: SharedCounts;
   readonly #lock: Int32Array;
   readonly #ints: Int32Array;
@@ -64,7 +84,11 @@ export class EndpointState {
 
   static bytesFor(slots: number, workers: number): number {
     return (
-      HEADER_BYTES + alignToLine(slots * DOUBLES * 8) + SharedCounts.bytesFor(slots, KINDS, workers)
+      HEADER_BYTES +
+      alignToLine(slots * DOUBLES * 8) +
+      SharedCounts.bytesFor(slots, KINDS, workers) +
+      AccrualState.bytesFor(slots) +
+      IntervalCounts.bytesFor(slots)
     );
   }
 
@@ -83,6 +107,10 @@ export class EndpointState {
     this.#times = new Float64Array(buffer, fields, slots * DOUBLES);
     const counts = fields + alignToLine(slots * DOUBLES * 8);
     this.#counts = new SharedCounts(buffer, counts, { slots, kinds: KINDS, workers, worker });
+    const accrual = counts + SharedCounts.bytesFor(slots, KINDS, workers);
+    this.accrual = new AccrualState(buffer, accrual, slots, worker);
+    const intervals = accrual + AccrualState.bytesFor(slots);
+    this.intervals = new IntervalCounts(buffer, intervals, slots);
     this.#worker = worker;
     this.#decayMs = Math.max(1, settings.decayMs);
     this.#defaultRttMs = settings.defaultRttMs;
@@ -133,6 +161,14 @@ export class EndpointState {
       this.#times[at + LATENCY] = estimate * kept + sample * (1 - kept);
     }
     this.#times[at + SAMPLED_AT] = nowMs;
+    if (failed) return;
+    const mean = this.#times[at + MEAN]!;
+    this.#times[at + MEAN] = mean === 0 ? sample : mean + (sample - mean) * MEAN_SHARE;
+  }
+
+  /** Mean latency of about the last 16 responses, without peaks, age or failures; 0: there was none. */
+  meanLatencyMs(slot: number): number {
+    return this.#times[slot * DOUBLES + MEAN]!;
   }
 
   isMeasured(slot: number): boolean {
@@ -171,8 +207,11 @@ export class EndpointState {
     this.#times[at + PICKED_AT] = nowMs;
     this.#times[at + ADDED_AT] = nowMs;
     this.#times[at + EJECTED_UNTIL] = 0;
-    Atomics.store(this.#ints, slot * INTS + FAILURES, 0);
+    this.#times[at + MEAN] = 0;
+    this.#clearAllFailures(slot);
     Atomics.store(this.#ints, slot * INTS + EJECTIONS, 0);
+    this.accrual.reset(slot);
+    this.intervals.reset(slot);
   }
 
   isIdle(slot: number): boolean {
@@ -200,25 +239,37 @@ export class EndpointState {
   }
 
   /** Failures in a row. */
-  failures(slot: number): number {
-    return Atomics.load(this.#ints, slot * INTS + FAILURES);
+  failures(slot: number, kind: FailureKind = "any"): number {
+    return Atomics.load(this.#ints, slot * INTS + FAILURE_FIELD[kind]);
   }
 
   /** Counts one more failure in a row and returns their number. */
-  addFailure(slot: number): number {
-    return Atomics.add(this.#ints, slot * INTS + FAILURES, 1) + 1;
+  addFailure(slot: number, kind: FailureKind = "any"): number {
+    return Atomics.add(this.#ints, slot * INTS + FAILURE_FIELD[kind], 1) + 1;
   }
 
-  clearFailures(slot: number): void {
+  clearFailures(slot: number, kind: FailureKind = "any"): void {
     // Read first: nearly always it is 0 already, and a write would take the line from other workers.
-    if (this.failures(slot) !== 0) Atomics.store(this.#ints, slot * INTS + FAILURES, 0);
+    const at = slot * INTS + FAILURE_FIELD[kind];
+    if (Atomics.load(this.#ints, at) !== 0) Atomics.store(this.#ints, at, 0);
   }
 
   /** Ejects; only under the lock of `tryLockEjections`. */
   eject(slot: number, untilMs: number, ejections: number): void {
     this.#times[slot * DOUBLES + EJECTED_UNTIL] = untilMs;
     Atomics.store(this.#ints, slot * INTS + EJECTIONS, ejections);
-    Atomics.store(this.#ints, slot * INTS + FAILURES, 0);
+    this.#clearAllFailures(slot);
+  }
+
+  /** Ends an ejection early: an active health check has passed again. The endpoint starts slowly. */
+  readmit(slot: number, nowMs: number): void {
+    if (this.isEjected(slot, nowMs)) this.#times[slot * DOUBLES + EJECTED_UNTIL] = nowMs;
+  }
+
+  #clearAllFailures(slot: number): void {
+    this.clearFailures(slot, "any");
+    this.clearFailures(slot, "gateway");
+    this.clearFailures(slot, "local");
   }
 
   /** One lock for all decisions on ejection, as they weigh the endpoints of a service against each other. */
@@ -234,5 +285,6 @@ export class EndpointState {
   releaseWorker(index: number): void {
     this.#counts.releaseWorker(index);
     Atomics.compareExchange(this.#lock, 0, index + 1, 0);
+    this.accrual.releaseWorker(index);
   }
 }

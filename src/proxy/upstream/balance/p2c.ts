@@ -1,6 +1,7 @@
 import type { DataEndpoint } from "../../../core/snapshot.ts";
 import type { Balancer, BalancerDeps, PickRequest } from "./balancer.ts";
 import { Candidates } from "./candidates.ts";
+import type { PickRules } from "./pick-rules.ts";
 
 /** What two choices are compared by. */
 export interface LoadMetric {
@@ -32,38 +33,45 @@ const THIRD_DRAWS = 4;
  * draw competes with it.
  */
 export class P2c implements Balancer {
+  readonly probe = 0;
   readonly #metric: LoadMetric;
-  readonly #slowStartMs: number;
+  readonly #rules: PickRules;
   readonly #deps: BalancerDeps;
   #candidates: Candidates;
 
   constructor(
     metric: LoadMetric,
     endpoints: readonly DataEndpoint[],
-    slowStartMs: number,
+    rules: PickRules,
     deps: BalancerDeps,
   ) {
     this.#metric = metric;
-    this.#slowStartMs = slowStartMs;
+    this.#rules = rules;
     this.#deps = deps;
-    this.#candidates = new Candidates(endpoints, slowStartMs, deps);
+    this.#candidates = new Candidates(endpoints, rules, deps);
   }
 
   update(endpoints: readonly DataEndpoint[]): void {
-    this.#candidates = new Candidates(endpoints, this.#slowStartMs, this.#deps);
+    this.#candidates = new Candidates(endpoints, this.#rules, this.#deps);
   }
 
   pick(request: PickRequest): DataEndpoint | null {
     const candidates = this.#candidates;
     if (candidates.size === 0) return null;
     const nowMs = this.#deps.clock.now();
-    const index = candidates.size === 1 ? 0 : this.#choose(candidates, request.tried, nowMs);
+    const { strict, accrual } = this.#rules;
+    const index =
+      candidates.size === 1 && !strict && !accrual
+        ? 0
+        : this.#choose(candidates, request.tried, nowMs);
+    if (index === -1) return null;
     this.#metric.chosen(candidates.slotOf(index), nowMs);
     return candidates.endpoints[index]!;
   }
 
   #choose(candidates: Candidates, tried: readonly DataEndpoint[], nowMs: number): number {
     const first = candidates.draw(tried, nowMs);
+    if (first === -1 || candidates.size === 1) return first;
     const varied = candidates.isVaried(nowMs);
     let second = varied ? candidates.draw(tried, nowMs) : first;
     let margin = 1;

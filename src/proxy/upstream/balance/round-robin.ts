@@ -2,6 +2,7 @@ import type { DataEndpoint } from "../../../core/snapshot.ts";
 import type { Balancer, BalancerDeps, PickRequest } from "./balancer.ts";
 import { Candidates } from "./candidates.ts";
 import { DeadlineHeap } from "./deadline-heap.ts";
+import type { PickRules } from "./pick-rules.ts";
 
 /** Turns that may fall to endpoints which are not eligible before the candidates are looked through. */
 const MAX_TURNS = 32;
@@ -14,21 +15,22 @@ const MAX_TURNS = 32;
  * staggered evenly over their period for the same reason.
  */
 export class RoundRobin implements Balancer {
-  readonly #slowStartMs: number;
+  readonly probe = 0;
+  readonly #rules: PickRules;
   readonly #deps: BalancerDeps;
   #candidates: Candidates;
   #next: number;
   #schedule: DeadlineHeap | null = null;
 
-  constructor(endpoints: readonly DataEndpoint[], slowStartMs: number, deps: BalancerDeps) {
-    this.#slowStartMs = slowStartMs;
+  constructor(endpoints: readonly DataEndpoint[], rules: PickRules, deps: BalancerDeps) {
+    this.#rules = rules;
     this.#deps = deps;
-    this.#candidates = new Candidates(endpoints, slowStartMs, deps);
+    this.#candidates = new Candidates(endpoints, rules, deps);
     this.#next = Math.floor(deps.random() * this.#candidates.size);
   }
 
   update(endpoints: readonly DataEndpoint[]): void {
-    this.#candidates = new Candidates(endpoints, this.#slowStartMs, this.#deps);
+    this.#candidates = new Candidates(endpoints, this.#rules, this.#deps);
     this.#next = Math.floor(this.#deps.random() * this.#candidates.size);
     this.#schedule = null;
   }
@@ -42,7 +44,8 @@ export class RoundRobin implements Balancer {
       index = candidates.isVaried(nowMs) ? this.#turn(nowMs) : this.#rotate();
       if (candidates.isEligible(index, request.tried, nowMs)) return candidates.endpoints[index]!;
     }
-    return candidates.endpoints[candidates.scan(index, request.tried, nowMs)]!;
+    const best = candidates.scan(index, request.tried, nowMs);
+    return best === -1 ? null : candidates.endpoints[best]!;
   }
 
   #rotate(): number {

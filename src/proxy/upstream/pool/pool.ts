@@ -3,6 +3,7 @@ import type { Clock } from "../../../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
 import { MeshError } from "../../../core/errors.ts";
 import type { Recorder } from "../../../core/facts.ts";
+import type { ConnectionLimits } from "../../../core/traffic.ts";
 import type { Conn } from "../../../http/conn.ts";
 import { ClientConnection, type ClientLimits } from "../../../http/h1/client.ts";
 
@@ -21,6 +22,14 @@ export interface MeshRoute {
   readonly required: boolean;
 }
 
+/** What a service says of connections to its endpoints; exact over all workers where it counts something. */
+export interface PoolLimits extends ConnectionLimits {
+  /** Pools of the same endpoint with other limits are other pools. */
+  readonly key: string;
+  /** Index into the shared state of services; -1: what is to be counted over all endpoints is not limited. */
+  readonly slot: number;
+}
+
 export interface PoolTarget {
   readonly host: string;
   readonly port: number;
@@ -30,12 +39,17 @@ export interface PoolTarget {
   readonly client?: string;
   /** Absent: in the clear. */
   readonly mesh?: MeshRoute;
+  /** Absent: the daemon's settings. */
+  readonly limits?: PoolLimits;
 }
 
-/** Open connections per endpoint, exact over all workers. */
+/** Open connections per endpoint and per service, and requests that wait for one, exact over all workers. */
 export interface ConnectionCounts {
-  tryOpenConnection(slot: number, max: number): boolean;
-  closeConnection(slot: number): void;
+  tryOpenConnection(target: PoolTarget, max: number): boolean;
+  closeConnection(target: PoolTarget): void;
+  /** A request waits: false where no more may. */
+  tryWait(target: PoolTarget): boolean;
+  endWait(target: PoolTarget): void;
 }
 
 /** Opens a connection; the spine fills in the transport stage. */
@@ -95,6 +109,8 @@ export class Pool implements Expirable {
   readonly target: PoolTarget;
   deadlineMs = Number.POSITIVE_INFINITY;
   readonly #deps: PoolDeps;
+  readonly #settings: PoolSettings;
+  readonly #maxConnectionMs: number;
   readonly #idle: ClientConnection[] = [];
   readonly #queue: Queued[] = [];
   #busy = 0;
@@ -105,6 +121,8 @@ export class Pool implements Expirable {
   constructor(target: PoolTarget, deps: PoolDeps) {
     this.target = target;
     this.#deps = deps;
+    this.#settings = settingsFor(deps.settings, target.limits);
+    this.#maxConnectionMs = target.limits?.maxConnectionMs ?? 0;
     deps.deadlines.add(this);
   }
 
@@ -136,12 +154,13 @@ export class Pool implements Expirable {
       this.#deps.recorder.event("upstream_connection_reused");
       return idle;
     }
-    const { settings, clock, recorder } = this.#deps;
-    if (this.#queue.length >= settings.maxPending) {
+    const { clock, recorder } = this.#deps;
+    const settings = this.#settings;
+    if (this.#queue.length >= settings.maxPending || !this.#deps.counts.tryWait(this.target)) {
       recorder.event("pool_queue_full");
       const peer = formatHostPort(this.target.host, this.target.port);
       waiter.onNoConnection(
-        new MeshError("POOL_QUEUE_FULL", `${peer}, ${settings.maxPending} requests wait`),
+        new MeshError("POOL_QUEUE_FULL", `${peer}, ${this.#queue.length} requests wait here`),
       );
       return null;
     }
@@ -160,7 +179,8 @@ export class Pool implements Expirable {
         this.#idle.pop();
         continue;
       }
-      const { clock, settings } = this.#deps;
+      const { clock } = this.#deps;
+      const settings = this.#settings;
       // Where the youngest is too old, the rest of the stack is older still.
       if (fresh && clock.now() - connection.idleSinceMs > settings.freshMs) return null;
       this.#idle.pop();
@@ -171,8 +191,8 @@ export class Pool implements Expirable {
   /** Opens connections while more requests wait than connections are on their way. */
   #grow(): void {
     while (this.#dialling < this.#queue.length) {
-      const { counts, settings } = this.#deps;
-      if (!counts.tryOpenConnection(this.target.slot, settings.maxConnections)) {
+      const { counts } = this.#deps;
+      if (!counts.tryOpenConnection(this.target, this.#settings.maxConnections)) {
         this.#makeRoom();
         return;
       }
@@ -199,6 +219,7 @@ export class Pool implements Expirable {
     this.#dialling -= 1;
     const peer = formatHostPort(this.target.host, this.target.port);
     const connection = new ClientConnection(conn, peer, this, this.#deps.limits);
+    if (this.#maxConnectionMs > 0) connection.openedMs = this.#deps.clock.now();
     this.#deps.recorder.event("upstream_connection_opened");
     this.#busy += 1;
     this.#serve(connection, this.#deps.clock.now());
@@ -206,24 +227,30 @@ export class Pool implements Expirable {
 
   #onDialFailed(error: MeshError): void {
     this.#dialling -= 1;
-    this.#deps.counts.closeConnection(this.target.slot);
+    this.#deps.counts.closeConnection(this.target);
     this.#deps.recorder.event("upstream_connection_failed");
-    this.#queue.shift()?.waiter.onNoConnection(error);
+    this.#unqueue(0)?.onNoConnection(error);
     this.#grow();
     this.#arm();
   }
 
+  /** Takes the waiter at this place of the queue out of it. */
+  #unqueue(index: number): PoolWaiter | undefined {
+    const [queued] = this.#queue.splice(index, 1);
+    if (queued !== undefined) this.#deps.counts.endWait(this.target);
+    return queued?.waiter;
+  }
+
   /** Gives the connection to the one that waits longest, or keeps it. */
   #serve(connection: ClientConnection, nowMs: number): void {
-    const next = this.#queue.shift();
+    const next = this.#unqueue(0);
     if (next !== undefined) {
       this.#arm();
-      next.waiter.onConnection(connection);
+      next.onConnection(connection);
       return;
     }
     this.#busy -= 1;
-    const { settings } = this.#deps;
-    if (this.#retired || this.#idle.length >= settings.maxIdle) {
+    if (this.#retired || this.#idle.length >= this.#settings.maxIdle) {
       connection.close();
       return;
     }
@@ -234,8 +261,10 @@ export class Pool implements Expirable {
 
   /** The request is over. A connection that may not be used again is closed. */
   release(connection: ClientConnection, nowMs: number): void {
-    const { maxRequestsPerConnection } = this.#deps.settings;
-    const worn = maxRequestsPerConnection > 0 && connection.requests >= maxRequestsPerConnection;
+    const { maxRequestsPerConnection } = this.#settings;
+    const served = maxRequestsPerConnection > 0 && connection.requests >= maxRequestsPerConnection;
+    const maxMs = this.#maxConnectionMs;
+    const worn = served || (maxMs > 0 && nowMs - connection.openedMs >= maxMs);
     if (connection.reusable && !worn && !this.#retired) {
       this.#serve(connection, nowMs);
       return;
@@ -253,7 +282,7 @@ export class Pool implements Expirable {
   /** A waiter that is no longer interested. */
   cancel(waiter: PoolWaiter): void {
     const index = this.#queue.findIndex((queued) => queued.waiter === waiter);
-    if (index !== -1) this.#queue.splice(index, 1);
+    if (index !== -1) this.#unqueue(index);
     this.#arm();
   }
 
@@ -287,18 +316,19 @@ export class Pool implements Expirable {
   }
 
   #countClosed(): void {
-    this.#deps.counts.closeConnection(this.target.slot);
+    this.#deps.counts.closeConnection(this.target);
     this.#deps.recorder.event("upstream_connection_closed");
     if (this.#queue.length > 0) this.#grow();
   }
 
   onDeadline(nowMs: number): void {
-    const { settings, recorder } = this.#deps;
+    const { recorder } = this.#deps;
+    const settings = this.#settings;
     while ((this.#firstWaiting?.deadlineMs ?? Number.POSITIVE_INFINITY) <= nowMs) {
       recorder.event("pool_queue_timeout");
       const peer = formatHostPort(this.target.host, this.target.port);
       const error = new MeshError("POOL_QUEUE_TIMEOUT", `${peer}, limit ${settings.queueMs} ms`);
-      this.#queue.splice(this.#dialling, 1)[0]?.waiter.onNoConnection(error);
+      this.#unqueue(this.#dialling)?.onNoConnection(error);
     }
     const oldest = nowMs - settings.idleMs;
     while (settings.idleMs > 0 && (this.#idle[0]?.idleSinceMs ?? nowMs) <= oldest) {
@@ -319,7 +349,7 @@ export class Pool implements Expirable {
     const idle =
       oldest === undefined
         ? Number.POSITIVE_INFINITY
-        : deadlineAfter(oldest.idleSinceMs, this.#deps.settings.idleMs);
+        : deadlineAfter(oldest.idleSinceMs, this.#settings.idleMs);
     this.deadlineMs = Math.min(queued, idle);
   }
 
@@ -328,4 +358,15 @@ export class Pool implements Expirable {
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     this.retire();
   }
+}
+
+/** The daemon's settings, and what a service says otherwise; limits of the daemon are never exceeded. */
+function settingsFor(settings: PoolSettings, limits: PoolLimits | undefined): PoolSettings {
+  if (limits === undefined) return settings;
+  const { maxRequestsPerConnection, idleTimeoutMs } = limits;
+  return {
+    ...settings,
+    ...(maxRequestsPerConnection === undefined ? {} : { maxRequestsPerConnection }),
+    ...(idleTimeoutMs === undefined ? {} : { idleMs: idleTimeoutMs }),
+  };
 }

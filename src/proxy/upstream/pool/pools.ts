@@ -33,7 +33,7 @@ export class Pools {
       pools = new Map();
       this.#bySource.set(home, pools);
     }
-    const key = target.slot >= 0 ? target.slot : formatHostPort(target.host, target.port);
+    const key = keyOf(target);
     const known = pools.get(key);
     if (known !== undefined && isSame(known.target, target)) return known;
     if (known !== undefined) this.#retire(known);
@@ -45,10 +45,11 @@ export class Pools {
   /** The endpoint in this slot is gone: its idle connections close now, for every source. */
   retire(slot: number): void {
     for (const pools of this.#bySource.values()) {
-      const pool = pools.get(slot);
-      if (pool === undefined) continue;
-      pools.delete(slot);
-      this.#retire(pool);
+      for (const [key, pool] of pools) {
+        if (pool.target.slot !== slot) continue;
+        pools.delete(key);
+        this.#retire(pool);
+      }
     }
   }
 
@@ -76,8 +77,10 @@ export class Pools {
   #evictIdle(slot: number): void {
     let richest: Pool | undefined;
     for (const pools of this.#bySource.values()) {
-      const pool = pools.get(slot);
-      if (pool !== undefined && pool.idleCount > (richest?.idleCount ?? 0)) richest = pool;
+      for (const pool of pools.values()) {
+        const isOf = pool.target.slot === slot;
+        if (isOf && pool.idleCount > (richest?.idleCount ?? 0)) richest = pool;
+      }
     }
     richest?.evictOldest();
   }
@@ -122,9 +125,14 @@ export class Pools {
   }
 }
 
+function keyOf({ slot, host, port, limits }: PoolTarget): number | string {
+  if (slot < 0) return formatHostPort(host, port);
+  return limits === undefined ? slot : `${slot} ${limits.key}`;
+}
+
 /** Does a connection to one of them serve the other? A route by mutual TLS is compared whole, identities above all. */
 function isSame(a: PoolTarget, b: PoolTarget): boolean {
-  if (a.host !== b.host || a.port !== b.port) return false;
+  if (a.host !== b.host || a.port !== b.port || a.limits !== b.limits) return false;
   const [x, y] = [a.mesh, b.mesh];
   if (x === undefined || y === undefined) return x === y;
   return (

@@ -3,10 +3,10 @@ import { test } from "node:test";
 import type { AuthorizationRule } from "../../../../src/core/policy.ts";
 import { seeded } from "../../../../src/core/random.ts";
 import { Facts } from "../../../../src/proxy/routing/authorize/facts.ts";
-import { PrefixTree } from "../../../../src/proxy/routing/authorize/prefix-tree.ts";
 import { RuleCompiler, ruleMatches } from "../../../../src/proxy/routing/authorize/rule.ts";
 import { RuleIndex } from "../../../../src/proxy/routing/authorize/rule-index.ts";
 import { rememberToken } from "../../../../src/proxy/routing/authorize/token-facts.ts";
+import { PrefixTree } from "../../../../src/proxy/routing/text/prefix-tree.ts";
 import { head, request } from "./fixtures.ts";
 
 const random = seeded(7);

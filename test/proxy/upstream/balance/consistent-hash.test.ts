@@ -6,6 +6,7 @@ import type { Candidates } from "../../../../src/proxy/upstream/balance/candidat
 import { ConsistentHash } from "../../../../src/proxy/upstream/balance/consistent-hash.ts";
 import { hashOf } from "../../../../src/proxy/upstream/balance/hash.ts";
 import { Maglev } from "../../../../src/proxy/upstream/balance/maglev.ts";
+import { pickRules } from "../../../../src/proxy/upstream/balance/pick-rules.ts";
 import { endpoint, equal, newWorld, weighted } from "./fixture.ts";
 
 const KEYS = Array.from({ length: 20_000 }, (_, at) => hashOf(`user-${at}`));
@@ -123,7 +124,12 @@ test("a table is built at a pick, and only after a change of endpoints or weight
     built++;
     return new Maglev(candidates);
   };
-  const balancer = new ConsistentHash(build, equal(10), world);
+  const balancer = new ConsistentHash(
+    build,
+    equal(10),
+    pickRules({ policy: "maglev", slowStartMs: 0 }),
+    world,
+  );
   const before = owners(balancer);
   assert.equal(built, 1);
   balancer.update(equal(10).map((one) => endpoint(one.slot, { meta: { version: "2" } })));

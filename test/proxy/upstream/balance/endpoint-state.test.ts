@@ -253,4 +253,19 @@ describe("the latency estimate", () => {
     state.observe(0, 10, false, 1_000);
     close(state.latencyAt(0, 1_000), 10);
   });
+
+  test("has a plain mean beside it, which peaks, failures and age hardly move", () => {
+    const state = newState(1);
+    assert.equal(state.meanLatencyMs(0), 0);
+    state.observe(0, 10, false, 0);
+    close(state.meanLatencyMs(0), 10);
+    state.observe(0, 1, true, 1);
+    close(state.meanLatencyMs(0), 10);
+    state.observe(0, 26, false, 2);
+    close(state.meanLatencyMs(0), 11);
+    for (let at = 0; at < 200; at++) state.observe(0, 3, false, 1_000_000);
+    assert.ok(Math.abs(state.meanLatencyMs(0) - 3) < 0.01);
+    state.reset(0, 0);
+    assert.equal(state.meanLatencyMs(0), 0);
+  });
 });

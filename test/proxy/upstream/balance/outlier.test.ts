@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { seeded } from "../../../../src/core/random.ts";
+import type { DataEndpoint } from "../../../../src/core/snapshot.ts";
 import { EndpointState } from "../../../../src/proxy/upstream/balance/endpoint-state.ts";
-import { Outlier, type OutlierSettings } from "../../../../src/proxy/upstream/balance/outlier.ts";
+import {
+  Outlier,
+  type OutlierGroup,
+  type OutlierSettings,
+  type TryResult,
+} from "../../../../src/proxy/upstream/balance/outlier.ts";
 import { endpoint, equal, LATENCY, newState } from "./fixture.ts";
 
 const SETTINGS: OutlierSettings = {
@@ -11,15 +18,26 @@ const SETTINGS: OutlierSettings = {
   maxEjectionPercent: 50,
 };
 
+const OK: TryResult = { status: 200, local: false, latencyMs: 5 };
+const FAILED: TryResult = { status: 500, local: false, latencyMs: 5 };
+
+function groupOf(endpoints: readonly DataEndpoint[]): OutlierGroup {
+  return { endpoints, outlier: null, accrual: null };
+}
+
 function setUp(size: number, over: Partial<OutlierSettings> = {}) {
   const state = newState(size);
   const endpoints = equal(size);
-  const outlier = new Outlier(state, { ...SETTINGS, ...over });
+  const group = groupOf(endpoints);
+  const suppressed: string[] = [];
+  const outlier = new Outlier(state, { ...SETTINGS, ...over }, seeded(1), (_, { id }) => {
+    suppressed.push(id);
+  });
   const result = (slot: number, failed: boolean, nowMs: number) =>
-    outlier.onResult(endpoints, endpoints[slot]!, failed, nowMs);
+    outlier.onResult(group, endpoints[slot]!, failed ? FAILED : OK, nowMs);
   const fail = (slot: number, nowMs: number, times = 5) =>
     Array.from({ length: times }, () => result(slot, true, nowMs));
-  return { state, result, fail };
+  return { state, result, fail, suppressed };
 }
 
 describe("passive ejection", () => {
@@ -78,10 +96,11 @@ describe("passive ejection", () => {
   });
 
   test("ejects no more than the given share", () => {
-    const { state, fail } = setUp(10, { maxEjectionPercent: 30 });
+    const { state, fail, suppressed } = setUp(10, { maxEjectionPercent: 30 });
     const ejected = equal(10).map(({ slot }) => fail(slot, 0).includes(true));
     assert.deepEqual(ejected.slice(0, 4), [true, true, true, false]);
     assert.equal(ejected.filter(Boolean).length, 3);
+    assert.equal(suppressed.length, 7, "each one that may not be ejected is told");
     assert.equal(state.failures(9), 0);
     // Once one is back, another may be ejected.
     assert.ok(fail(9, 30_000).includes(true));
@@ -104,9 +123,10 @@ describe("passive ejection", () => {
       endpoint(1, { weight: 0 }),
       endpoint(2, { health: "critical" }),
     ];
-    const outlier = new Outlier(state, SETTINGS);
+    const outlier = new Outlier(state, SETTINGS, seeded(1));
+    const group = groupOf(endpoints);
     for (let at = 0; at < 10; at++) {
-      assert.equal(outlier.onResult(endpoints, endpoints[0]!, true, 0), false);
+      assert.equal(outlier.onResult(group, endpoints[0]!, FAILED, 0), false);
     }
   });
 
@@ -118,12 +138,14 @@ describe("passive ejection", () => {
     const buffer = new SharedArrayBuffer(EndpointState.bytesFor(3, 2));
     const endpoints = equal(3);
     const [first, second] = [0, 1].map(
-      (worker) => new Outlier(new EndpointState(buffer, 0, 3, 2, worker, LATENCY), SETTINGS),
+      (worker) =>
+        new Outlier(new EndpointState(buffer, 0, 3, 2, worker, LATENCY), SETTINGS, seeded(1)),
     );
+    const group = groupOf(endpoints);
     const results: boolean[] = [];
     for (let at = 0; at < 3; at++) {
-      results.push(first!.onResult(endpoints, endpoints[1]!, true, at));
-      results.push(second!.onResult(endpoints, endpoints[1]!, true, at));
+      results.push(first!.onResult(group, endpoints[1]!, FAILED, at));
+      results.push(second!.onResult(group, endpoints[1]!, FAILED, at));
     }
     assert.deepEqual(results, [false, false, false, false, true, false]);
     assert.equal(new EndpointState(buffer, 0, 3, 2, -1, LATENCY).isEjected(1, 5), true);
@@ -133,8 +155,9 @@ describe("passive ejection", () => {
     const buffer = new SharedArrayBuffer(EndpointState.bytesFor(3, 2));
     const endpoints = equal(3);
     const other = new EndpointState(buffer, 0, 3, 2, 1, LATENCY);
-    const outlier = new Outlier(new EndpointState(buffer, 0, 3, 2, 0, LATENCY), SETTINGS);
-    const fail = () => outlier.onResult(endpoints, endpoints[0]!, true, 0);
+    const state = new EndpointState(buffer, 0, 3, 2, 0, LATENCY);
+    const outlier = new Outlier(state, SETTINGS, seeded(1));
+    const fail = () => outlier.onResult(groupOf(endpoints), endpoints[0]!, FAILED, 0);
     assert.equal(other.tryLockEjections(), true);
     for (let at = 0; at < 6; at++) assert.equal(fail(), false);
     other.unlockEjections();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RE2JS } from "re2js";
 import { seeded } from "../../../../src/core/random.ts";
-import { requiredPrefix } from "../../../../src/proxy/routing/authorize/regex-prefix.ts";
+import { requiredPrefix } from "../../../../src/proxy/routing/text/regex-prefix.ts";
 
 const CASES: readonly (readonly [expression: string, prefix: string])[] = [
   ["/api/.*", "/api/"],

@@ -1,0 +1,271 @@
+import { deadlineAfter } from "../core/deadlines.ts";
+import { CODES, MeshError } from "../core/errors.ts";
+import type { RequestFacts } from "../core/facts.ts";
+import type { ClientConnection, ClientHandler } from "../http/h1/client.ts";
+import type { ServerConnection } from "../http/h1/server.ts";
+import type { RequestHead, ResponseHead } from "../http/message.ts";
+import { Admission, guardedBy, guardedOutside } from "./admission.ts";
+import { Attempt } from "./attempt.ts";
+import { ClientCert } from "./client-cert.ts";
+import type { Origin } from "./context.ts";
+import { toMeshError } from "./failure.ts";
+import { upstreamText } from "./forward-head.ts";
+import type { Plane } from "./plane.ts";
+import type { RequestLimits } from "./request-limits.ts";
+import type { RequestState } from "./request-state.ts";
+import type { Destination } from "./resolve.ts";
+import { Retries } from "./retries.ts";
+import { firstHopLines } from "./rewrite.ts";
+import type { RoutePlan } from "./route-plan.ts";
+import { requestTimeout, tryTimeout } from "./routing/policy/time-limits.ts";
+import { TimeLimits } from "./time-limits.ts";
+import type { Freshness, PoolWaiter } from "./upstream/pool/pool.ts";
+
+/** Whom a forwarded request belongs to. */
+export interface ForwardOwner {
+  /** The final response, with the part of the body that came along. */
+  onAnswer(head: ResponseHead, chunk: Buffer, start: number, end: number, last: boolean): void;
+  onAnswerBody(chunk: Buffer, start: number, end: number, last: boolean): void;
+  onInterim(head: ResponseHead): void;
+  /** There will be no response from an endpoint. */
+  onNoAnswer(error: MeshError): void;
+}
+
+/** What a connection's requests are forwarded with. */
+export interface ForwardParts {
+  readonly plane: Plane;
+  readonly origin: Origin;
+  readonly facts: RequestFacts;
+  readonly state: RequestState;
+  readonly server: ServerConnection;
+  readonly plan: RoutePlan;
+  readonly limits: RequestLimits;
+  readonly owner: ForwardOwner;
+}
+
+/**
+ * The way of a request to an endpoint, and of its answer back, as often as it takes:
+ *
+ *   begin -> try (balance, authorise) -> onAdmission (pool) -> onConnection (transport) -> onResponse -> onResponseBody
+ *   a failure, or a response that the rules retry: again from try, at once or after a pause
+ */
+export class Forward implements ClientHandler, PoolWaiter {
+  readonly #plane: Plane;
+  readonly #origin: Origin;
+  readonly #facts: RequestFacts;
+  readonly #state: RequestState;
+  readonly #server: ServerConnection;
+  readonly #plan: RoutePlan;
+  readonly #owner: ForwardOwner;
+  readonly #admission: Admission;
+  readonly #clientCert: ClientCert;
+  readonly #firstHop: string;
+  readonly #limits: RequestLimits;
+  readonly #times: TimeLimits;
+  readonly #retries: Retries;
+  readonly attempt: Attempt;
+  #destination: Destination | null = null;
+  #freshness: Freshness = "any";
+
+  constructor({ plane, origin, facts, state, server, plan, limits, owner }: ForwardParts) {
+    this.#plane = plane;
+    this.#origin = origin;
+    this.#facts = facts;
+    this.#state = state;
+    this.#server = server;
+    this.#plan = plan;
+    this.#owner = owner;
+    this.#admission = new Admission(plane, origin);
+    this.#clientCert = new ClientCert(origin);
+    this.#firstHop = firstHopLines(origin);
+    this.attempt = new Attempt(plane, origin, facts);
+    this.#retries = new Retries(plane, facts, state, plan, this.attempt);
+    this.#limits = limits;
+    this.#times = new TimeLimits(plane, {
+      onTryTimeout: () => this.#onTryTimeout(),
+      onRequestTimeout: () => this.#onRequestTimeout(),
+      onPauseOver: () => this.#try("any"),
+    });
+  }
+
+  begin(destination: Destination): void {
+    const { head, complete, body } = this.#state;
+    this.#destination = destination;
+    this.#retries.begin(destination);
+    if (complete) this.#times.begin(this.#plan.requestMs);
+    const mayReplay = body.mayReplay(head as RequestHead, complete);
+    this.#try(mayReplay ? "any" : "fresh");
+  }
+
+  /** Balance, authorise and pool. Without a connection at hand the client's body waits. */
+  #try(freshness: Freshness): void {
+    const head = this.#state.head as RequestHead;
+    const destination = this.#destination as Destination;
+    // The time limit of an earlier try must not hit this one while it waits in a queue.
+    this.#server.deadlineMs = Number.POSITIVE_INFINITY;
+    this.#freshness = freshness;
+    if (this.#plan.perTryMs > 0 && this.#state.complete) this.#times.beginTry(this.#plan.perTryMs);
+    try {
+      const endpoint = this.attempt.pick(destination, head, this.#plan);
+      if (endpoint !== null && destination.kind === "cluster") {
+        this.#limits.admit(destination.cluster, endpoint, head);
+      }
+      const guarded =
+        endpoint === null ? guardedOutside(this.#plane, destination) : guardedBy(endpoint);
+      this.#admission.ask(guarded, head, this);
+    } catch (error) {
+      this.#owner.onNoAnswer(toMeshError(error));
+      return;
+    }
+    const waits = this.#state.head !== null && this.attempt.upstream === null;
+    if (waits && !this.#state.complete) this.#server.conn.stopReading();
+  }
+
+  /** `error`: what forbids the request; null: nothing does, or it goes to another host, which asks for itself. */
+  onAdmission(error: MeshError | null): void {
+    try {
+      if (error !== null) throw error;
+      this.attempt.acquire(this, this.#freshness);
+    } catch (reason) {
+      this.#owner.onNoAnswer(toMeshError(reason));
+    }
+  }
+
+  /** Policies have changed. */
+  review(handler: { onRevoked(error: MeshError): void }): void {
+    this.#admission.review(handler);
+  }
+
+  onConnection(connection: ClientConnection): void {
+    const state = this.#state;
+    const head = state.head as RequestHead;
+    this.attempt.onConnection(connection);
+    const lines = state.ids + this.#clientCert.lineFor(this.attempt.endpoint);
+    const { effects } = this.#admission;
+    const leftMs = this.#times.leftMs(this.attempt.sentMs);
+    const how = { origin: this.#origin, lines, firstHop: this.#firstHop, effects, leftMs };
+    const text = upstreamText(head, this.#plan, how) + state.body.text;
+    connection.send(this, head.method, text, state.complete);
+    if (!this.#retries.keepsBody(head)) {
+      state.body.forget(state.complete && this.#facts.requestBytes === 0);
+    }
+    const { responseHeadMs } = this.#plane.config.timeouts;
+    const limitMs = state.complete ? responseHeadMs : this.#idleMs;
+    this.#server.deadlineMs = deadlineAfter(this.attempt.sentMs, limitMs);
+    if (!state.complete) this.#server.conn.resumeReading();
+  }
+
+  onNoConnection(error: MeshError): void {
+    this.onUpstreamError(error);
+  }
+
+  /** More of the client's body. */
+  onRequestBody(chunk: Buffer, start: number, end: number, last: boolean): void {
+    const { body, answered } = this.#state;
+    const { upstream } = this.attempt;
+    body.add(chunk, start, end);
+    if (last) this.#times.begin(this.#plan.requestMs);
+    if (upstream === null) {
+      if (!last) this.#server.conn.stopReading();
+      return;
+    }
+    if (!body.fits(-1)) body.forget(false);
+    this.#server.conn.relay(chunk, start, end, upstream.conn);
+    if (last) {
+      upstream.completeRequest();
+      if (!answered && this.#plan.perTryMs > 0) this.#times.beginTry(this.#plan.perTryMs);
+    }
+    const { responseHeadMs } = this.#plane.config.timeouts;
+    this.arm(last && !answered ? responseHeadMs : this.#idleMs);
+  }
+
+  onInformational(head: ResponseHead): void {
+    this.#owner.onInterim(head);
+  }
+
+  onResponse(head: ResponseHead, chunk: Buffer, start: number, end: number, last: boolean): void {
+    const request = this.#state.head as RequestHead;
+    if (head.status === 101 && request.upgrade === "") {
+      this.onUpstreamError(
+        new MeshError("UPSTREAM_PROTOCOL", `${this.attempt.peer}, 101 unasked for`),
+      );
+      return;
+    }
+    const nowMs = this.#plane.clock.now();
+    this.attempt.observe(head.status, false, nowMs);
+    const pauseMs = this.#plan.retry === null ? -1 : this.#retries.pauseAfter(head, request);
+    if (pauseMs >= 0 && this.#times.allows(pauseMs)) {
+      this.attempt.giveUp(last);
+      this.#again(pauseMs, "any");
+      return;
+    }
+    this.#times.endTry();
+    this.#facts.status = head.status;
+    this.#owner.onAnswer(head, chunk, start, end, last);
+  }
+
+  onResponseBody(chunk: Buffer, start: number, end: number, last: boolean): void {
+    this.#owner.onAnswerBody(chunk, start, end, last);
+  }
+
+  /** The try failed before an answer: another endpoint where that is safe, else there is no answer. */
+  onUpstreamError(error: MeshError): void {
+    const { head, answered, interim } = this.#state;
+    const { side } = CODES[error.code];
+    if (side === "upstream") this.attempt.observe(0, true, this.#plane.clock.now());
+    const isOver = answered || interim;
+    const pauseMs = isOver ? -1 : this.#retries.pauseAfterFailure(error, head as RequestHead);
+    if (pauseMs < 0 || !this.#times.allows(pauseMs)) {
+      this.#owner.onNoAnswer(error);
+      return;
+    }
+    this.attempt.giveUp(false);
+    this.#again(pauseMs, "new");
+  }
+
+  #again(pauseMs: number, freshness: Freshness): void {
+    this.#times.endTry();
+    if (pauseMs === 0) this.#try(freshness);
+    else {
+      this.#server.deadlineMs = Number.POSITIVE_INFINITY;
+      this.#times.pause(pauseMs);
+    }
+  }
+
+  #onTryTimeout(): void {
+    this.onUpstreamError(tryTimeout(this.attempt.peer, this.#plan.perTryMs));
+  }
+
+  #onRequestTimeout(): void {
+    if (!this.#state.answered) this.attempt.observe(0, true, this.#plane.clock.now());
+    this.#owner.onNoAnswer(requestTimeout(this.attempt.peer, this.#plan.requestMs));
+  }
+
+  /** The response is complete: the connection goes back to its pool. */
+  finish(nowMs: number): void {
+    this.attempt.end(true, nowMs);
+  }
+
+  /** The request is over, however it ended: what is still held is given back. */
+  reset(): void {
+    this.attempt.end(false);
+    this.attempt.reset();
+    this.#admission.end();
+    this.#times.end();
+    this.#retries.end();
+    this.#destination = null;
+  }
+
+  get #idleMs(): number {
+    const { idleMs } = this.#plan;
+    return idleMs === -1 ? this.#plane.config.timeouts.streamIdleMs : idleMs;
+  }
+
+  armIdle(): void {
+    this.arm(this.#idleMs);
+  }
+
+  arm(limitMs: number): void {
+    this.#server.deadlineMs = deadlineAfter(this.#plane.clock.now(), limitMs);
+  }
+}

@@ -1,0 +1,208 @@
+import type { Sleeper } from "../core/alarms.ts";
+import type { MeshError } from "../core/errors.ts";
+import type { MirrorRule } from "../core/traffic.ts";
+import type { ClientConnection, ClientHandler } from "../http/h1/client.ts";
+import type { RequestHead, ResponseHead } from "../http/message.ts";
+import { Admission, guardedBy } from "./admission.ts";
+import { Attempt } from "./attempt.ts";
+import { ClientCert } from "./client-cert.ts";
+import type { ToCluster } from "./clusters.ts";
+import type { Origin } from "./context.ts";
+import { newFacts } from "./exchange-facts.ts";
+import { upstreamText } from "./forward-head.ts";
+import type { Plane } from "./plane.ts";
+import type { RequestState } from "./request-state.ts";
+import type { Destination } from "./resolve.ts";
+import { firstHopLines } from "./rewrite.ts";
+import { type Planner, RoutePlan } from "./route-plan.ts";
+import { requestLine } from "./routing/transform/request-line.ts";
+import type { PoolWaiter } from "./upstream/pool/pool.ts";
+
+/** Copies under way in one worker, at most: a mirror that does not answer must not pile them up. */
+const MAX_UNDER_WAY = 1_000;
+/** Envoy's default for a route, which its mirrored requests share. */
+const LIMIT_MS = 15_000;
+/** By which a mirrored service tells the copies from the originals (Envoy). */
+const SUFFIX = "-shadow";
+
+/** The copies of one connection's requests that rules send elsewhere. They neither delay nor fail the original. */
+export class Mirrors {
+  readonly #plane: Plane;
+  readonly #origin: Origin;
+  readonly #planner: Planner;
+  #rules: readonly MirrorRule[] = [];
+  #state: RequestState | null = null;
+  #called: ToCluster | null = null;
+  #head = "";
+  #body = "";
+
+  constructor(plane: Plane, origin: Origin, planner: Planner) {
+    this.#plane = plane;
+    this.#origin = origin;
+    this.#planner = planner;
+  }
+
+  /** A request begins that its rule may mirror. Protocols that are not HTTP behind the head are not copied (Envoy). */
+  begin(head: RequestHead, state: RequestState, destination: Destination): void {
+    const { plan } = this.#planner;
+    const { mirrors = [] } = plan.parts ?? {};
+    if (mirrors.length === 0 || destination.kind === "outside") return;
+    if (head.upgrade !== "" || head.method === "CONNECT") return;
+    const { random } = this.#plane;
+    this.#rules = mirrors.filter(({ percent }) => percent >= 100 || random() * 100 < percent);
+    if (this.#rules.length === 0) return;
+    this.#state = state;
+    this.#called = destination;
+    const lines = state.ids + new ClientCert(this.#origin).lineFor(null);
+    const parts = { origin: this.#origin, lines, firstHop: firstHopLines(this.#origin) };
+    const text = upstreamText(head, plan, { ...parts, effects: null, leftMs: Infinity });
+    this.#head = requestLine(text, { authority: shadow(head.authority) });
+    this.#body = state.body.text;
+    if (state.complete) this.#send();
+  }
+
+  /** More of the body. One that is too long to be kept is not copied. */
+  add(chunk: Buffer, start: number, end: number, last: boolean): void {
+    if (this.#state === null) return;
+    this.#body += chunk.toString("latin1", start, end);
+    if (this.#body.length > this.#plane.config.limits.replayBytes) {
+      for (const _rule of this.#rules) this.#plane.recorder.event("mirror_skipped");
+      this.end();
+    } else if (last) this.#send();
+  }
+
+  #send(): void {
+    const { head } = this.#state as RequestState;
+    const { method = "GET" } = head ?? {};
+    const { recorder } = this.#plane;
+    for (const { backend } of this.#rules) {
+      try {
+        const { cluster: called } = this.#called as ToCluster;
+        const parts = { backend, failover: [], requestEdits: null, responseEdits: null };
+        const cluster = this.#planner.clusterOf(parts.backend, called);
+        const to: ToCluster = { kind: "cluster", cluster, fixed: null };
+        const copy = new Copy(this.#plane, this.#origin, method, this.#head + this.#body);
+        copy.send(to, head as RequestHead);
+      } catch {
+        recorder.event("mirror_failed");
+      }
+    }
+    this.end();
+  }
+
+  /** The request is over; one whose body did not come whole is not copied. */
+  end(): void {
+    if (this.#state === null) return;
+    this.#state = null;
+    this.#called = null;
+    this.#rules = [];
+    this.#head = "";
+    this.#body = "";
+  }
+}
+
+function shadow(authority: string): string {
+  const colon = authority.lastIndexOf(":");
+  if (colon === -1 || authority.endsWith("]")) return authority + SUFFIX;
+  return authority.slice(0, colon) + SUFFIX + authority.slice(colon);
+}
+
+/** One copy of a request. Its answer is read and thrown away. */
+class Copy implements ClientHandler, PoolWaiter, Sleeper {
+  readonly #plane: Plane;
+  readonly #attempt: Attempt;
+  readonly #admission: Admission;
+  readonly #method: string;
+  readonly #text: string;
+  #isOver = false;
+
+  constructor(plane: Plane, origin: Origin, method: string, text: string) {
+    this.#plane = plane;
+    this.#attempt = new Attempt(plane, origin, newFacts(origin));
+    this.#admission = new Admission(plane, origin);
+    this.#method = method;
+    this.#text = text;
+  }
+
+  /** Throws where it cannot be sent at all. */
+  send(to: ToCluster, head: RequestHead): void {
+    if (this.#plane.copies >= MAX_UNDER_WAY) {
+      this.#plane.recorder.event("mirror_skipped");
+      return;
+    }
+    this.#plane.copies += 1;
+    this.#plane.alarms.set(this, this.#plane.clock.now() + LIMIT_MS);
+    try {
+      const endpoint = this.#attempt.pick(to, head, new RoutePlan());
+      this.#admission.ask(endpoint === null ? null : guardedBy(endpoint), head, this);
+    } catch (error) {
+      this.#end(false);
+      throw error;
+    }
+  }
+
+  onAdmission(error: MeshError | null): void {
+    try {
+      if (error !== null) throw error;
+      this.#attempt.acquire(this, "any");
+    } catch {
+      this.#fail();
+    }
+  }
+
+  onConnection(connection: ClientConnection): void {
+    this.#attempt.onConnection(connection);
+    connection.send(this, this.#method, this.#text, true);
+  }
+
+  onNoConnection(): void {
+    this.#attempt.observe(0, true, this.#plane.clock.now());
+    this.#fail();
+  }
+
+  onInformational(): void {
+    // The copy has been sent whole.
+  }
+
+  onResponse(
+    head: ResponseHead,
+    _chunk: Buffer,
+    _start: number,
+    _end: number,
+    last: boolean,
+  ): void {
+    this.#attempt.observe(head.status, false, this.#plane.clock.now());
+    if (head.status === 101) this.#fail();
+    else if (last) this.#end(true);
+  }
+
+  onResponseBody(_chunk: Buffer, _start: number, _end: number, last: boolean): void {
+    if (last) this.#end(true);
+  }
+
+  onUpstreamError(): void {
+    this.#attempt.observe(0, true, this.#plane.clock.now());
+    this.#fail();
+  }
+
+  onAlarm(): void {
+    this.#attempt.observe(0, true, this.#plane.clock.now());
+    this.#fail();
+  }
+
+  #fail(): void {
+    if (this.#isOver) return;
+    this.#plane.recorder.event("mirror_failed");
+    this.#end(false);
+  }
+
+  #end(answered: boolean): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#plane.copies -= 1;
+    this.#plane.alarms.set(this, Number.POSITIVE_INFINITY);
+    this.#admission.end();
+    this.#attempt.end(answered, this.#plane.clock.now());
+    if (answered) this.#plane.recorder.event("mirror_sent");
+  }
+}

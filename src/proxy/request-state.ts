@@ -1,0 +1,31 @@
+import type { RequestHead } from "../http/message.ts";
+import { HeldBody } from "./held-body.ts";
+
+/** The request that a client connection is at: what both sides of its exchange know of it. */
+export class RequestState {
+  /** Null between requests. */
+  head: RequestHead | null = null;
+  /** Lines with request id and traceparent, as they go to the endpoint. */
+  ids = "";
+  /** Has the client sent its whole request? */
+  complete = false;
+  answered = false;
+  /** Has an interim response gone to the client? */
+  interim = false;
+  /** Has the client been told to send the content for which it waited? */
+  continued = false;
+  readonly body: HeldBody;
+
+  constructor(replayBytes: number) {
+    this.body = new HeldBody(replayBytes);
+  }
+
+  begin(head: RequestHead, complete: boolean): void {
+    this.head = head;
+    this.ids = "";
+    this.complete = complete;
+    this.answered = false;
+    this.interim = false;
+    this.continued = !head.expectContinue;
+  }
+}

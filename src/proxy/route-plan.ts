@@ -1,0 +1,230 @@
+import { MeshError } from "../core/errors.ts";
+import type { RouteMatch } from "../core/traffic.ts";
+import type { RequestHead } from "../http/message.ts";
+import type { Cluster, ToCluster } from "./clusters.ts";
+import { type Origin, sourceNamespace } from "./context.ts";
+import type { Plane } from "./plane.ts";
+import type { Destination } from "./resolve.ts";
+import type { BackendParts, RouteParts } from "./route-parts.ts";
+import type { RouteRequest } from "./routing/match/route-request.ts";
+import { type Overrides, overriddenRetry, readOverrides } from "./routing/policy/overrides.ts";
+import { RetryPolicy } from "./routing/policy/retry-policy.ts";
+import { timeLimits } from "./routing/policy/time-limits.ts";
+import type { HeadEdits } from "./routing/transform/head-edits.ts";
+
+/** Retries that a request may ask for itself. */
+const MOST_RETRIES = 10;
+/** What holds where nobody says anything: the daemon's own limits, in `Forward`. */
+const NO_LIMITS = { requestMs: 0, perTryMs: 0, idleMs: -1 };
+
+/** What the rules and policies of a service say of one request. One object serves all requests of a connection. */
+export class RoutePlan {
+  /** Null: no rule speaks of it. */
+  parts: RouteParts | null = null;
+  match: RouteMatch | null = null;
+  /** Null: the rule names no place of its own and changes nothing. */
+  backend: BackendParts | null = null;
+  /** Null: the daemon's own retries. */
+  retry: RetryPolicy | null = null;
+  /** Time limits in ms; 0: none; -1: the daemon's. */
+  requestMs = 0;
+  perTryMs = 0;
+  idleMs = -1;
+  overrides: Overrides | null = null;
+  /** Status by which a fault ends the request; 0: none. */
+  abortStatus = 0;
+  /** CORS headers of the response. */
+  corsEdits: HeadEdits | null = null;
+  /** A `Set-Cookie` line by which the next request finds the same endpoint. */
+  cookie = "";
+  /** Does the request need anything of all this? */
+  active = false;
+
+  reset(): void {
+    if (!this.active) return;
+    this.active = false;
+    this.parts = null;
+    this.match = null;
+    this.backend = null;
+    this.retry = null;
+    this.requestMs = 0;
+    this.perTryMs = 0;
+    this.idleMs = -1;
+    this.overrides = null;
+    this.abortStatus = 0;
+    this.corsEdits = null;
+    this.cookie = "";
+  }
+}
+
+/** Finds out what the rules say of the requests of one connection, and which cluster they go to. */
+export class Planner {
+  readonly plan = new RoutePlan();
+  readonly #plane: Plane;
+  readonly #origin: Origin;
+  readonly #source: {
+    readonly namespace: string;
+    readonly labels: Readonly<Record<string, string>>;
+  };
+  readonly #mayOverride: boolean;
+  /** What a ServiceProfile says of the request, besides the rule that routes it. */
+  #profile: RouteParts | null = null;
+  /** The head that was asked about last, and what it overrides. */
+  #head: RequestHead | null = null;
+  #overrides: Overrides | null = null;
+
+  constructor(plane: Plane, origin: Origin) {
+    this.#plane = plane;
+    this.#origin = origin;
+    const labels = origin.workload?.labels ?? {};
+    this.#source = { namespace: sourceNamespace(origin), labels };
+    this.#mayOverride =
+      plane.config.mesh.requestOverrides === "workloads" && origin.workload !== null;
+  }
+
+  /**
+   * Where the request goes. Rules hold on the caller's side and for calls of the service: what dials one endpoint, or
+   * comes from another host, has been routed. Throws where the rules lead nowhere.
+   */
+  make(head: RequestHead, destination: Destination): Destination {
+    const { plan } = this;
+    plan.reset();
+    this.#profile = null;
+    if (destination.kind === "outside" || this.#origin.peer !== null) return destination;
+    if (this.#mayOverride) this.#readOverrides(head);
+    const { cluster, fixed } = destination;
+    if (cluster.plain || fixed !== null) {
+      if (this.#overrides !== null) this.#settle(cluster);
+      return destination;
+    }
+    plan.active = true;
+    this.#match(head, cluster);
+    const chosen = this.#choose(destination);
+    this.#settle(chosen.cluster);
+    return chosen;
+  }
+
+  #readOverrides(head: RequestHead): void {
+    if (head === this.#head && head.repeats) return;
+    this.#head = head;
+    this.#overrides = readOverrides(head);
+  }
+
+  #match(head: RequestHead, cluster: Cluster): void {
+    const { plan } = this;
+    const { service } = cluster;
+    const set = this.#plane.routes.setOf(service);
+    if (set === null) return;
+    const request = this.requestOf(head, cluster);
+    const found = set.find(request);
+    if (found === "refuse") {
+      throw new MeshError(
+        "ROUTE_NOT_FOUND",
+        `no rule of ${service.key} matches ${head.method} ${head.path.slice(0, 100)}`,
+      );
+    }
+    if (found !== null) {
+      plan.parts = this.#plane.routes.partsOf(found.rule);
+      plan.match = found.match;
+    }
+    const profile = set.profile(request);
+    if (profile !== null) this.#profile = this.#plane.routes.partsOf(profile);
+  }
+
+  /** The request as rules see it. */
+  requestOf(head: RequestHead, called: Cluster): RouteRequest {
+    return {
+      head,
+      host: hostOf(head.host),
+      scheme: head.scheme === "" ? "http" : head.scheme,
+      port: portOf(called),
+      source: this.#source,
+    };
+  }
+
+  /** The backend's cluster, or the called service's own. */
+  #choose(destination: ToCluster): ToCluster {
+    const { plan } = this;
+    const { parts } = plan;
+    if (parts === null) return destination;
+    const index = parts.compiled.pickBackend();
+    const backend = index === -1 ? parts.own : (parts.backends[index] ?? null);
+    plan.backend = backend;
+    if (backend === null || index === -1) return destination;
+    return { kind: "cluster", cluster: this.#living(backend, destination.cluster), fixed: null };
+  }
+
+  /** The backend's cluster, or that of the first of its stand-ins which has somebody to serve it. */
+  #living(backend: BackendParts, called: Cluster): Cluster {
+    if (backend.failover.length === 0) return this.clusterOf(backend.backend, called);
+    for (const one of [backend, ...backend.failover]) {
+      const cluster = this.#find(one.backend, called);
+      if (cluster === null || !this.#plane.clusters.isServed(cluster)) continue;
+      this.plan.backend = one;
+      return cluster;
+    }
+    return this.clusterOf(backend.backend, called);
+  }
+
+  /** Throws where the backend leads nowhere. */
+  clusterOf(backend: BackendParts["backend"], called: Cluster): Cluster {
+    const found = this.#find(backend, called);
+    if (found !== null) return found;
+    const error = new MeshError(
+      "BACKEND_UNKNOWN",
+      `${backend.service ?? "an invalid reference"}, named by ${this.plan.parts?.compiled.source ?? "a rule"}`,
+    );
+    const status = backend.missingStatus;
+    if (status !== undefined) error.answer = { status };
+    throw error;
+  }
+
+  #find(
+    { service: ref, subset = "", port }: BackendParts["backend"],
+    called: Cluster,
+  ): Cluster | null {
+    if (ref === null) return null;
+    const service = this.#plane.services.byRef(ref);
+    if (service === undefined) return null;
+    const wanted = port ?? portOf(called);
+    const { ports } = service;
+    const found =
+      ports.find((one) => one.port === wanted) ??
+      (port === undefined && ports.length === 1 ? ports[0] : undefined);
+    if (ports.length > 0 && found === undefined) return null;
+    const { namespace } = this.#source;
+    return this.#plane.clusters.get(service, { portName: found?.name ?? "", subset, namespace });
+  }
+
+  /** Settings of the cluster, where no rule says otherwise, and what the request itself asks for before all. */
+  #settle(cluster: Cluster): void {
+    const { plan } = this;
+    plan.active = true;
+    const { timeouts, retry } = cluster.settings;
+    const profile = this.#profile;
+    this.#profile = null;
+    plan.retry = plan.parts?.retry ?? profile?.retry ?? this.#plane.routes.retryOf(retry);
+    const overrides = this.#overrides;
+    plan.overrides = overrides;
+    if (overrides !== null) {
+      const wanted = overriddenRetry(plan.retry?.rule ?? null, overrides, MOST_RETRIES);
+      plan.retry = wanted === null ? null : new RetryPolicy(wanted);
+    }
+    const layers = [plan.parts?.rule.timeouts, profile?.rule.timeouts, timeouts];
+    const limits = timeLimits(NO_LIMITS, layers, plan.retry?.perTryMs, overrides);
+    plan.requestMs = limits.requestMs;
+    plan.perTryMs = limits.perTryMs;
+    plan.idleMs = limits.idleMs;
+  }
+}
+
+/** Host of an authority, without its port. */
+function hostOf(authority: string): string {
+  const end = authority.lastIndexOf(":");
+  return end === -1 || authority.endsWith("]") ? authority : authority.slice(0, end);
+}
+
+/** The port of the service that the cluster stands for; 0: the service has none. */
+function portOf({ service, choice }: Cluster): number {
+  return service.ports.find(({ name }) => name === choice.portName)?.port ?? 0;
+}
