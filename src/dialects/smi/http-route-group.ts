@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { OperationMatch } from "../../core/policy.ts";
+import type { RouteMatch, TextMatch } from "../../core/traffic.ts";
 import { envelopeFields, resourceSchema } from "../envelope.ts";
 import { regexField } from "../regex-field.ts";
 import { differently, honoured } from "../support.ts";
@@ -37,12 +38,14 @@ type Resource = z.infer<typeof early> | z.infer<typeof late>;
 /** Topic of a group: who translates a TrafficTarget that names it depends on it. */
 const groupTopic = (namespace: string, name: string) => `HTTPRouteGroup ${namespace}/${name}`;
 
-/** SMI's HTTPRouteGroup: no policy by itself, but part of the TrafficTargets that name it. */
+/** SMI's HTTPRouteGroup: nothing by itself, but part of the TrafficTargets and TrafficSplits that name it. */
 export const httpRouteGroup = defineTranslator<Resource>({
   dialect: "SMI",
   group: "specs.smi-spec.io",
   kind: "HTTPRouteGroup",
-  notes: ["Has no effect by itself: TrafficTargets name it, and follow its changes."],
+  notes: [
+    "Has no effect by itself: TrafficTargets and TrafficSplits name it, and follow its changes.",
+  ],
   forms: [
     { versions: ["v1alpha1", "v1alpha2"], schema: early },
     { versions: ["v1alpha3", "v1alpha4"], schema: late },
@@ -50,26 +53,74 @@ export const httpRouteGroup = defineTranslator<Resource>({
   provides: ({ metadata }) => [groupTopic(metadata.namespace, metadata.name)],
 });
 
+type Match = z.infer<typeof matchField>;
+
 /** The matches of a group by name; null where there is no such group. */
 export function matchesOfGroup(
   context: TranslationContext,
   namespace: string,
   name: string,
 ): ReadonlyMap<string, OperationMatch> | null {
-  const [found] = context.about(groupTopic(namespace, name));
-  if (found === undefined) return null;
-  const { matches } = z.union([late.transform(({ spec }) => spec), early]).parse(found.content);
-  return new Map(matches.map((match) => [match.name, toOperation(match)]));
+  const matches = groupOf(context, namespace, name);
+  return matches === null ? null : new Map(matches.map((each) => [each.name, toOperation(each)]));
 }
 
-function toOperation({ pathRegex, methods = ["*"], headers = {} }: z.infer<typeof matchField>) {
-  const maps = Array.isArray(headers) ? headers : [headers];
-  const regexes = Object.assign({}, ...maps) as Record<string, string>;
-  const operation: OperationMatch = {
-    ...(methods.includes("*") || methods.length === 0 ? {} : { methods }),
-    // The model's expressions are for the whole path.
-    ...(pathRegex === undefined ? {} : { pathRegexes: [`(?:${pathRegex})(?s:.*)`] }),
-    ...(Object.keys(regexes).length === 0 ? {} : { headerRegexes: regexes }),
+/** The requests that a group describes, one match or more for each of its own; null where there is no such group. */
+export function routeMatchesOfGroup(
+  context: TranslationContext,
+  namespace: string,
+  name: string,
+): readonly RouteMatch[] | null {
+  return groupOf(context, namespace, name)?.flatMap(toRouteMatches) ?? null;
+}
+
+function groupOf(
+  context: TranslationContext,
+  namespace: string,
+  name: string,
+): readonly Match[] | null {
+  const [found] = context.about(groupTopic(namespace, name));
+  if (found === undefined) return null;
+  return z.union([late.transform(({ spec }) => spec), early]).parse(found.content).matches;
+}
+
+/** The model's expressions are for the whole path, SMI's for its begin. */
+const wholePath = (regex: string) => `(?:${regex})(?s:.*)`;
+
+/** None in the list is any, as `*` is. */
+function methodsOf({ methods = [] }: Match): readonly string[] {
+  return methods.includes("*") ? [] : methods;
+}
+
+function headersOf({ headers = {} }: Match): Readonly<Record<string, string>> {
+  return Object.assign({}, ...(Array.isArray(headers) ? headers : [headers]));
+}
+
+function toOperation(match: Match): OperationMatch {
+  const { pathRegex } = match;
+  const methods = methodsOf(match);
+  const headerRegexes = headersOf(match);
+  return {
+    ...(methods.length === 0 ? {} : { methods }),
+    ...(pathRegex === undefined ? {} : { pathRegexes: [wholePath(pathRegex)] }),
+    ...(Object.keys(headerRegexes).length === 0 ? {} : { headerRegexes }),
   };
-  return operation;
+}
+
+function toRouteMatches(match: Match): readonly RouteMatch[] {
+  const { pathRegex } = match;
+  const headers = Object.entries(headersOf(match)).map(([name, value]) => ({
+    name,
+    match: { kind: "regex" as const, value },
+  }));
+  const rest: RouteMatch = {
+    ...(pathRegex === undefined ? {} : { path: { kind: "regex", value: wholePath(pathRegex) } }),
+    ...(headers.length === 0 ? {} : { headers }),
+  };
+  const methods = methodsOf(match);
+  if (methods.length === 0) return [rest];
+  return methods.map((value): RouteMatch => {
+    const method: TextMatch = { kind: "exact", value };
+    return { ...rest, method };
+  });
 }

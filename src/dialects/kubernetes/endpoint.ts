@@ -1,0 +1,47 @@
+import type { AppProtocol, Endpoint } from "../../core/model.ts";
+
+/** One address where a port of a service is served. */
+export interface Place {
+  /** The resource that says so, as `slice.shop.web-x7k2p`. Two may name one address while it goes from one to the other. */
+  readonly owner: string;
+  readonly namespace: string;
+  readonly service: string;
+  /** Of the service's port. */
+  readonly portName: string;
+  readonly address: string;
+  readonly port: number;
+  /** Name of the node; "" where nobody says. */
+  readonly node: string;
+  readonly zone: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly protocol: AppProtocol | null;
+  readonly condition: Condition;
+}
+
+/** `leaving`: it still serves, but is being deleted. */
+export type Condition = "ready" | "leaving" | "unready";
+
+/** Which two places are the same one, seen twice. */
+export function placeKey({ portName, address, port }: Place): string {
+  return `${portName} ${address} ${port}`;
+}
+
+/**
+ * An endpoint of the mesh. While a service has a ready endpoint those that are leaving get no new requests, and keep what
+ * they have; without one they serve on (KEP-1669). What is not ready never serves.
+ */
+export function endpointAt(place: Place, hasReady: boolean): Endpoint {
+  const { namespace, service, portName, address, port, node, condition, protocol } = place;
+  const named = portName === "" ? place.owner : `${place.owner}:${portName}`;
+  return {
+    // Endpoints of hosts outside the cluster have no node.
+    id: `${node === "" ? service : node}/${named}@${address}:${port}`,
+    ...{ service, namespace, address, port, portName },
+    weight: condition === "leaving" && hasReady ? 0 : 1,
+    zone: place.zone,
+    host: node,
+    meta: place.labels,
+    ...(protocol === null ? {} : { protocol }),
+    health: condition === "unready" ? "critical" : "passing",
+  };
+}
