@@ -10,7 +10,7 @@ const BY_CONSUL = "Consul's servers set it";
 const NO_JWT = "there are no jwt-provider entries: use Istio's RequestAuthentication";
 
 /** Names of services, as the registry takes them. */
-const serviceName = z
+export const serviceName = z
   .string()
   .regex(
     /^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$/,

@@ -2,7 +2,7 @@ import { formatPath } from "../../core/schema-issue.ts";
 import { type Respelled, TranslationError } from "../translator.ts";
 
 /** Their keys are the user's own. */
-const FREE = new Set(["meta", "legacyMeta"]);
+const FREE = new Set(["meta", "legacyMeta", "add", "set", "config"]);
 
 /**
  * Config entries may be spelt `PathExact` (Consul's JSON), `path_exact` (its other names) and `pathExact`. Brings
@@ -40,8 +40,12 @@ function nearest(path: string, originals: ReadonlyMap<string, string>): string {
   return (originals.get(above) ?? nearest(above, originals)) + path.slice(cut);
 }
 
+/** Words that Kubernetes' form writes in capitals behind others. */
+const CAPITALS = /(?:Ip|Sni)$|Json$|Tls(?=Mode$)/;
+
 function toCamelCase(key: string): string {
-  const joined = key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  const joined = key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
   // `JWT` and `HTTP` are words, `Name` is one too.
-  return joined.replace(/^[A-Z]+(?![a-z])|^[A-Z]/, (start) => start.toLowerCase());
+  const camel = joined.replace(/^[A-Z]+(?![a-z])|^[A-Z]/, (start) => start.toLowerCase());
+  return camel.replace(CAPITALS, (word) => word.toUpperCase());
 }

@@ -1,0 +1,124 @@
+import * as z from "zod";
+import { regexField } from "../regex-field.ts";
+import { differently, honoured } from "../support.ts";
+import { headerNameField, methodName } from "../value-fields.ts";
+import { goDuration, headersField, targetFields, unset } from "./chain-fields.ts";
+import { configEntryKind } from "./config-entry.ts";
+
+const MAX_ROUTES = 256;
+const text = z.string().max(2_048);
+const path = z.string().max(2_048).startsWith("/", "must begin with /");
+
+const headerField = z
+  .strictObject({
+    name: honoured(headerNameField),
+    present: honoured(z.boolean()).optional(),
+    exact: honoured(text).optional(),
+    prefix: honoured(text).optional(),
+    suffix: honoured(text).optional(),
+    contains: honoured(text).optional(),
+    regex: honoured(z.union([unset, regexField]), "RE2 syntax, for the whole value").optional(),
+    invert: honoured(
+      z.boolean(),
+      "the header must be there and not match (`present`: must not be there)",
+    ).optional(),
+    ignoreCase: honoured(z.boolean(), "not with `regex` and `present`").optional(),
+  })
+  .superRefine(({ present, exact, prefix, suffix, contains, regex, ignoreCase }, context) => {
+    const given = [present, exact, prefix, suffix, contains, regex].filter(Boolean).length;
+    const refuse = (message: string, at: PropertyKey[] = []) =>
+      context.addIssue({ code: "custom", message, path: at });
+    if (given !== 1) refuse("give one of present, exact, prefix, suffix, contains and regex");
+    if (ignoreCase === true && (present === true || regex !== undefined)) {
+      refuse("has no meaning here: in a regular expression write (?i)", ["ignoreCase"]);
+    }
+  });
+export type RouteHeader = z.infer<typeof headerField>;
+
+const queryField = z
+  .strictObject({
+    name: honoured(z.string().min(1).max(256)),
+    present: honoured(z.boolean()).optional(),
+    exact: honoured(text).optional(),
+    regex: honoured(z.union([unset, regexField]), "RE2 syntax, for the whole value").optional(),
+  })
+  .refine(({ present, exact, regex }) => [present, exact, regex].filter(Boolean).length === 1, {
+    message: "give one of present, exact and regex",
+  });
+export type RouteQuery = z.infer<typeof queryField>;
+
+const httpField = z
+  .strictObject({
+    pathExact: honoured(z.union([unset, path])).optional(),
+    pathPrefix: honoured(z.union([unset, path]), "also within a segment, as in Envoy").optional(),
+    pathRegex: honoured(z.union([unset, regexField]), "RE2 syntax, for the whole path").optional(),
+    caseInsensitive: honoured(z.boolean(), "of `pathExact` and `pathPrefix`").optional(),
+    header: z.array(headerField).max(32).optional(),
+    queryParam: z.array(queryField).max(32).optional(),
+    methods: honoured(
+      z.array(methodName.transform((method) => method.toUpperCase())).max(32),
+    ).optional(),
+  })
+  .refine(
+    ({ pathExact, pathPrefix, pathRegex }) =>
+      [pathExact, pathPrefix, pathRegex].filter(Boolean).length <= 1,
+    { message: "at most one of pathExact, pathPrefix and pathRegex may be given" },
+  );
+export type RouteHttp = z.infer<typeof httpField>;
+
+/** Consul's list (isValidRetryCondition), of which the last are gRPC's. */
+export const CONSUL_RETRY_ON = [
+  "5xx",
+  "gateway-error",
+  "reset",
+  "reset-before-request",
+  "connect-failure",
+  "refused-stream",
+  "retriable-4xx",
+  "envoy-ratelimited",
+  "cancelled",
+  "deadline-exceeded",
+  "internal",
+  "resource-exhausted",
+  "unavailable",
+] as const;
+
+const destinationField = z.strictObject({
+  ...targetFields,
+  prefixRewrite: honoured(z.string().max(2_048)).optional(),
+  requestTimeout: honoured(goDuration, "default: that of the service's resolver").optional(),
+  idleTimeout: honoured(goDuration).optional(),
+  numRetries: differently(
+    z.number().int().min(0).max(100),
+    "default: 1 where one of the fields below asks for retries; alone, it is for failures to connect, where Envoy would retry nothing",
+  ).optional(),
+  retryOnConnectFailure: honoured(z.boolean()).optional(),
+  retryOn: differently(
+    z.array(z.literal(CONSUL_RETRY_ON)).max(CONSUL_RETRY_ON.length),
+    "a request that is not idempotent only where no application can have seen it, unless `methods` of the match name its method; gRPC's conditions and `envoy-ratelimited` have no effect, and a warning says so",
+  ).optional(),
+  retryOnStatusCodes: honoured(z.array(z.number().int().min(100).max(599)).max(64)).optional(),
+  requestHeaders: headersField.optional(),
+  responseHeaders: headersField.optional(),
+});
+export type RouteDestination = z.infer<typeof destinationField>;
+
+const routeField = z
+  .strictObject({
+    match: z.strictObject({ http: httpField.optional() }).optional(),
+    destination: destinationField.optional(),
+  })
+  .superRefine(({ match, destination }, context) => {
+    if (!destination?.prefixRewrite || match?.http?.pathRegex === undefined) return;
+    const path = ["destination", "prefixRewrite"];
+    const message = "needs pathPrefix or pathExact: a regular expression matches no prefix";
+    context.addIssue({ code: "custom", path, message });
+  });
+export type RouterRoute = z.infer<typeof routeField>;
+
+/** Consul's service-router: where requests go by what is in them. */
+export const serviceRouterKind = configEntryKind({
+  kind: "service-router",
+  resourceKind: "ServiceRouter",
+  fields: { routes: z.array(routeField).max(MAX_ROUTES).default([]) },
+});
