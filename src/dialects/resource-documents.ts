@@ -1,22 +1,31 @@
 import { type Document, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from "yaml";
 import { parsePath } from "../core/schema-issue.ts";
 
-/** A resource and where it stands in its text. Lines count from 1. */
+/** Lines and columns count from 1. */
+export interface TextPlace {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** A resource and where it stands in its text. */
 export interface ResourceText {
   readonly resource: unknown;
   readonly line: number;
   /** Line of a field, or of what is nearest to it: `spec.rules[0].from`. */
   lineOf(path: string): number;
+  placeOf(path: string): TextPlace;
 }
 
 /** A text that is no YAML. */
 export class DocumentError extends Error {
   readonly line: number;
+  readonly column: number;
 
-  constructor(line: number, reason: string, cause: unknown) {
+  constructor({ line, column }: TextPlace, reason: string, cause: unknown) {
     super(reason, { cause });
     this.name = "DocumentError";
     this.line = line;
+    this.column = column;
   }
 }
 
@@ -32,15 +41,15 @@ export function readResources(text: string): ResourceText[] {
       // The lines after the first draw the place.
       const [said = ""] = problem.message.split("\n");
       const reason = said.replace(/ at line \d+, column \d+:?$/, "");
-      throw new DocumentError(lines.linePos(problem.pos[0]).line, reason, problem);
+      throw new DocumentError(placeAt(problem.pos[0], lines), reason, problem);
     }
     const content = toValue(document, lines);
     if (content === null || content === undefined) return [];
-    return placesOf(content).map(({ resource, path }) => ({
-      resource,
-      line: lineAt(document, path, lines),
-      lineOf: (field: string) => lineAt(document, [...path, ...parsePath(field)], lines),
-    }));
+    return placesOf(content).map(({ resource, path }) => {
+      const placeOf = (field: string) => placeIn(document, [...path, ...parsePath(field)], lines);
+      const lineOf = (field: string) => placeOf(field).line;
+      return { resource, line: placeIn(document, path, lines).line, lineOf, placeOf };
+    });
   });
 }
 
@@ -50,7 +59,7 @@ function toValue(document: Document, lines: LineCounter): unknown {
     return document.toJS({ maxAliasCount: 100 });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new DocumentError(lines.linePos(document.range?.[0] ?? 0).line, reason, cause);
+    throw new DocumentError(placeAt(document.range?.[0] ?? 0, lines), reason, cause);
   }
 }
 
@@ -71,12 +80,12 @@ function placesOf(content: unknown): { resource: unknown; path: (string | number
   return [{ resource: content, path: [] }];
 }
 
-/** Line of the deepest part of the path that is there: of a field, where its name stands. */
-function lineAt(
+/** Place of the deepest part of the path that is there: of a field, where its name stands. */
+function placeIn(
   document: Document,
   path: readonly (string | number)[],
   lines: LineCounter,
-): number {
+): TextPlace {
   let node: unknown = document.contents;
   let offset = rangeOf(node) ?? document.range?.[0] ?? 0;
   for (const part of path) {
@@ -94,7 +103,12 @@ function lineAt(
       break;
     }
   }
-  return lines.linePos(offset).line;
+  return placeAt(offset, lines);
+}
+
+function placeAt(offset: number, lines: LineCounter): TextPlace {
+  const { line, col: column } = lines.linePos(offset);
+  return { line, column };
 }
 
 function rangeOf(node: unknown): number | undefined {

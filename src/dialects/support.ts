@@ -5,7 +5,7 @@ import * as z from "zod";
  * where they are used: a field is never dropped in silence.
  */
 export interface Support {
-  readonly how: "honoured" | "differently" | "refused" | "no effect";
+  readonly how: "honoured" | "differently" | "refused" | "no effect" | "elsewhere";
   readonly note: string;
 }
 
@@ -31,6 +31,11 @@ export function differently<T extends z.ZodType>(schema: T, note: string): T {
 /** Is taken without effect; whoever uses it is warned with `note`. */
 export function ineffective<T extends z.ZodType>(schema: T, note: string): z.ZodOptional<T> {
   return declare(schema, "no effect", note).optional();
+}
+
+/** Is for others than a mesh (Kubernetes runs the containers), who read it there: taken without a warning. */
+export function elsewhere<T extends z.ZodType>(schema: T, note: string): z.ZodOptional<T> {
+  return declare(schema, "elsewhere", note).optional();
 }
 
 /** Is known and refused, with the reason. */

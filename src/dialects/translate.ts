@@ -1,8 +1,8 @@
 import * as z from "zod";
 import { DEFAULT_NAMESPACE } from "../core/model.ts";
 import { issuesOf } from "../core/schema-issue.ts";
-import { ENTRY_GROUP, ENTRY_KIND, intentionsEntry } from "./consul/service-intentions.ts";
-import { namespaceName, resourceHead } from "./envelope.ts";
+import { ENTRY_GROUP } from "./consul/service-intentions.ts";
+import { groupVersionOf, namespaceName, resourceHead } from "./envelope.ts";
 import {
   keyOfResource,
   type ResourceName,
@@ -42,12 +42,11 @@ export function isResource(content: unknown): boolean {
 /** Finds out what a resource is. Throws {@link TranslationError} for what is none, or is of an unknown kind. */
 export function identify(resource: unknown): IdentifiedResource {
   const content = contentOf(resource);
-  if ((content["Kind"] ?? content["kind"]) === ENTRY_KIND && !("apiVersion" in content)) {
-    return identifyEntry(content);
-  }
+  const entry = "apiVersion" in content ? undefined : entryTranslator(content);
+  if (entry !== undefined) return identifyEntry(content, entry);
   const head = parse(resourceHead, content);
   const { kind, metadata } = head;
-  const [group = "", version = ""] = head.apiVersion.split("/");
+  const { group, version } = groupVersionOf(head.apiVersion);
   const translator = translators.find((each) => each.group === group && each.kind === kind);
   if (translator === undefined) {
     const known = translators.filter((each) => each.group === group).map((each) => each.kind);
@@ -59,20 +58,34 @@ export function identify(resource: unknown): IdentifiedResource {
   }
   const { creationTimestamp, namespace } = metadata;
   const name = { group, kind, namespace, name: metadata.name };
-  const createdMs = creationTimestamp === undefined ? null : Date.parse(creationTimestamp);
+  const createdMs = typeof creationTimestamp === "string" ? Date.parse(creationTimestamp) : null;
   return { name, key: keyOfResource(name), version, content, createdMs, translator };
 }
 
-function identifyEntry(content: Readonly<Record<string, unknown>>): IdentifiedResource {
+/** Consul's config entries have no apiVersion, and `Kind` or a kind in small letters. */
+function entryTranslator(content: Readonly<Record<string, unknown>>): Translator | undefined {
+  const kind = content["Kind"] ?? content["kind"];
+  const entries = translators.filter((each) => each.group === ENTRY_GROUP);
+  const found = entries.find((each) => each.kind === kind);
+  const isEntry = "Kind" in content || (typeof kind === "string" && /^[a-z-]+$/.test(kind));
+  if (found !== undefined || !isEntry) return found;
+  const known = entries.map((each) => each.kind).join(", ");
+  const reason = `unknown kind ${String(kind)} of Consul's config entries; known: ${known}`;
+  throw new TranslationError([{ path: "Kind" in content ? "Kind" : "kind", reason }]);
+}
+
+function identifyEntry(
+  content: Readonly<Record<string, unknown>>,
+  translator: Translator,
+): IdentifiedResource {
   const { name, namespace } = parse(entryHead, {
     name: content["Name"] ?? content["name"],
     namespace: content["Namespace"] ?? content["namespace"],
   });
   const named = {
-    ...{ group: ENTRY_GROUP, kind: ENTRY_KIND, name },
+    ...{ group: ENTRY_GROUP, kind: translator.kind, name },
     namespace: namespace === "" ? DEFAULT_NAMESPACE : namespace,
   };
-  const translator = intentionsEntry;
   return {
     ...{ name: named, key: keyOfResource(named), version: "v1", content },
     ...{ createdMs: null, translator },

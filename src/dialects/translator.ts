@@ -1,7 +1,8 @@
 import type * as z from "zod";
-import { type Change, keyOf } from "../core/model.ts";
+import { type BalancerConfig, type Change, keyOf } from "../core/model.ts";
 import type { Policy } from "../core/policy.ts";
-import { formatPath, type Issue, issuesOf } from "../core/schema-issue.ts";
+import { formatPath, type Issue, issuesOf, UNKNOWN_FIELD } from "../core/schema-issue.ts";
+import { suggestField } from "./suggest.ts";
 import { ineffectiveIn } from "./support.ts";
 
 /** Of a bad resource, and of one that is taken, no more is told than this. */
@@ -32,6 +33,8 @@ export interface TranslationContext {
   readonly trustDomain: string;
   /** What Consul's intentions do with a caller of whom they say nothing. */
   readonly defaultIntention: "allow" | "deny";
+  /** For services that choose none. */
+  readonly balancer: BalancerConfig;
   /** When the resource was made, ms since the epoch. */
   readonly createdMs: number;
   /** The resources that speak of a topic, oldest first. Asking makes the translation depend on the topic. */
@@ -45,7 +48,15 @@ export interface Warning {
 }
 
 /** Kinds of records that resources are translated to. */
-export type TranslatedKind = "policy" | "route" | "traffic" | "scope" | "service" | "endpoint";
+export const TRANSLATED_KINDS = [
+  "policy",
+  "route",
+  "traffic",
+  "scope",
+  "service",
+  "endpoint",
+] as const;
+export type TranslatedKind = (typeof TRANSLATED_KINDS)[number];
 
 /** One record of the model. */
 export type TranslatedRecord = {
@@ -168,7 +179,10 @@ export function defineTranslator<T>(definition: Definition<T>): Translator {
       const parsed = schema.safeParse(spelt.content);
       if (!parsed.success) {
         const issues = issuesOf(parsed.error).slice(0, MAX_ISSUES);
-        const placed = issues.map(({ path, reason }) => ({ path: spelt.original(path), reason }));
+        const placed = issues.map(({ path, reason }) => ({
+          path: spelt.original(path),
+          reason: reason === UNKNOWN_FIELD ? unknownField(schema, path) : reason,
+        }));
         throw new TranslationError(placed, parsed.error);
       }
       const place = (path: readonly PropertyKey[]) => spelt.original(formatPath(path));
@@ -192,6 +206,12 @@ export function defineTranslator<T>(definition: Definition<T>): Translator {
       return { records: keyed(key, all), warnings: warnings.slice(0, MAX_WARNINGS) };
     },
   };
+}
+
+/** With what is written instead, as far as that can be guessed. */
+function unknownField(schema: z.ZodType, path: string): string {
+  const hint = suggestField(schema, path);
+  return hint === "" ? UNKNOWN_FIELD : `${UNKNOWN_FIELD}; ${hint}`;
 }
 
 /** The first record of a kind has the key of the resource, others that with a number. */

@@ -77,14 +77,26 @@ export const methodName = z
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
+/** The longest that a timer of Node.js takes. */
+const LONGEST_MS = 2_147_483_647;
+
 /** A duration such as `5s`, `1m30s` or `500ms`, in ms; between a millisecond and an hour. */
-export const durationField = z.string().transform((text, context) => {
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
-  const whole = parts.map(([part]) => part).join("") === text;
-  const ms = Math.round(
-    parts.reduce((sum, [, count, unit = ""]) => sum + Number(count) * (UNITS[unit] ?? 0), 0),
-  );
-  if (text !== "" && whole && ms >= 1 && ms <= 3_600_000) return ms;
-  context.addIssue({ code: "custom", message: "must be a duration such as 5s, at most 1h" });
-  return z.NEVER;
-});
+export const durationField = durationIn(1, 3_600_000);
+
+/** A duration such as `5s`, in ms; `0s` where `leastMs` is 0. */
+export function durationIn(leastMs: number, mostMs = LONGEST_MS) {
+  const range = `${leastMs > 1 ? `at least ${leastMs}ms and ` : ""}at most ${Math.floor(mostMs / 3_600_000)}h`;
+  return z
+    .string()
+    .max(64)
+    .transform((text, context) => {
+      const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
+      const whole = parts.map(([part]) => part).join("") === text;
+      const ms = Math.round(
+        parts.reduce((sum, [, count, unit = ""]) => sum + Number(count) * (UNITS[unit] ?? 0), 0),
+      );
+      if (text !== "" && whole && ms >= leastMs && ms <= mostMs) return ms;
+      context.addIssue({ code: "custom", message: `must be a duration such as 5s, ${range}` });
+      return z.NEVER;
+    });
+}

@@ -12,14 +12,18 @@ export interface Golden {
   readonly expected: unknown;
 }
 
-/** Resources as users write them, and what must become of them. `node test/dialects/golden.ts --write` after a change. */
+/**
+ * Resources as users write them, and what must become of them. After a change `node test/dialects/golden.ts --write`,
+ * with or without the names of some.
+ */
 export function goldens(): Golden[] {
   return globSync("*.yaml", { cwd: FOLDER })
     .sort()
     .map((file) => ({
       name: basename(file, ".yaml"),
+      // By way of JSON, so that what was written by an alias is a thing of its own.
       resources: parseAllDocuments(readFileSync(join(FOLDER, file), "utf8")).map((document) =>
-        document.toJS(),
+        JSON.parse(JSON.stringify(document.toJS())),
       ),
       expected: JSON.parse(readText(join(FOLDER, file.replace(/yaml$/, "json"))) ?? "null"),
     }));
@@ -39,6 +43,7 @@ function contextOf(resources: readonly unknown[], index = 0): TranslationContext
     rootNamespaces: ["istio-system"],
     trustDomain: "mesh.example",
     defaultIntention: "deny",
+    balancer: { policy: "peak-ewma", slowStartMs: 10_000 },
     createdMs: index * 1_000,
     about: (topic) =>
       resources.flatMap((resource, age) => {
@@ -68,7 +73,9 @@ export function outcomesOf({ resources }: Golden): unknown[] {
 }
 
 if (import.meta.main && process.argv.includes("--write")) {
+  const names = process.argv.slice(process.argv.indexOf("--write") + 1);
   for (const golden of goldens()) {
+    if (names.length > 0 && !names.includes(golden.name)) continue;
     const file = join(FOLDER, `${golden.name}.json`);
     writeFileSync(file, `${JSON.stringify(outcomesOf(golden), null, 2)}\n`);
   }
