@@ -37,6 +37,8 @@ export interface Target {
   readonly authority: string;
   /** True: a TCP connection begins with CONNECT to the authority. */
   readonly connect: boolean;
+  /** Address of this machine that the connections come from, by which a proxy tells sources apart; absent: any. */
+  readonly from?: string;
 }
 
 /** A process of a proxy; its children belong to it. */

@@ -314,7 +314,7 @@ export class Compiler implements KnownModel {
     const endpoints: DataEndpoint[] = [];
     for (const { record: one, slot } of entry.endpoints.values()) {
       if (slot === null) continue;
-      const base = compileEndpoint(one, slot, this.#deps.host);
+      const base = compileEndpoint(one, slot, this.#deps.host, record.ports);
       endpoints.push({ ...base, ...this.#directory.describe(one) });
     }
     const routing = this.#traffic.routesOf(record);

@@ -26,10 +26,12 @@ import { JwksKeeper } from "./identity/jwks-keeper.ts";
 import type { Memory, MemoryLayout } from "./memory.ts";
 import { layout, MAIN_THREAD, openMemory, openSeries } from "./memory.ts";
 import { metricsServer, readyServer } from "./metrics-server.ts";
+import { NameResolver } from "./name-resolver.ts";
 import { packageVersion } from "./package-version.ts";
 import { probeDataPath } from "./probe-data-path.ts";
 import type { Readiness } from "./readiness.ts";
 import { readinessCheck } from "./readiness.ts";
+import { resolveName } from "./resolve-name.ts";
 import { metricsSources, statSources } from "./stat-sources.ts";
 import type { WorkerStart } from "./worker-messages.ts";
 import { defaultResourceLimits, WorkerSupervisor } from "./workers.ts";
@@ -72,6 +74,7 @@ export class DataPath {
   readonly workers: WorkerSupervisor;
   readonly #identity: IdentityService;
   readonly #jwks: JwksKeeper;
+  readonly #names: NameResolver;
   readonly #client: RegistryClient;
   readonly #checks: CheckRunner;
   readonly #series: SeriesReader;
@@ -99,6 +102,15 @@ export class DataPath {
     this.#compiler = this.#makeCompiler();
     this.#identity = this.#makeIdentity();
     this.#jwks = this.#makeJwksKeeper();
+    this.#names = new NameResolver({
+      resolve: resolveName,
+      timers: processTimers,
+      log: deps.log,
+      onChange: (changes) => {
+        const { revision } = this.#compiler;
+        this.#post(this.#compiler.apply({ revision, full: false, changes }));
+      },
+    });
     this.workers = this.#makeSupervisor();
     this.#checks = new CheckRunner({
       timers: processTimers,
@@ -168,6 +180,7 @@ export class DataPath {
     this.closeControl();
     this.#checks.stop();
     this.#jwks.close();
+    this.#names.close();
     await this.workers.stop();
     await this.#client.stop();
     await this.#identity.stop();
@@ -287,7 +300,8 @@ export class DataPath {
 
   /** What this throws is the reason of a refusal; nothing has been changed then. */
   #take(changes: readonly Change[], revision: number, full: boolean): void {
-    this.#post(this.#compiler.apply({ revision, full, changes }));
+    const expanded = this.#names.expand(changes, full);
+    this.#post(this.#compiler.apply({ revision, full, changes: expanded }));
     this.#hasSnapshot = true;
     this.#identity.onUpdate(changes, this.#compiler.localIdentities());
     this.#jwks.setWanted(this.#compiler.jwksWanted());

@@ -59,6 +59,8 @@ export class Guardian {
   #addresses = NO_ADDRESSES;
   #work: Promise<void> = Promise.resolve();
   #dirtySets = false;
+  /** The last sync of the sets has failed: they are not what the generation has named. */
+  #setsBehind = false;
   #timers: NodeJS.Timeout[] = [];
   #respawn: NodeJS.Timeout | null = null;
   #first: { resolve: () => void; reject: (reason: unknown) => void } | null = null;
@@ -255,7 +257,9 @@ export class Guardian {
     this.#dirtySets = true;
     void this.#capture("sync the captured addresses", async (capture) => {
       this.#dirtySets = false;
+      this.#setsBehind = true;
       await capture.sync(this.#addresses);
+      this.#setsBehind = false;
       await capture.refresh();
     });
   }
@@ -278,7 +282,8 @@ export class Guardian {
       else log.error("data path is silent: its capture lapses", { onDeath });
     }
     if (!serving || !this.#installed) return;
-    void this.#capture("refresh the dead-man entry", (capture) => capture.refresh());
+    if (this.#setsBehind) this.#syncSets();
+    else void this.#capture("refresh the dead-man entry", (capture) => capture.refresh());
   }
 
   #assertRules(): void {

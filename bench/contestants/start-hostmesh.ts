@@ -62,8 +62,9 @@ export interface DaemonOptions {
   readonly workers: number;
   /** The most client connections that it has to hold. */
   readonly connections: number;
-  /** Instead of the setting's default. */
+  /** Instead of the settings' defaults. */
   readonly warmUpMs?: number;
+  readonly turnRequests?: number;
   /** Absent: it has no identity, and speaks no TLS. */
   readonly member?: MeshMember;
 }
@@ -75,6 +76,7 @@ export interface HostmeshOptions extends Omit<RegistryOptions, "role"> {
   /** `tcp`: the services are called by CONNECT. */
   readonly protocol: "http1" | "tcp";
   readonly warmUpMs?: number;
+  readonly turnRequests?: number;
 }
 
 /** One daemon with a registry of its own; it has answered for every service. */
@@ -173,10 +175,8 @@ function recordsOf(
 }
 
 /** Starts a daemon that serves its explicit port on the place's address. Resolves before it answers. */
-export async function startDaemon(
-  crew: Crew,
-  { role, place, registryUrl, workers, connections, warmUpMs, member }: DaemonOptions,
-): Promise<RunningDaemon> {
+export async function startDaemon(crew: Crew, options: DaemonOptions): Promise<RunningDaemon> {
+  const { role, place, registryUrl, workers, connections, warmUpMs, member } = options;
   const [port = 0, admin = 0, metrics = 0, ready = 0, meshPort = 0] = await freePorts(5);
   const bind = place.address;
   const settings: ConfigInput = {
@@ -189,7 +189,7 @@ export async function startDaemon(
     registry: { urls: [registryUrl] },
     // So that a run ends soon: nothing is drained in it.
     timeouts: { drainMs: 1_000, ...(warmUpMs === undefined ? {} : { warmUpMs }) },
-    ...raisedLimits(connections),
+    ...raisedLimits(connections, options.turnRequests),
   };
   const config = await crew.keep(`${slug(role)}.yaml`, stringify(settings));
   const command = hostmesh("daemon", config);
@@ -208,16 +208,21 @@ function identityOf(member: MeshMember | undefined): Pick<ConfigInput, "identity
  * Where the load would meet limits that are there to protect services, they are raised, as Envoy's circuit breakers are:
  * refusals are not measured.
  */
-function raisedLimits(connections: number): Pick<ConfigInput, "limits" | "pool"> {
+function raisedLimits(
+  connections: number,
+  turnRequests: number | undefined,
+): Pick<ConfigInput, "limits" | "pool"> {
+  const turns = turnRequests === undefined ? {} : { turnRequests };
   const { limits, pool } = configSchema.parse({});
   const amply = 2 * connections;
   const isBelow = Math.min(
     ...[limits.workloadInFlight, limits.workloadConnections],
     ...[pool.maxConnectionsPerEndpoint, pool.maxPendingPerEndpoint],
   );
-  if (amply <= isBelow) return {};
+  if (amply <= isBelow) return { limits: turns };
   return {
     limits: {
+      ...turns,
       workloadInFlight: Math.max(amply, limits.workloadInFlight),
       workloadConnections: Math.max(amply, limits.workloadConnections),
     },

@@ -10,6 +10,7 @@ const TARGET = z.strictObject({
   port: z.int().min(1).max(65_535),
   authority: z.string().regex(/^[\w.:-]+$/),
   connect: z.boolean(),
+  from: z.ipv4().optional(),
 });
 
 const JOB = z.strictObject({
@@ -28,8 +29,14 @@ const JOB = z.strictObject({
 export function parseLoadJob(text: string): LoadJob {
   const parsed = JOB.safeParse(JSON.parse(text));
   if (!parsed.success) throw new BenchError(`the load's job: ${z.prettifyError(parsed.error)}`);
-  const { firstRequests, ...rest } = parsed.data;
-  const job: LoadJob = firstRequests === undefined ? rest : { ...rest, firstRequests };
+  const { firstRequests, targets, ...rest } = parsed.data;
+  const job: LoadJob = {
+    ...rest,
+    targets: targets.map(({ from, ...target }) =>
+      from === undefined ? target : { ...target, from },
+    ),
+    ...(firstRequests === undefined ? {} : { firstRequests }),
+  };
   const needed = isOneAddress(job) ? 1 : job.targets.length;
   if (job.connections < needed) {
     throw new BenchError(
@@ -48,6 +55,7 @@ export function isOneAddress({
   targets,
 }: Pick<LoadJob, "protocol" | "targets">): boolean {
   const [first] = targets;
-  const same = ({ host, port }: Target) => host === first?.host && port === first?.port;
+  const same = ({ host, port, from }: Target) =>
+    host === first?.host && port === first?.port && from === first?.from;
   return targets.length === 1 || (protocol === "http1" && targets.every(same));
 }

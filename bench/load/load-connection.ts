@@ -44,9 +44,10 @@ export class LoadConnection {
     this.#answer = answer;
     this.#owner = owner;
     this.#connectAnswer = target.connect ? new ConnectAnswer() : null;
-    const { host, port } = target;
+    const { host, port, from } = target;
+    const own = from === undefined ? {} : { localAddress: from };
     const onread = { buffer, callback: (length: number) => this.#onRead(length) };
-    this.#socket = connect({ host, port, noDelay: true, onread } as NetConnectOpts);
+    this.#socket = connect({ host, port, ...own, noDelay: true, onread } as NetConnectOpts);
     this.#socket.once("connect", () => this.#onConnect());
     this.#socket.once("end", () => this.fail("closed"));
     this.#socket.once("error", (error: NodeJS.ErrnoException) => this.#onError(error));

@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import * as z from "zod";
-import { BALANCER_POLICIES } from "../core/model.ts";
+import { balance } from "./schema-balance.ts";
 import { identity, mesh, tokenReview } from "./schema-mesh.ts";
 import { address, count, httpUrl, ms, optionalHttpsUrl, port, subnet } from "./setting-fields.ts";
 
@@ -208,6 +208,14 @@ const limits = z
       2_000,
       "Requests in flight of one workload over all workers; beyond it 429.",
     ),
+    turnRequests: z
+      .number()
+      .int()
+      .min(0)
+      .default(32)
+      .describe(
+        "Requests, or pieces of 64 KiB of a stream, that a worker takes on in one turn of its event loop from sources that send more; it is divided among these, and the rest waits for the next turn. Smaller: a flood delays others less; larger: fewer turns. 0: no limit.",
+      ),
     replayBytes: count(
       65_536,
       "Request body kept for a replay; a longer body is sent once. Linkerd's 64 KiB.",
@@ -258,70 +266,6 @@ const pool = z
   .describe(
     "Pooled upstream connections: one pool per source, endpoint and protocol, in each worker.",
   );
-
-const balance = z
-  .strictObject({
-    policy: z
-      .enum(BALANCER_POLICIES)
-      .default("peak-ewma")
-      .describe("For services that choose none."),
-    decayMs: ms(10_000, "Time constant of the latency average. Linkerd's and Envoy's default."),
-    defaultRttMs: ms(
-      30,
-      "Latency assumed of an endpoint that was never measured. Linkerd's default.",
-    ),
-    failurePenaltyMs: ms(
-      5_000,
-      "A failure counts as a response that took at least this long. Linkerd's load-biaser penalty.",
-    ),
-    slowStartMs: ms(10_000, "Ramp of a new endpoint from 10 % to its full share; 0: off."),
-    consecutiveFailures: z
-      .number()
-      .int()
-      .min(0)
-      .default(5)
-      .describe("Failures in a row that eject an endpoint; 0: never. Envoy's default."),
-    baseEjectionMs: ms(
-      30_000,
-      "Ejection time, times the number of ejections in a row. Envoy's default.",
-    ),
-    maxEjectionMs: ms(300_000, "Longest ejection. Envoy's default."),
-    maxEjectionPercent: z
-      .number()
-      .int()
-      .min(0)
-      .max(100)
-      .default(50)
-      .describe(
-        "Share of a service's endpoints that may be ejected; one always may while two or more remain.",
-      ),
-    ejectionJitterPercent: z
-      .number()
-      .int()
-      .min(0)
-      .max(100)
-      .default(10)
-      .describe(
-        "Random time added to an ejection, at most this part of it, so that hosts which ejected an endpoint together do not return to it together.",
-      ),
-    minHealthPercent: z
-      .number()
-      .int()
-      .min(0)
-      .max(100)
-      .default(0)
-      .describe(
-        "Panic threshold: with a smaller share of a service's endpoints healthy, ejections do not count. 0: only when all are ejected. For services without a policy of their own; Istio's default is 0, Envoy's 50.",
-      ),
-    locality: z
-      .enum(["off", "prefer"])
-      .default("off")
-      .describe(
-        "prefer: endpoints of the same host first, then of the zone, then of the region, with overflow where these are unhealthy or busy. For services without a rule of their own.",
-      ),
-  })
-  .prefault({})
-  .describe("Load balancing and passive ejection.");
 
 const retries = z
   .strictObject({

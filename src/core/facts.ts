@@ -26,7 +26,7 @@ export interface RequestFacts {
   responseBytes: number;
   startMs: number;
   durationMs: number;
-  /** Waiting for a connection from the pool. */
+  /** Waiting for its source's turn, and for a connection from the pool. */
   queueMs: number;
   /** From the request's last hand-over to the endpoint to the first byte of its response. */
   upstreamMs: number;
@@ -77,6 +77,7 @@ export const EVENTS = [
   "mirror_sent",
   "mirror_failed",
   "mirror_skipped",
+  "turn_waited",
 ] as const;
 export type DataEvent = (typeof EVENTS)[number];
 

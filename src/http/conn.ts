@@ -1,6 +1,8 @@
 import { connect, type NetConnectOpts, Socket } from "node:net";
+import type { Share } from "../core/share.ts";
 import { COPY_BYTES, copyBuffers, giveBack, readBuffers, sharedReadBuffer } from "./buffers.ts";
 import { type LateWriter, lateWrites } from "./late-writes.ts";
+import { Pacer, REQUEST_BYTES } from "./pacer.ts";
 
 /** Who is told what happens on a connection. Swapped as a connection changes its role. */
 export interface ConnHandler {
@@ -40,6 +42,8 @@ const STREAM_BYTES = 16_384;
  */
 export class Conn implements LateWriter {
   handler: ConnHandler;
+  /** Whose turns its bytes take; of two that relay to each other, the client's connection has it. */
+  share: Share | null = null;
   readonly socket: Socket;
   /** Private read buffer while a body streams. */
   #own: Buffer | null = null;
@@ -50,6 +54,8 @@ export class Conn implements LateWriter {
   /** This connection is paused until our write is done. */
   #source: Conn | null = null;
   #stopped = false;
+  /** Of a connection that has streamed. */
+  #pacer: Pacer | null = null;
   #streaming = false;
   #closed = false;
   /** Written at the end of the turn (`lateWrites`). Only while nothing else waits: it is always the last in line. */
@@ -175,6 +181,8 @@ export class Conn implements LateWriter {
   relay(chunk: Buffer, start: number, end: number, to: Conn): void {
     const size = end - start;
     if (size === 0 || to.closed) return;
+    const share = this.share ?? to.share;
+    if (share !== null) this.#pay(share, size);
     if (size < SMALL_BYTES) {
       to.writeText(chunk.toString("latin1", start, end));
     } else if (chunk === this.#own || this.#chunksAreOurs) {
@@ -189,6 +197,12 @@ export class Conn implements LateWriter {
     this.#streaming = size >= STREAM_BYTES;
   }
 
+  /** Where the source's share of this turn is used up, the rest of the stream waits for the next one. */
+  #pay(share: Share, size: number): void {
+    this.#pacer ??= new Pacer(() => this.#continue());
+    if (this.#pacer.pay(share, size) && this.#chunksAreOurs) this.socket.pause();
+  }
+
   /** Like `relay`, with a head before the bytes: both in one write, which saves a system call. */
   relayWithHead(head: string, chunk: Buffer, start: number, end: number, to: Conn): void {
     const size = end - start;
@@ -198,6 +212,7 @@ export class Conn implements LateWriter {
       to.writeText(head);
       this.relay(chunk, start, end, to);
     } else {
+      (this.share ?? to.share)?.spend(size / REQUEST_BYTES);
       to.#writeCopy(head, chunk, start, end);
       if (to.socket.writableNeedDrain) this.#waitFor(to);
       this.#streaming = size >= STREAM_BYTES;
@@ -231,8 +246,10 @@ export class Conn implements LateWriter {
   endStream(): void {
     this.#streaming = false;
     const target = this.#target;
-    if (target === null) return;
-    this.#leave(target);
+    const pacer = this.#pacer;
+    if (target === null && !pacer?.waits) return;
+    if (pacer !== null) pacer.waits = false;
+    if (target !== null) this.#leave(target);
     this.#continue();
   }
 
@@ -278,7 +295,12 @@ export class Conn implements LateWriter {
     this.handler.onBytes(chunk, size);
     this.#isDecrypting = false;
     if (this.#streaming !== (this.#own !== null) && !this.#chunksAreOurs) this.#switchBuffer();
-    return !this.#stopped && this.#target === null;
+    return !this.#isHeld;
+  }
+
+  /** Is nothing to be read now? */
+  get #isHeld(): boolean {
+    return this.#stopped || this.#target !== null || this.#pacer?.waits === true;
   }
 
   /** Only here, at the end of a read, may the buffer change: the next one is armed right after. */
@@ -343,7 +365,7 @@ export class Conn implements LateWriter {
 
   /** `read(0)` starts the handle at once; `resume()` would do so again a tick later, whatever came between. */
   #continue(): void {
-    if (this.#stopped || this.#target !== null || this.closed) return;
+    if (this.#isHeld || this.closed) return;
     if (this.#chunksAreOurs) this.socket.resume();
     else this.socket.read(0);
   }

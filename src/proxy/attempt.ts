@@ -167,6 +167,7 @@ export class Attempt {
     const { endpoints, adaptive } = this.#plane;
     const inFlight = endpoints.inFlight(endpoint.slot);
     if (!adaptive.admits(endpoint.slot, inFlight, concurrency, isProbe(head))) {
+      this.#plane.outlier.abandon(endpoint, this.#probe);
       throw shedError(service.key);
     }
     this.#inFlight = inFlight + 1;

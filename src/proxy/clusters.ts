@@ -137,7 +137,7 @@ export class Clusters {
   isServed({ endpoints }: Cluster): boolean {
     const { state, clock } = this.#deps;
     const nowMs = clock.now();
-    return endpoints.some((one) => isCandidate(one) && !state.isEjected(one.slot, nowMs));
+    return endpoints.some((one) => isCandidate(one) && state.isAvailable(one.slot, nowMs));
   }
 
   #members(

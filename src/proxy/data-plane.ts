@@ -16,6 +16,7 @@ import type { DestinationSource } from "./downstream/destination.ts";
 import { acceptMesh, type MeshRequest } from "./downstream/mesh-accept.ts";
 import { Exchange } from "./exchange.ts";
 import { toMeshError } from "./failure.ts";
+import { joinTurns } from "./join-turns.ts";
 import { hostIdentity, makePlane } from "./make-plane.ts";
 import { HandshakeLimit, MeshConnection, RefusalLog } from "./mesh-connection.ts";
 import type { Plane } from "./plane.ts";
@@ -226,8 +227,10 @@ export class DataPlane {
     recorder.event("connection_opened");
     const live = new MeshConnection(this.#plane, request, () => {
       recorder.event("connection_closed");
+      leave();
       this.#live.delete(live);
     });
+    const leave = joinTurns(this.#plane, live.origin, request.conn);
     this.#live.set(live, live.origin);
     live.begin();
     if (this.#plane.draining) live.drain();
@@ -254,9 +257,11 @@ export class DataPlane {
     const { recorder, quotas } = this.#plane;
     let live: Live | null = null;
     let over = false;
+    const leave = joinTurns(this.#plane, origin, conn);
     const onEnd = (): void => {
       if (over) return;
       over = true;
+      leave();
       if (origin.workload !== null) quotas.closeConnection(origin.workload.slot);
       recorder.event("connection_closed");
       if (live !== null) this.#live.delete(live);

@@ -1,4 +1,3 @@
-import type { Sleeper } from "../core/alarms.ts";
 import { MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { Conn } from "../http/conn.ts";
@@ -16,6 +15,7 @@ import {
   toMeshError,
 } from "./failure.ts";
 import { Forward, type ForwardOwner } from "./forward.ts";
+import { Gate, type GateOwner } from "./gate.ts";
 import { Ledger } from "./ledger.ts";
 import { answerOf, type LocalAnswer, localAnswerText } from "./local-answer.ts";
 import { Mirrors } from "./mirrors.ts";
@@ -26,18 +26,19 @@ import { type Destination, Router, serviceOf } from "./resolve.ts";
 import { ResponseRelay } from "./response-relay.ts";
 import { goesRound, identify, normalize } from "./rewrite.ts";
 import { Planner } from "./route-plan.ts";
+import { RoutedHeads } from "./routed-head.ts";
 import { abortError } from "./routing/policy/faults.ts";
 import { Switchover } from "./switchover.ts";
 
 /**
  * The requests of one client connection, one after the other. This is the spine of the HTTP path, on the client's side:
  *
- *   onRequest -> route (match, plan, limit) -> [fault] -> dispatch -> forward (see forward.ts), or an answer of our own
+ *   onRequest -> [turn] -> route (match, plan, limit) -> [fault] -> dispatch -> forward (see forward.ts), or an answer of our own
  *   -> onAnswer -> onAnswerBody -> finish;  recorded once
  *
  * One object serves the whole connection, so that a request allocates neither closures nor promises.
  */
-export class Exchange implements ServerHandler, ForwardOwner, Sleeper {
+export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
   readonly #plane: Plane;
   readonly #origin: Origin;
   readonly #server: ServerConnection;
@@ -49,12 +50,12 @@ export class Exchange implements ServerHandler, ForwardOwner, Sleeper {
   readonly #limits: RequestLimits;
   readonly #forward: Forward;
   readonly #mirrors: Mirrors;
+  readonly #heads: RoutedHeads;
+  readonly #gate: Gate;
   readonly #relay: ResponseRelay;
   readonly #onEnd: () => void;
   #destination: Destination | null = null;
   #keepAlive = false;
-  /** Does a fault hold the request back? */
-  #isDelayed = false;
   /** Set once the connection has stopped being HTTP. */
   #switchover: Switchover | null = null;
 
@@ -70,6 +71,9 @@ export class Exchange implements ServerHandler, ForwardOwner, Sleeper {
     this.#limits = new RequestLimits(plane, origin, this.#planner);
     this.#relay = new ResponseRelay(plane.server.limits);
     this.#server = new ServerConnection(conn, this, plane.server);
+    this.#gate = new Gate(plane, conn, { state: this.#state, facts: this.#facts }, this);
+    const { mesh, limits } = plane.config;
+    this.#heads = new RoutedHeads({ path: mesh, limits });
     this.#mirrors = new Mirrors(plane, origin, this.#planner);
     this.#forward = new Forward({
       ...{ plane, origin, facts: this.#facts, state: this.#state, server: this.#server },
@@ -99,8 +103,12 @@ export class Exchange implements ServerHandler, ForwardOwner, Sleeper {
     this.#state.begin(head, last);
     this.#keepAlive = head.keepAlive;
     this.#state.body.begin(chunk, start, end);
+    if (this.#gate.enter()) this.onTurnCome();
+  }
+
+  onTurnCome(): void {
     try {
-      this.#route(head);
+      this.#route(this.#state.head as RequestHead);
     } catch (error) {
       this.onNoAnswer(toMeshError(error));
     }
@@ -149,15 +157,10 @@ export class Exchange implements ServerHandler, ForwardOwner, Sleeper {
       this.#dispatch();
       return;
     }
-    this.#isDelayed = true;
-    if (!this.#state.complete) this.#server.conn.stopReading();
-    this.#plane.alarms.set(this, this.#plane.clock.now() + fault.delayMs);
+    this.#gate.delay(fault.delayMs);
   }
 
-  onAlarm(): void {
-    if (!this.#isDelayed) return;
-    this.#isDelayed = false;
-    if (!this.#state.complete) this.#server.conn.resumeReading();
+  onDelayOver(): void {
     try {
       this.#dispatch();
     } catch (error) {
@@ -178,7 +181,8 @@ export class Exchange implements ServerHandler, ForwardOwner, Sleeper {
         this.#answer(answer);
         return;
       }
-      this.#mirrors.begin(head, this.#state, destination);
+      this.#state.sent = this.#heads.of(head, plan);
+      this.#mirrors.begin(this.#state, destination);
     }
     this.#forward.begin(destination);
   }
@@ -219,7 +223,7 @@ export class Exchange implements ServerHandler, ForwardOwner, Sleeper {
     this.#state.complete = last;
     this.#facts.requestBytes += end - start;
     this.#mirrors.add(chunk, start, end, last);
-    if (!this.#isDelayed) this.#forward.onRequestBody(chunk, start, end, last);
+    if (!this.#gate.isShut) this.#forward.onRequestBody(chunk, start, end, last);
     else {
       this.#state.body.add(chunk, start, end);
       if (!last) this.#server.conn.stopReading();
@@ -279,8 +283,9 @@ export class Exchange implements ServerHandler, ForwardOwner, Sleeper {
     this.#forward.reset();
     this.#limits.end();
     this.#mirrors.end();
-    this.#isDelayed = false;
+    this.#gate.reset();
     this.#state.head = null;
+    this.#state.sent = null;
     this.#state.body.text = "";
     this.#ledger.close(error, head, ids, nowMs);
   }

@@ -9,13 +9,13 @@ import { Attempt } from "./attempt.ts";
 import { ClientCert } from "./client-cert.ts";
 import type { Origin } from "./context.ts";
 import { toMeshError } from "./failure.ts";
-import { upstreamText } from "./forward-head.ts";
+import { withDeadline } from "./forward-head.ts";
 import type { Plane } from "./plane.ts";
 import type { RequestLimits } from "./request-limits.ts";
 import type { RequestState } from "./request-state.ts";
 import type { Destination } from "./resolve.ts";
 import { Retries } from "./retries.ts";
-import { firstHopLines } from "./rewrite.ts";
+import { firstHopLines, upstreamHead } from "./rewrite.ts";
 import type { RoutePlan } from "./route-plan.ts";
 import { requestTimeout, tryTimeout } from "./routing/policy/time-limits.ts";
 import { TimeLimits } from "./time-limits.ts";
@@ -89,7 +89,7 @@ export class Forward implements ClientHandler, PoolWaiter {
   }
 
   begin(destination: Destination): void {
-    const { head, complete, body } = this.#state;
+    const { sent: head, complete, body } = this.#state;
     this.#destination = destination;
     this.#retries.begin(destination);
     if (complete) this.#times.begin(this.#plan.requestMs);
@@ -99,7 +99,7 @@ export class Forward implements ClientHandler, PoolWaiter {
 
   /** Balance, authorise and pool. Without a connection at hand the client's body waits. */
   #try(freshness: Freshness): void {
-    const head = this.#state.head as RequestHead;
+    const head = this.#state.sent as RequestHead;
     const destination = this.#destination as Destination;
     // The time limit of an earlier try must not hit this one while it waits in a queue.
     this.#server.deadlineMs = Number.POSITIVE_INFINITY;
@@ -138,14 +138,13 @@ export class Forward implements ClientHandler, PoolWaiter {
 
   onConnection(connection: ClientConnection): void {
     const state = this.#state;
-    const head = state.head as RequestHead;
+    const head = state.sent as RequestHead;
     this.attempt.onConnection(connection);
     const lines = state.ids + this.#clientCert.lineFor(this.attempt.endpoint);
     const { effects } = this.#admission;
-    const leftMs = this.#times.leftMs(this.attempt.sentMs);
-    const how = { origin: this.#origin, lines, firstHop: this.#firstHop, effects, leftMs };
-    const text = upstreamText(head, this.#plan, how) + state.body.text;
-    connection.send(this, head.method, text, state.complete);
+    const text = upstreamHead(head, this.#origin, lines, this.#firstHop, effects);
+    const whole = withDeadline(text, this.#times.leftMs(this.attempt.sentMs)) + state.body.text;
+    connection.send(this, head.method, whole, state.complete);
     if (!this.#retries.keepsBody(head)) {
       state.body.forget(state.complete && this.#facts.requestBytes === 0);
     }

@@ -18,6 +18,7 @@ import type { Plane } from "./plane.ts";
 import { RouteBook } from "./route-parts.ts";
 import { Authorizer } from "./routing/authorize/authorizer.ts";
 import { ServiceTable } from "./routing/match/table.ts";
+import { FairQueue } from "./routing/policy/fair-queue.ts";
 import { ScopeBook } from "./scopes.ts";
 import { SecureTransport } from "./secure-transport.ts";
 import { Outlier } from "./upstream/balance/outlier.ts";
@@ -119,6 +120,19 @@ function makePools(
   });
 }
 
+/** How often somebody who waits for room in buffers looks again, as other workers make room too. */
+const ROOM_MS = 10;
+
+function makeTurns({ config, recorder }: DataPlaneDeps): FairQueue {
+  const { turnRequests } = config.limits;
+  return new FairQueue({
+    turnRequests: turnRequests === 0 ? Number.POSITIVE_INFINITY : turnRequests,
+    defer: (action) => void setImmediate(action),
+    later: (action) => void setTimeout(action, ROOM_MS).unref(),
+    onWait: () => recorder.event("turn_waited"),
+  });
+}
+
 /** Everything that one worker's data path works with. */
 export function makePlane(deps: DataPlaneDeps): Plane {
   const { config, clock, random, endpoints, quotas, recorder } = deps;
@@ -140,6 +154,7 @@ export function makePlane(deps: DataPlaneDeps): Plane {
     trace: new TraceContext(),
     endpoints,
     quotas,
+    turns: makeTurns(deps),
     serviceLimits,
     budgets,
     defaultBudget: budgetOf(config),

@@ -9,11 +9,11 @@ import { ClientCert } from "./client-cert.ts";
 import type { ToCluster } from "./clusters.ts";
 import type { Origin } from "./context.ts";
 import { newFacts } from "./exchange-facts.ts";
-import { upstreamText } from "./forward-head.ts";
+import { withLine } from "./forward-head.ts";
 import type { Plane } from "./plane.ts";
 import type { RequestState } from "./request-state.ts";
 import type { Destination } from "./resolve.ts";
-import { firstHopLines } from "./rewrite.ts";
+import { firstHopLines, upstreamHead } from "./rewrite.ts";
 import { type Planner, RoutePlan } from "./route-plan.ts";
 import { requestLine } from "./routing/transform/request-line.ts";
 import type { PoolWaiter } from "./upstream/pool/pool.ts";
@@ -43,7 +43,8 @@ export class Mirrors {
   }
 
   /** A request begins that its rule may mirror. Protocols that are not HTTP behind the head are not copied (Envoy). */
-  begin(head: RequestHead, state: RequestState, destination: Destination): void {
+  begin(state: RequestState, destination: Destination): void {
+    const head = state.sent as RequestHead;
     const { plan } = this.#planner;
     const { mirrors = [] } = plan.parts ?? {};
     if (mirrors.length === 0 || destination.kind === "outside") return;
@@ -53,9 +54,7 @@ export class Mirrors {
     if (this.#rules.length === 0) return;
     this.#state = state;
     this.#called = destination;
-    const lines = state.ids + new ClientCert(this.#origin).lineFor(null);
-    const parts = { origin: this.#origin, lines, firstHop: firstHopLines(this.#origin) };
-    const text = upstreamText(head, plan, { ...parts, effects: null, leftMs: Infinity });
+    const text = upstreamHead(head, this.#origin, state.ids, firstHopLines(this.#origin));
     this.#head = requestLine(text, { authority: shadow(head.authority) });
     this.#body = state.body.text;
     if (state.complete) this.#send();
@@ -72,8 +71,7 @@ export class Mirrors {
   }
 
   #send(): void {
-    const { head } = this.#state as RequestState;
-    const { method = "GET" } = head ?? {};
+    const { sent: head } = this.#state as RequestState;
     const { recorder } = this.#plane;
     for (const { backend } of this.#rules) {
       try {
@@ -81,8 +79,8 @@ export class Mirrors {
         const parts = { backend, failover: [], requestEdits: null, responseEdits: null };
         const cluster = this.#planner.clusterOf(parts.backend, called);
         const to: ToCluster = { kind: "cluster", cluster, fixed: null };
-        const copy = new Copy(this.#plane, this.#origin, method, this.#head + this.#body);
-        copy.send(to, head as RequestHead);
+        const copy = { head: head as RequestHead, headText: this.#head, body: this.#body };
+        new Copy(this.#plane, this.#origin, copy).send(to);
       } catch {
         recorder.event("mirror_failed");
       }
@@ -107,25 +105,34 @@ function shadow(authority: string): string {
   return authority.slice(0, colon) + SUFFIX + authority.slice(colon);
 }
 
+/** What a copy is sent as. */
+interface CopiedRequest {
+  readonly head: RequestHead;
+  /** As it goes out, but for the line that says who calls. */
+  readonly headText: string;
+  readonly body: string;
+}
+
 /** One copy of a request. Its answer is read and thrown away. */
 class Copy implements ClientHandler, PoolWaiter, Sleeper {
   readonly #plane: Plane;
   readonly #attempt: Attempt;
   readonly #admission: Admission;
-  readonly #method: string;
-  readonly #text: string;
+  readonly #origin: Origin;
+  readonly #request: CopiedRequest;
   #isOver = false;
 
-  constructor(plane: Plane, origin: Origin, method: string, text: string) {
+  constructor(plane: Plane, origin: Origin, request: CopiedRequest) {
     this.#plane = plane;
+    this.#origin = origin;
+    this.#request = request;
     this.#attempt = new Attempt(plane, origin, newFacts(origin));
     this.#admission = new Admission(plane, origin);
-    this.#method = method;
-    this.#text = text;
   }
 
   /** Throws where it cannot be sent at all. */
-  send(to: ToCluster, head: RequestHead): void {
+  send(to: ToCluster): void {
+    const { head } = this.#request;
     if (this.#plane.copies >= MAX_UNDER_WAY) {
       this.#plane.recorder.event("mirror_skipped");
       return;
@@ -152,7 +159,9 @@ class Copy implements ClientHandler, PoolWaiter, Sleeper {
 
   onConnection(connection: ClientConnection): void {
     this.#attempt.onConnection(connection);
-    connection.send(this, this.#method, this.#text, true);
+    const { head, headText, body } = this.#request;
+    const line = new ClientCert(this.#origin).lineFor(this.#attempt.endpoint);
+    connection.send(this, head.method, withLine(headText, line) + body, true);
   }
 
   onNoConnection(): void {

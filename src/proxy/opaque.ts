@@ -4,7 +4,7 @@ import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Conn } from "../http/conn.ts";
 import { Admission, type Guarded, guardedBy, guardedOutside, isTakenOver } from "./admission.ts";
-import type { Cluster } from "./clusters.ts";
+import type { Cluster, ToCluster } from "./clusters.ts";
 import type { Origin } from "./context.ts";
 import { newFacts } from "./exchange-facts.ts";
 import { toMeshError } from "./failure.ts";
@@ -12,6 +12,7 @@ import { judge } from "./judge.ts";
 import type { Plane } from "./plane.ts";
 import { reportAnalysis } from "./report-analysis.ts";
 import { type Destination, hashFor, othersOf, pickEndpoint, serviceOf } from "./resolve.ts";
+import { routeTcp } from "./route-tcp.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
 import { overflow } from "./routing/policy/service-limits.ts";
 import { meshRoute, type TransportTarget } from "./secure-transport.ts";
@@ -43,7 +44,7 @@ export function isRefusal({ code }: MeshError): boolean {
 export class OpaqueSession {
   readonly #plane: Plane;
   readonly #origin: Origin;
-  readonly #destination: Destination;
+  #destination: Destination;
   readonly #handler: OpaqueHandler;
   readonly #facts: RequestFacts;
   readonly #admission: Admission;
@@ -81,6 +82,12 @@ export class OpaqueSession {
   }
 
   start(): void {
+    try {
+      this.#destination = routeTcp(this.#plane, this.#origin, this.#destination);
+    } catch (error) {
+      this.#fail(toMeshError(error));
+      return;
+    }
     this.#attempt();
   }
 
@@ -107,9 +114,7 @@ export class OpaqueSession {
     const hash = hashFor(destination.cluster, this.#origin, null);
     const endpoint = pickEndpoint(destination, hash, this.#tried);
     this.#probe = destination.fixed === null ? destination.cluster.balancer.probe : 0;
-    this.#permit(guardedBy(endpoint));
-    const mesh = meshRoute(destination, endpoint, this.#origin, "tcp");
-    this.#takeConnection(destination.cluster, endpoint);
+    const mesh = this.#admit(destination, endpoint);
     this.#plane.endpoints.begin(endpoint.slot);
     this.#endpoint = endpoint;
     this.#facts.endpoint = endpoint;
@@ -119,6 +124,21 @@ export class OpaqueSession {
       ...(mesh === undefined ? {} : { mesh }),
       ...(connectMs === undefined ? {} : { connectMs }),
     };
+  }
+
+  /** May the connection be made? Throws where it may not; else how it gets to the endpoint's host. */
+  #admit(destination: ToCluster, endpoint: DataEndpoint): TransportTarget["mesh"] {
+    try {
+      this.#permit(guardedBy(endpoint));
+      const mesh = meshRoute(destination, endpoint, this.#origin, "tcp");
+      this.#takeConnection(destination.cluster, endpoint);
+      return mesh;
+    } catch (error) {
+      // What never reaches the endpoint is no probe of it.
+      this.#plane.outlier.abandon(endpoint, this.#probe);
+      this.#probe = 0;
+      throw error;
+    }
   }
 
   /** Counts the connection against the limits of its endpoint and of its service. Throws where one is reached. */

@@ -16,6 +16,7 @@ import type { RouteBook } from "./route-parts.ts";
 import type { Authorizer } from "./routing/authorize/authorizer.ts";
 import type { ServiceTable } from "./routing/match/table.ts";
 import type { AdaptiveLimits } from "./routing/policy/adaptive-limit.ts";
+import type { FairQueue } from "./routing/policy/fair-queue.ts";
 import type { RetryBudgets } from "./routing/policy/retry-budget.ts";
 import type { ServiceLimits } from "./routing/policy/service-limits.ts";
 import type { WorkloadQuotas } from "./routing/policy/workload-quotas.ts";
@@ -36,6 +37,8 @@ export interface Plane {
   readonly trace: TraceContext;
   readonly endpoints: EndpointState;
   readonly quotas: WorkloadQuotas;
+  /** Divides this worker's time among the sources of its work. */
+  readonly turns: FairQueue;
   readonly serviceLimits: ServiceLimits;
   readonly budgets: RetryBudgets;
   /** Of services that say nothing of it; null: none. */

@@ -5,6 +5,8 @@ import { HeldBody } from "./held-body.ts";
 export class RequestState {
   /** Null between requests. */
   head: RequestHead | null = null;
+  /** What goes on of it: itself, or what its rule makes of it. */
+  sent: RequestHead | null = null;
   /** Lines with request id and traceparent, as they go to the endpoint. */
   ids = "";
   /** Has the client sent its whole request? */
@@ -22,6 +24,7 @@ export class RequestState {
 
   begin(head: RequestHead, complete: boolean): void {
     this.head = head;
+    this.sent = head;
     this.ids = "";
     this.complete = complete;
     this.answered = false;

@@ -67,8 +67,8 @@ export class Router {
     const authority = parseAuthority(head.host, sourceNamespace(this.#origin));
     if (authority?.kind !== "name") return outside;
     const found = services.byHost(authority.host, outside.port);
-    const isSeen = found !== "none" && found !== "bad-port";
-    if (!isSeen || !this.#plane.scopes.isVisible(this.#origin, found.service)) return outside;
+    if (found === "bad-port" || !isSeen(this.#plane, this.#origin, found)) return outside;
+    if (leadsAnywhere(found)) return outside;
     return inMesh(this.#plane, this.#origin, found, head.host);
   }
 }
@@ -96,8 +96,8 @@ export function resolveAddress(plane: Plane, origin: Origin, dialled: HostPort):
   const { host, port } = dialled;
   if (plane.own.has(host, port)) throw loop(plane, host, port);
   const found = plane.services.byAddress(host, port);
-  if (isSeen(plane, origin, found)) return inMesh(plane, origin, found, formatHostPort(host, port));
-  return outside(plane, origin, dialled);
+  if (!isSeen(plane, origin, found) || leadsAnywhere(found)) return outside(plane, origin, dialled);
+  return inMesh(plane, origin, found, formatHostPort(host, port));
 }
 
 /** Is there a service, and one that the caller sees? To others it is as if it were not there. */
@@ -116,6 +116,7 @@ function outside(plane: Plane, origin: Origin, { host, port }: HostPort): Destin
 
 /** The destination of a request on the explicit proxy port. */
 function resolveHost(plane: Plane, origin: Origin, head: RequestHead): Destination {
+  if (plane.scopes.of(origin) !== null) return resolveAuthority(plane, origin, head);
   const { named } = plane.clusters;
   const { version } = plane.services;
   const namespace = sourceNamespace(origin);
@@ -141,10 +142,10 @@ function resolveAuthority(plane: Plane, origin: Origin, head: RequestHead): Dest
       ? plane.services.byAddress(authority.address, port)
       : lookupName(plane, authority);
   if (isSeen(plane, origin, found)) {
+    if (leadsAnywhere(found)) return outside(plane, origin, { host, port });
     const destination = inMesh(plane, origin, found, head.host);
-    // An address, and the host's own name, may also depend on the scheme; what is seen, on the caller.
-    if (!maybeOwn && plane.scopes.of(origin) === null && canBeKept(found))
-      remember(plane, origin, head.host, destination);
+    // An address, and the host's own name, may also depend on the scheme.
+    if (!maybeOwn) remember(plane, origin, head.host, destination);
     return destination;
   }
   if (!proxied) throw new MeshError("NO_ROUTE", head.host);
@@ -161,12 +162,15 @@ function lookupName(plane: Plane, authority: Extract<Authority, { kind: "name" }
   return own === "none" ? plane.services.byHost(host, port) : own;
 }
 
-/** What a name leads to is kept for all callers of a namespace: not where it is exported to some only. */
-function canBeKept(found: Exclude<Lookup, "none">): boolean {
-  return found !== "bad-port" && found.service.exportTo === undefined;
+/** Is it a service without endpoints of its own, whose connections go where they were dialled? */
+function leadsAnywhere(found: Exclude<Lookup, "none">): boolean {
+  return found !== "bad-port" && found.service.originalDestination === true;
 }
 
+/** Kept for all callers of the namespace: not what only some of them see. */
 function remember(plane: Plane, origin: Origin, host: string, destination: ToCluster): void {
+  const isForAll = destination.cluster.service.exportTo === undefined;
+  if (!isForAll || plane.scopes.of(origin) !== null) return;
   const { named } = plane.clusters;
   named.set(sourceNamespace(origin), host, plane.services.version, destination);
 }
@@ -204,7 +208,9 @@ export function othersOf(
   const nowMs = plane.clock.now();
   return destination.cluster.endpoints.filter(
     (one) =>
-      one.slot !== endpoint.slot && isCandidate(one) && !plane.endpoints.isEjected(one.slot, nowMs),
+      one.slot !== endpoint.slot &&
+      isCandidate(one) &&
+      plane.endpoints.isAvailable(one.slot, nowMs),
   );
 }
 

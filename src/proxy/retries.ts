@@ -54,8 +54,10 @@ export class Retries {
   /** Must the body be kept for another try? */
   keepsBody(head: RequestHead): boolean {
     const { body } = this.#state;
-    const mayRepeat = isIdempotent(head.method) || this.#plan.retry?.rule.unsafe === true;
-    return mayRepeat && body.fits(head.contentLength);
+    const { unsafe = false, bodyBytes } = this.#plan.retry?.rule ?? {};
+    if (!isIdempotent(head.method) && !unsafe) return false;
+    const isTooLong = bodyBytes !== undefined && body.text.length > bodyBytes;
+    return !isTooLong && body.fits(head.contentLength);
   }
 
   /** Pause in ms before another try after this response; -1: it is the answer. */

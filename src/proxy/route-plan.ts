@@ -5,6 +5,7 @@ import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, sourceNamespace } from "./context.ts";
 import type { Plane } from "./plane.ts";
 import type { Destination } from "./resolve.ts";
+import { type BackendCaller, clusterOf, livingOf, portOf } from "./route-backend.ts";
 import type { BackendParts, RouteParts } from "./route-parts.ts";
 import type { RouteRequest } from "./routing/match/route-request.ts";
 import { type Overrides, overriddenRetry, readOverrides } from "./routing/policy/overrides.ts";
@@ -151,49 +152,19 @@ export class Planner {
     const backend = index === -1 ? parts.own : (parts.backends[index] ?? null);
     plan.backend = backend;
     if (backend === null || index === -1) return destination;
-    return { kind: "cluster", cluster: this.#living(backend, destination.cluster), fixed: null };
+    const living = livingOf(this.#caller(destination.cluster), backend);
+    plan.backend = living.backend;
+    return { kind: "cluster", cluster: living.cluster, fixed: null };
   }
 
-  /** The backend's cluster, or that of the first of its stand-ins which has somebody to serve it. */
-  #living(backend: BackendParts, called: Cluster): Cluster {
-    if (backend.failover.length === 0) return this.clusterOf(backend.backend, called);
-    for (const one of [backend, ...backend.failover]) {
-      const cluster = this.#find(one.backend, called);
-      if (cluster === null || !this.#plane.clusters.isServed(cluster)) continue;
-      this.plan.backend = one;
-      return cluster;
-    }
-    return this.clusterOf(backend.backend, called);
-  }
-
-  /** Throws where the backend leads nowhere. */
+  /** Throws `BACKEND_UNKNOWN` where it leads nowhere. */
   clusterOf(backend: BackendParts["backend"], called: Cluster): Cluster {
-    const found = this.#find(backend, called);
-    if (found !== null) return found;
-    const error = new MeshError(
-      "BACKEND_UNKNOWN",
-      `${backend.service ?? "an invalid reference"}, named by ${this.plan.parts?.compiled.source ?? "a rule"}`,
-    );
-    const status = backend.missingStatus;
-    if (status !== undefined) error.answer = { status };
-    throw error;
+    return clusterOf(this.#caller(called), backend);
   }
 
-  #find(
-    { service: ref, subset = "", port }: BackendParts["backend"],
-    called: Cluster,
-  ): Cluster | null {
-    if (ref === null) return null;
-    const service = this.#plane.services.byRef(ref);
-    if (service === undefined) return null;
-    const wanted = port ?? portOf(called);
-    const { ports } = service;
-    const found =
-      ports.find((one) => one.port === wanted) ??
-      (port === undefined && ports.length === 1 ? ports[0] : undefined);
-    if (ports.length > 0 && found === undefined) return null;
-    const { namespace } = this.#source;
-    return this.#plane.clusters.get(service, { portName: found?.name ?? "", subset, namespace });
+  #caller(called: Cluster): BackendCaller {
+    const source = this.plan.parts?.compiled.source ?? "a rule";
+    return { plane: this.#plane, namespace: this.#source.namespace, called, source };
   }
 
   /** Settings of the cluster, where no rule says otherwise, and what the request itself asks for before all. */
@@ -222,9 +193,4 @@ export class Planner {
 function hostOf(authority: string): string {
   const end = authority.lastIndexOf(":");
   return end === -1 || authority.endsWith("]") ? authority : authority.slice(0, end);
-}
-
-/** The port of the service that the cluster stands for; 0: the service has none. */
-function portOf({ service, choice }: Cluster): number {
-  return service.ports.find(({ name }) => name === choice.portName)?.port ?? 0;
 }

@@ -31,7 +31,9 @@ export function meshRoute(
   protocol: MeshRoute["protocol"],
 ): MeshRoute | undefined {
   if (endpoint.local) return undefined;
-  const required = cluster.service.mtls === "required";
+  const { mtls } = cluster.settings;
+  const required = (mtls ?? cluster.service.mtls) === "required";
+  if (mtls === "disable") return undefined;
   const { mesh: via, identity: destination } = endpoint;
   const source = origin.identity;
   const isOffered = via !== undefined && destination !== undefined;

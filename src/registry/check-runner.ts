@@ -17,6 +17,9 @@ export interface CheckRunnerOptions {
   readonly maxRunning?: number;
 }
 
+/** Part of an interval by which it is shorter or longer than asked for. */
+const JITTER = 0.1;
+
 interface Running {
   readonly task: CheckTask;
   status: Health;
@@ -30,7 +33,8 @@ interface Running {
 
 /**
  * Runs the http and tcp checks of this host's endpoints. Each starts at a random moment of its first
- * interval, so that a thousand checks that arrive together do not fire together, and counts successes
+ * interval, and each further interval is up to a tenth shorter or longer, so that checks that arrive together, or that
+ * a stall brought together, do not fire together. It counts successes
  * and failures in a row before it changes the status, as Consul's `success_before_passing` and
  * `failures_before_*` do.
  */
@@ -98,7 +102,9 @@ export class CheckRunner {
     } finally {
       this.#active--;
       this.#waiting.shift()?.();
-      if (!running.stop.signal.aborted) this.#arm(key, running, 1);
+      if (!running.stop.signal.aborted) {
+        this.#arm(key, running, 1 + JITTER * (2 * this.#options.random() - 1));
+      }
     }
   }
 

@@ -4,19 +4,21 @@ import type { CompilerDeps } from "../../daemon/compiler.ts";
 import { Compiler } from "../../daemon/compiler.ts";
 import { InvalidChange } from "../../daemon/validate-change.ts";
 import { FakeClock } from "../../src/core/clock.ts";
-import type { Change } from "../../src/core/model.ts";
+import type { Change, Health } from "../../src/core/model.ts";
 import { endpoint, memoryLog, put, service, workload } from "./fixtures.ts";
 
 function setup(limits: { endpoints?: number; workloads?: number } = {}) {
   const clock = new FakeClock();
   const { log, lines } = memoryLog();
   const busy = new Set<number>();
+  const readmitted: number[] = [];
   const idle = { busy: (slot: number) => busy.has(slot), reset: () => undefined };
+  const endpointState = { ...idle, readmit: (slot: number) => readmitted.push(slot) };
   const deps: CompilerDeps = {
     host: "node-a",
     ownAddresses: ["192.168.0.1", "fe80::1"],
     trustDomain: "cluster.local",
-    endpoints: { slots: limits.endpoints ?? 64, state: idle },
+    endpoints: { slots: limits.endpoints ?? 64, state: endpointState },
     workloads: { slots: limits.workloads ?? 64, state: idle },
     services: { slots: 64, state: idle },
     clock,
@@ -28,7 +30,7 @@ function setup(limits: { endpoints?: number; workloads?: number } = {}) {
     compiler.apply({ revision: ++revision, full: false, changes });
   const resync = (...changes: Change[]) =>
     compiler.apply({ revision: ++revision, full: true, changes });
-  return { compiler, clock, lines, busy, delta, resync };
+  return { compiler, clock, lines, busy, readmitted, delta, resync };
 }
 
 const gone = (kind: Change["kind"], key: string): Change => ({ kind, key, value: null });
@@ -46,6 +48,30 @@ test("compiles a service with its endpoints and says which are on this host", ()
     update.services.map((found) => [found.key, found.endpoints.map((one) => one.local)]),
     [["default/web", [true, false]]],
   );
+});
+
+test("an endpoint that names no port serves the only one, or the one with its number", () => {
+  const named = (
+    ports: readonly { name: string; port: number }[],
+    portName: string,
+    port = 8080,
+  ) => {
+    const { delta } = setup();
+    const change = put(endpoint("node-a/1", "web", { portName, port }));
+    return delta(put(service("web", { ports })), change).services[0]?.endpoints[0]?.portName;
+  };
+  const one = [{ name: "http", port: 80 }];
+  const two = [
+    { name: "http", port: 80 },
+    { name: "admin", port: 8080 },
+  ];
+  assert.equal(named(one, ""), "http");
+  assert.equal(named(two, ""), "admin");
+  assert.equal(named(two, "", 9090), "");
+  assert.equal(named(two, "http"), "http");
+  assert.equal(named(one, "other"), "other");
+  assert.equal(named([{ name: "", port: 80 }], "http"), "");
+  assert.equal(named([], "http"), "http");
 });
 
 test("names only the services that changed", () => {
@@ -70,6 +96,24 @@ test("keeps an endpoint's slot while its address stays, and gives a new one to a
   const first = slotOf(delta(put(service("web")), put(endpoint("node-b/1", "web"))));
   assert.equal(slotOf(delta(put(endpoint("node-b/1", "web", { health: "warning" })))), first);
   assert.notEqual(slotOf(delta(put(endpoint("node-b/1", "web", { address: "10.9.9.9" })))), first);
+});
+
+test("readmits an endpoint whose checks pass again, and only then", () => {
+  const { delta, readmitted } = setup();
+  const be = (health: Health, address = "10.2.0.5") =>
+    delta(put(endpoint("node-b/1", "web", { health, address }))).services[0]?.endpoints[0]?.slot;
+  delta(put(service("web")));
+  const slot = be("critical");
+  be("critical");
+  assert.deepEqual(readmitted, []);
+  be("warning");
+  assert.deepEqual(readmitted, [slot]);
+  be("passing");
+  be("warning");
+  be("critical");
+  assert.deepEqual(readmitted, [slot]);
+  be("passing", "10.2.0.6");
+  assert.deepEqual(readmitted, [slot], "another address is another endpoint");
 });
 
 test("moves an endpoint from one service to another and tells of both", () => {

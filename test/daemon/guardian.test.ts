@@ -27,12 +27,14 @@ class FakeCapture implements Capture {
   asserted = 0;
   missing = false;
   failInstall = false;
+  failSyncs = 0;
   async install() {
     this.calls.push("install");
     if (this.failInstall) throw new Error("no TPROXY here");
   }
   async sync(addresses: CapturedAddresses) {
     this.calls.push("sync");
+    if (this.failSyncs-- > 0) throw new Error("the sets are busy");
     this.sets = addresses;
   }
   async refresh() {
@@ -133,6 +135,15 @@ test("keeps the captured addresses in step with the generation", async (t) => {
   control.write("guarded 10.1.0.3");
   await until(() => capture.sets.guarded.length === 1);
   assert.deepEqual(capture.sets, { workloads, guarded: ["10.1.0.3"] });
+});
+
+test("tries again to keep them in step when that has failed", async (t) => {
+  const { guardian, capture, port } = await setup(t);
+  await guardian.start();
+  capture.failSyncs = 2;
+  (await open(t, port)).write("workloads 10.1.0.2");
+  await until(() => capture.sets.workloads.includes("10.1.0.2"));
+  assert.deepEqual(capture.calls, ["install", "sync", "sync", "sync", "sync"]);
 });
 
 test("replaces a generation that dies, and no connection is refused meanwhile", async (t) => {

@@ -54,14 +54,14 @@ const LOGGED = `
   import { configSchema } from "${new URL("../../src/config/schema.ts", import.meta.url)}";
   const config = configSchema.parse({ telemetry: { accessLog: "json" } });
   const { signal } = new AbortController();
-  const options = { config, policies: ["random"], captured: false, limitMs: 200, signal };
+  const options = { config, policies: ["random"], captured: false, limitMs: 15_000, signal };
   const { requests } = await warmUp(options);
   process.stderr.write(String(requests));
 `;
 
 test("writes no access log, and keeps no process from ending", async () => {
   const args = ["--input-type=module", "--eval", LOGGED];
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 });
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { timeout: 30_000 });
   assert.equal(stdout, "");
   assert(Number(stderr) > 0, stderr);
 });

@@ -7,6 +7,7 @@ import { CheckRunner } from "../../src/registry/check-runner.ts";
 import type { CheckTask } from "../../src/registry/protocol.ts";
 import type { CheckResult } from "../../src/registry/schema.ts";
 import { processTimers } from "../../src/registry/timers.ts";
+import { blackhole } from "../helpers/blackhole.ts";
 import { until } from "../helpers/until.ts";
 import { FakeTime } from "./fake-time.ts";
 import { call, dig, keepingLog, testClient, testRegistry } from "./setup.ts";
@@ -199,6 +200,118 @@ test("thresholds hold a status back, and only changes after the first result are
   await run(200);
   assert.equal(statuses().length, 4, "successes must be in a row");
 });
+
+test("intervals differ by up to a tenth, at random, and are what was asked for on average", async (t) => {
+  let answered = 0;
+  const url = await httpServer(t, (_, response) => {
+    response.end();
+    answered++;
+  });
+  const time = new FakeTime();
+  const draws = [0.5, 0, 0.999_999, 0.25];
+  const random = () => draws.shift() ?? 0.5;
+  const checks = new CheckRunner({ timers: time, random, log: keepingLog(), onResult: () => {} });
+  t.after(() => checks.stop());
+  checks.set([httpTask(url)]);
+  time.advance(5_000);
+  for (const [run, spanMs] of [9_000, 11_000, 9_500, 10_000].entries()) {
+    await until(() => answered === run + 1 && time.pending() === 1);
+    time.advance(spanMs - 1);
+    assert.equal(time.pending(), 1, `the interval after run ${run + 1} is not over`);
+    time.advance(1);
+    assert.equal(time.pending(), 0);
+  }
+});
+
+test("thresholds and timeouts hold for tcp checks too", async (t) => {
+  const server = createTcpServer((socket) => socket.on("error", () => {}));
+  const port = await listen(t, server);
+  const silent = await blackhole();
+  t.after(() => silent.close());
+  const { time, results, statuses, checks } = runner(t);
+  const facts = { successBeforePassing: 2, failuresBeforeWarning: 2, failuresBeforeCritical: 3 };
+  checks.set([tcpTask(port, facts)]);
+  time.advance(5_000);
+  const settled = async () => {
+    await until(() => time.pending() === 1);
+    time.advance(10_000);
+    await until(() => time.pending() === 1);
+  };
+  await settled();
+  assert.deepEqual(statuses(), ["critical", "passing"]);
+  server.close();
+  await once(server, "close");
+  await settled();
+  assert.deepEqual(statuses(), ["critical", "passing"], "one failure says nothing");
+  await settled();
+  await settled();
+  assert.deepEqual(statuses(), ["critical", "passing", "warning", "critical"]);
+  const late = runner(t);
+  late.checks.set([tcpTask(silent.port, { timeoutMs: 100 })]);
+  late.time.advance(5_000);
+  await until(() => late.results.length === 1);
+  assert.match(late.results[0]?.output ?? "", /no connection in 100 ms/);
+  assert.equal(results.length, 4);
+});
+
+test("probes grow with the endpoints and not with the hosts that watch them", async (t) => {
+  const asked = new Map<string, number>();
+  const url = await httpServer(t, (request, response) => {
+    const from = `${request.headers["x-endpoint"]}`;
+    asked.set(from, (asked.get(from) ?? 0) + 1);
+    response.end();
+  });
+  const registry = await testRegistry(t);
+  const hosts = ["h1", "h2", "h3", "h4", "h5"];
+  const daemons = await Promise.all(hosts.map((host) => daemonOf(t, registry.url, host)));
+  for (const host of hosts) {
+    for (const instance of ["web-a", "web-b"]) {
+      const headers = { "x-endpoint": [`${host}/${instance}`] };
+      const body = { service: "web", address: "10.0.0.1", port: 80 };
+      const path = `/v1/mesh/endpoints/${host}/${instance}`;
+      const { status } = await call(registry, "PUT", path, {
+        ...body,
+        checks: [{ http: url, headers }],
+      });
+      assert.equal(status, 200);
+    }
+  }
+  const endpoints = hosts.length * 2;
+  await until(() => daemons.every(({ time }) => time.pending() === 2), { what: "all checks" });
+  for (let round = 1; round <= 3; round++) {
+    for (const { time } of daemons) time.advance(10_000);
+    await until(() => daemons.every(({ time }) => time.pending() === 2), { what: "all results" });
+    assert.equal(
+      [...asked.values()].reduce((sum, one) => sum + one, 0),
+      endpoints * round,
+    );
+    assert.ok([...asked.values()].every((times) => times === round));
+  }
+  // What one host has found out, all know.
+  const healthy = (records: ReadonlyMap<string, unknown>) =>
+    [...records].filter(
+      ([key, value]) => key.startsWith("endpoint ") && dig(value, "health") === "passing",
+    ).length;
+  await until(() => daemons.every(({ records }) => healthy(records) === endpoints));
+});
+
+/** The part of a daemon that runs checks. */
+async function daemonOf(t: TestContext, url: string, host: string) {
+  const time = new FakeTime();
+  const { client, records } = await testClient(t, [url], {
+    host,
+    onChecks: (tasks) => checks.set(tasks),
+  });
+  const checks = new CheckRunner({
+    timers: time,
+    random: () => 0.5,
+    log: keepingLog(),
+    onResult: (result) => client.report([result]),
+  });
+  t.after(() => checks.stop());
+  await client.start();
+  return { time, records };
+}
 
 test("a list that names a check unchanged leaves it alone; others start and stop", async (t) => {
   let requests = 0;

@@ -12,6 +12,7 @@ const INTS = 16;
 const SHUTS = 4;
 const PROBE = 5;
 const FAILURES = 6;
+const PROBED_BEFORE = 7;
 // Two further lines per slot, touched only where a success rate is watched: buckets of three Int32 each.
 const BUCKETS = 10;
 const WINDOW_INTS = 32;
@@ -97,6 +98,12 @@ export class AccrualState {
     return token !== 0 && Atomics.load(this.#ints, slot * INTS + PROBE) === token;
   }
 
+  /** Is `token` of a probe that was sent since the endpoint was shut, though another may have been sent since? */
+  isLateProbe(slot: number, token: number): boolean {
+    const before = Atomics.load(this.#ints, slot * INTS + PROBED_BEFORE);
+    return token !== 0 && (((token & ~HOLDER) - before) | 0) > 0;
+  }
+
   /** Gives up a probe that will have no result: another one may be sent at once. */
   release(slot: number, token: number): void {
     const at = slot * INTS + PROBE;
@@ -111,6 +118,7 @@ export class AccrualState {
     const at = slot * INTS;
     const held = Atomics.load(this.#ints, at + PROBE);
     Atomics.compareExchange(this.#ints, at + PROBE, held, held & ~HOLDER);
+    Atomics.store(this.#ints, at + PROBED_BEFORE, held & ~HOLDER);
     this.#times[slot * DOUBLES + SHUT_UNTIL] = untilMs;
     Atomics.store(this.#ints, at + FAILURES, 0);
     Atomics.store(this.#ints, at + SHUTS, 1);
@@ -124,12 +132,14 @@ export class AccrualState {
     this.release(slot, token);
   }
 
-  /** The probe succeeded: the endpoint takes traffic again, and starts with a clean record. */
-  reopen(slot: number, token: number): void {
-    Atomics.store(this.#ints, slot * INTS + FAILURES, 0);
+  /** A probe succeeded: the endpoint takes traffic again, and starts with a clean record. */
+  reopen(slot: number): void {
+    const at = slot * INTS;
+    Atomics.store(this.#ints, at + FAILURES, 0);
     this.#clearWindow(slot);
-    Atomics.store(this.#ints, slot * INTS + SHUTS, 0);
-    this.release(slot, token);
+    Atomics.store(this.#ints, at + SHUTS, 0);
+    this.release(slot, Atomics.load(this.#ints, at + PROBE));
+    Atomics.add(this.#version, 0, 1);
   }
 
   /** Counts one more failure in a row and returns their number. */

@@ -66,6 +66,7 @@ export function createBalancer(
   options?: BalanceOptions,
 ): Balancer {
   const { accrual, locality, here } = options ?? {};
+  if (accrual === undefined) reopenAll(endpoints, deps.state);
   const rules = pickRules(config, {
     minHealthPercent: options?.minHealthPercent ?? 0,
     accrual: accrual !== undefined,
@@ -79,6 +80,12 @@ export function createBalancer(
     ? new LocalityBalancer(make, endpoints, { rule: locality, here, rules }, deps)
     : make(endpoints);
   return accrual === undefined ? balancer : new AccrualBalancer(balancer, endpoints, deps);
+}
+
+/** A policy that shut endpoints is gone, or another holds for these callers: nobody would send their probes. */
+function reopenAll(endpoints: readonly DataEndpoint[], { accrual }: EndpointState): void {
+  if (accrual.version === 0) return;
+  for (const { slot } of endpoints) if (accrual.isShut(slot)) accrual.reopen(slot);
 }
 
 function createPolicy(

@@ -222,6 +222,11 @@ export class EndpointState {
     return this.ejectedUntil(slot) > nowMs;
   }
 
+  /** Neither ejected nor shut by failure accrual. */
+  isAvailable(slot: number, nowMs: number): boolean {
+    return !this.isEjected(slot, nowMs) && !this.accrual.isShut(slot);
+  }
+
   /** End of the current or last ejection; 0 if there was none. */
   ejectedUntil(slot: number): number {
     return this.#times[slot * DOUBLES + EJECTED_UNTIL]!;

@@ -36,7 +36,7 @@ export class FailureAccruals {
     const failed = local || status === 0 || status >= FIRST_FAILURE_STATUS;
     const throttled = status === TOO_MANY_REQUESTS && isRated(rule);
     if (accrual.isShut(slot)) {
-      if (accrual.isProbe(slot, probe)) this.#probed(rule, slot, probe, failed || throttled, nowMs);
+      this.#probed(rule, slot, probe, failed || throttled, nowMs);
       return false;
     }
     if (probe !== 0) accrual.release(slot, probe);
@@ -75,10 +75,9 @@ export class FailureAccruals {
   }
 
   #probed(rule: FailureAccrual, slot: number, probe: number, failed: boolean, nowMs: number): void {
-    if (!failed) {
-      this.#accrual.reopen(slot, probe);
-      return;
-    }
+    // A probe that took so long that another was sent is still good news, but no bad ones.
+    if (!failed && this.#accrual.isLateProbe(slot, probe)) this.#accrual.reopen(slot);
+    if (!failed || !this.#accrual.isProbe(slot, probe)) return;
     const pauseMs = this.#pauseMs(rule, this.#accrual.shuts(slot));
     this.#accrual.shutAgain(slot, probe, nowMs + pauseMs);
   }

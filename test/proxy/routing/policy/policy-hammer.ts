@@ -5,27 +5,33 @@ import { RetryBudgets } from "../../../../src/proxy/routing/policy/retry-budget.
 import { ServiceLimits } from "../../../../src/proxy/routing/policy/service-limits.ts";
 
 /** What a data-path thread does to shared memory, as fast as it can: see the tests beside this file. */
-export type HammerData = Shared &
-  (
-    | { readonly kind: "budget"; readonly ratio: number; readonly deposits: number }
-    | {
-        readonly kind: "rate";
-        readonly buckets: number;
-        readonly keys: number;
-        readonly limit: number;
-      }
-    | { readonly kind: "churn"; readonly buckets: number }
-    | { readonly kind: "handover"; readonly buckets: number; readonly periodMs: number }
-    | {
-        readonly kind: "limits";
-        readonly workers: number;
-        readonly worker: number;
-        readonly max: number;
-      }
-  );
+export type HammerTask = { readonly buffer: SharedArrayBuffer } & (
+  | { readonly kind: "budget"; readonly ratio: number; readonly deposits: number }
+  | {
+      readonly kind: "rate";
+      readonly buckets: number;
+      readonly keys: number;
+      readonly limit: number;
+    }
+  | { readonly kind: "churn"; readonly buckets: number }
+  | {
+      readonly kind: "insert";
+      readonly buckets: number;
+      readonly thread: number;
+      readonly rounds: SharedArrayBuffer;
+    }
+  | { readonly kind: "handover"; readonly buckets: number; readonly periodMs: number }
+  | {
+      readonly kind: "limits";
+      readonly workers: number;
+      readonly worker: number;
+      readonly max: number;
+    }
+);
+
+export type HammerData = HammerTask & Shared;
 
 interface Shared {
-  readonly buffer: SharedArrayBuffer;
   /** One Int32: the threads that are ready; all start when it is `threads`. */
   readonly gate: SharedArrayBuffer;
   readonly threads: number;
@@ -91,6 +97,33 @@ function handover(data: HammerData & { kind: "handover" }): number[] {
   return [startMs, processClock.now(), allowed];
 }
 
+/**
+ * Rounds in step with the other thread, in each of which both ask for the same new key, which is allowed once. The
+ * clock of the second is a little behind: there is always an entry that has expired for the first thread only, so that
+ * both look for a place in different entries. Numbers of the rounds in which this thread was allowed.
+ */
+function insert(data: HammerData & { kind: "insert" }): number[] {
+  const time = { nowMs: 0 };
+  const skewMs = data.thread * 0.03;
+  const limits = new RateLimits(data.buffer, 0, data.buckets, { now: () => time.nowMs });
+  const arrived = new Int32Array(data.rounds);
+  const limit = { requests: 1, periodMs: 3, burst: 1 };
+  const between = { requests: 1, periodMs: 0.985, burst: 1 };
+  const endMs = processClock.now() + 1_500;
+  const allowed: number[] = [];
+  for (let round = 1; round < 50_000; round++) {
+    Atomics.add(arrived, 0, 1);
+    while (Atomics.load(arrived, 0) < round * data.threads) {
+      if (processClock.now() > endMs) return allowed;
+    }
+    time.nowMs = 10 + round - skewMs;
+    if (limits.take(`key ${round}`, limit).allowed) allowed.push(round);
+    time.nowMs = 10 + round;
+    limits.take(`between ${round & 1}`, between);
+  }
+  return allowed;
+}
+
 /** Most that was seen of each kind. Ends with some of each held. */
 function limits(data: HammerData & { kind: "limits" }): number[] {
   const { buffer, workers, worker, max } = data;
@@ -123,6 +156,8 @@ function run(data: HammerData): number[] {
       return rate(data);
     case "churn":
       return churn(data);
+    case "insert":
+      return insert(data);
     case "handover":
       return handover(data);
     case "limits":

@@ -160,6 +160,24 @@ test("real threads are allowed exactly the limit of each key, all of them new to
   }
 });
 
+test("a key that two threads bring at the same moment gets one bucket", async () => {
+  const buckets = 16;
+  const buffer = new SharedArrayBuffer(RateLimits.bytesFor(buckets));
+  const rounds = new SharedArrayBuffer(4);
+  const task = { kind: "insert" as const, buffer, buckets, rounds };
+  const [one = [], other = []] = await hammer([
+    { ...task, thread: 0 },
+    { ...task, thread: 1 },
+  ]);
+  assert.equal(new RateLimits(buffer, 0, buckets, processClock).overflows, 0);
+  const both = new Set(one);
+  assert.deepEqual(
+    other.filter((round) => both.has(round)),
+    [],
+  );
+  assert.ok(one.length > 0 && other.length > 0, `${one.length} and ${other.length}`);
+});
+
 test("a bucket that changes hands under three threads is never exceeded, not even by one", async () => {
   const [buckets, periodMs] = [16, 0.02];
   const buffer = new SharedArrayBuffer(RateLimits.bytesFor(buckets));

@@ -45,7 +45,7 @@ function setUp(
     return { endpoint, probe: balancer.probe };
   };
   const { clock, state } = world;
-  return { state, clock, group, outlier, balancer, result, fail, pick };
+  return { world, state, clock, group, outlier, balancer, result, fail, pick };
 }
 
 describe("failure accrual, consecutive", () => {
@@ -150,20 +150,35 @@ describe("failure accrual, consecutive", () => {
     assert.equal(pick().probe, 0, "only the probe under way can be given up");
   });
 
-  test("a probe that never ends is given up after a minute, and its late result does not count", () => {
+  test("after a minute without a result another probe is sent; the first may still reopen, and not shut", () => {
     const { fail, pick, clock, result, state } = setUp(2);
     fail(0, 7);
     clock.advance(1_000);
-    const lost = pick();
+    const first = pick();
     clock.advance(59_999);
     assert.equal(pick().probe, 0);
     clock.advance(1);
     const second = pick();
     assert.notEqual(second.probe, 0);
-    result(lost.endpoint!, 200, lost.probe);
-    assert.equal(state.accrual.isShut(0), true);
-    result(second.endpoint!, 200, second.probe);
+    result(first.endpoint!, 500, first.probe);
+    assert.equal(state.accrual.shuts(0), 1);
+    assert.equal(state.accrual.isProbe(0, second.probe), true);
+    result(first.endpoint!, 200, first.probe);
     assert.equal(state.accrual.isShut(0), false);
+    fail(0, 7);
+    result(first.endpoint!, 200, first.probe);
+    result(second.endpoint!, 200, second.probe);
+    assert.equal(state.accrual.isShut(0), true, "those are of an earlier time");
+    clock.advance(1_000);
+    assert.notEqual(pick().probe, 0);
+  });
+
+  test("an endpoint is not shut for callers whose policy shuts none", () => {
+    const { fail, state, group, world } = setUp(2);
+    fail(0, 7);
+    createBalancer({ policy: "random", slowStartMs: 0 }, group.endpoints, world);
+    assert.equal(state.accrual.isShut(0), false);
+    assert.equal(state.isAvailable(0, world.clock.now()), true);
   });
 
   test("no endpoint is picked while all are shut, and nobody who was tried is probed", () => {

@@ -19,6 +19,7 @@ export const DONE = 1;
 export const PROBES = 2;
 
 export const PAUSE_MS = 100;
+export const GROUPS = 1_000;
 
 function race(data: ProbeData): void {
   const { slots, workers, worker, rounds } = data;
@@ -29,15 +30,17 @@ function race(data: ProbeData): void {
   for (let round = 1; round <= rounds; round++) {
     while (Atomics.load(control, ROUND) < round) Atomics.wait(control, ROUND, round - 1, 1_000);
     const nowMs = round * PAUSE_MS;
+    for (let group = 0; group < GROUPS; group++) {
+      if (intervals.tryClaim(group, round)) Atomics.add(control, PROBES + 2 * round + 1, 1);
+    }
     for (const { slot } of endpoints) {
       const token = accrual.claimProbe(slot, nowMs);
       if (token === 0) continue;
       Atomics.add(control, PROBES + 2 * round, 1);
       // Its result is there at once, while others still ask.
       if (slot % 2 === 0) accrual.shutAgain(slot, token, nowMs + PAUSE_MS);
-      else accrual.reopen(slot, token);
+      else accrual.reopen(slot);
     }
-    if (intervals.tryClaim(12_345, round)) Atomics.add(control, PROBES + 2 * round + 1, 1);
     Atomics.add(control, DONE, 1);
     Atomics.notify(control, DONE);
   }

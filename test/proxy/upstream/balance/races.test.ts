@@ -5,9 +5,9 @@ import { Worker } from "node:worker_threads";
 import { EndpointState } from "../../../../src/proxy/upstream/balance/endpoint-state.ts";
 import { until } from "../../../helpers/until.ts";
 import { LATENCY } from "./fixture.ts";
-import { DONE, PAUSE_MS, PROBES, type ProbeData, ROUND } from "./probe-worker.ts";
+import { DONE, GROUPS, PAUSE_MS, PROBES, type ProbeData, ROUND } from "./probe-worker.ts";
 
-test("of several threads one gets the probe of a pause, and one the interval of a group", async () => {
+test("of several threads one gets the probe of a pause, and one the interval of each group", async () => {
   const [slots, workers, rounds] = [64, 4, 60];
   const buffer = new SharedArrayBuffer(EndpointState.bytesFor(slots, workers));
   const control = new SharedArrayBuffer(4 * (PROBES + 2 * rounds + 2));
@@ -27,7 +27,7 @@ test("of several threads one gets the probe of a pause, and one the interval of 
     Atomics.notify(view, ROUND);
     await until(() => Atomics.load(view, DONE) === round * workers);
     assert.equal(view[PROBES + 2 * round], slots, `probes of round ${round}`);
-    assert.equal(view[PROBES + 2 * round + 1], 1, `claims of round ${round}`);
+    assert.equal(view[PROBES + 2 * round + 1], GROUPS, `claims of round ${round}`);
   }
   await Promise.all(ends);
   assert.equal(main.accrual.shuts(0), rounds + 1);

@@ -1,0 +1,20 @@
+import type { Conn } from "../http/conn.ts";
+import { type Origin, sourceKey } from "./context.ts";
+import type { Plane } from "./plane.ts";
+
+/**
+ * Has the connection's work count on its source: a workload of this host, a caller of another host by the identity that
+ * it has proved, or all strangers together, so that many addresses do not get many shares. Returns what ends it.
+ */
+export function joinTurns({ turns }: Plane, origin: Origin, conn: Conn): () => void {
+  const { workload, identity } = origin;
+  // A workload that comes back under its old name is counted on another slot.
+  const key =
+    workload !== null
+      ? `workload ${workload.slot}`
+      : identity !== ""
+        ? identity
+        : sourceKey(origin);
+  conn.share = turns.open(key, () => null);
+  return () => turns.close(key);
+}
