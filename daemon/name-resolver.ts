@@ -60,7 +60,9 @@ export class NameResolver {
     const { key } = change;
     const value = change.value as Endpoint | null;
     const before = this.#expanded(key);
-    this.#forget(key);
+    const stays = value?.resolve === "dns" && this.#homes.get(key) === value.address;
+    // Forgetting its last endpoint would forget the name's addresses too.
+    if (!stays) this.#forget(key);
     if (value?.resolve !== "dns") return [...before.map(removal), change];
     const name = this.#nameOf(value.address);
     name.endpoints.set(key, value);

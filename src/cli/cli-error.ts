@@ -6,6 +6,10 @@ export const EXIT = {
   usage: 2,
   /** `hostmesh check` and `hostmesh iptables check` found a problem. */
   problem: 3,
+  /** `hostmesh analyze` could not read a file, as istioctl (sysexits' EX_DATAERR). */
+  unreadable: 65,
+  /** `hostmesh analyze` found something, as istioctl. */
+  findings: 79,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 

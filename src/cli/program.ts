@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { packageVersion } from "../../daemon/package-version.ts";
+import { analyzeCommand } from "./commands/analyze.ts";
 import { applyCommand } from "./commands/apply.ts";
 import { benchCommand } from "./commands/bench.ts";
 import { checkCommand } from "./commands/check.ts";
@@ -7,10 +8,13 @@ import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
 import { daemonCommand } from "./commands/daemon.ts";
 import { deleteCommand } from "./commands/delete.ts";
+import { diffCommand } from "./commands/diff.ts";
 import { getCommand } from "./commands/get.ts";
+import { historyCommand } from "./commands/history.ts";
 import { identityCommand } from "./commands/identity.ts";
 import { iptablesCommand } from "./commands/iptables.ts";
 import { registryCommand } from "./commands/registry.ts";
+import { rollbackCommand } from "./commands/rollback.ts";
 import { serviceCommand } from "./commands/service.ts";
 import { statCommand } from "./commands/stat.ts";
 import { upCommand } from "./commands/up.ts";
@@ -28,9 +32,10 @@ Examples:
 
 Exit codes:
   0  ok
-  1  failure: what was asked for could not be done
+  1  failure: what was asked for could not be done; hostmesh diff: there is a difference
   2  wrong usage or invalid settings; nothing was done
   3  hostmesh check, hostmesh iptables check: a problem was found
+  65, 79  hostmesh analyze: a file cannot be read; something was found
   128 and the number of the signal: hostmesh bench was broken off (Ctrl-C: 130)`;
 
 /**
@@ -56,7 +61,11 @@ export function buildProgram(
     workloadCommand(output),
     applyCommand(output, errors),
     getCommand(output),
-    deleteCommand(output),
+    deleteCommand(output, errors),
+    diffCommand(output, errors, onExit),
+    analyzeCommand(output, onExit),
+    historyCommand(output),
+    rollbackCommand(output, errors),
     statCommand(output),
     checkCommand(output, onExit),
     identityCommand(output),

@@ -1,7 +1,12 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { DocumentError, type ResourceText, readResources } from "../dialects/resource-documents.ts";
+import {
+  DocumentError,
+  type ResourceText,
+  readResources,
+  type TextPlace,
+} from "../dialects/resource-documents.ts";
 import { CliError, EXIT } from "./cli-error.ts";
 
 /** A larger file is none that a person wrote. */
@@ -12,17 +17,36 @@ export interface ResourceInFile extends ResourceText {
   readonly file: string;
 }
 
+/** A file that is no YAML. */
+export class UnreadableText extends CliError {
+  readonly place: TextPlace;
+  readonly reason: string;
+
+  constructor(file: string, { line, column, message }: DocumentError) {
+    super(`${file}:${line}:${column}: ${message}`, { exitCode: EXIT.usage });
+    this.name = "UnreadableText";
+    this.place = { line, column };
+    this.reason = message;
+  }
+}
+
 /** The resources of files, of the YAML and JSON files of folders, and of standard input (`-`). */
 export async function resourcesInFiles(names: readonly string[]): Promise<ResourceInFile[]> {
   const lists: ResourceInFile[] = [];
   for (const name of names) {
-    for (const file of await filesOf(name)) lists.push(...parse(file, await read(file)));
+    for (const file of await filesOf(name)) lists.push(...(await resourcesInFile(file)));
   }
   if (lists.length > 0) return lists;
   throw new CliError(`${names.join(", ")}: no resource`, { exitCode: EXIT.usage });
 }
 
-async function filesOf(name: string): Promise<string[]> {
+/** Throws {@link UnreadableText}. */
+export async function resourcesInFile(file: string): Promise<ResourceInFile[]> {
+  return parse(file, await read(file));
+}
+
+/** The file itself, or of a folder those that may hold resources, by name. */
+export async function filesOf(name: string): Promise<string[]> {
   if (name === "-") return [name];
   const found = await attempt(name, () => stat(name));
   if (!found.isDirectory()) return [name];
@@ -56,7 +80,7 @@ function parse(file: string, content: string): ResourceInFile[] {
     return readResources(content).map((each) => ({ ...each, file }));
   } catch (cause) {
     if (!(cause instanceof DocumentError)) throw cause;
-    throw new CliError(`${file}:${cause.line}: ${cause.message}`, { exitCode: EXIT.usage, cause });
+    throw new UnreadableText(file, cause);
   }
 }
 

@@ -9,7 +9,17 @@ const SHORT: Readonly<Record<string, string>> = {
   TrafficTarget: "tt",
   HTTPRouteGroup: "htr",
   TCPRoute: "tr",
+  TrafficSplit: "ts",
   ServiceIntentions: "si",
+  VirtualService: "vs",
+  DestinationRule: "dr",
+  ServiceEntry: "se",
+  WorkloadEntry: "we",
+  ServiceProfile: "sp",
+  Service: "svc",
+  Endpoints: "ep",
+  Pod: "po",
+  Namespace: "ns",
 };
 
 export interface ResourceKind {
@@ -17,12 +27,16 @@ export interface ResourceKind {
   readonly kind: string;
 }
 
-/** The kind that a user means: any case, singular, plural or short. Throws with all kinds that there are. */
+/**
+ * The kind that a user means: any case, singular, plural or short, `KIND.GROUP` where several groups have one of that
+ * name. Throws with all kinds that there are.
+ */
 export function resourceKind(text: string): ResourceKind {
-  const wanted = text.toLowerCase();
-  const found = translators.find(({ kind }) => {
-    const name = kind.toLowerCase();
-    return [name, `${name}s`, name.replace(/y$/, "ies"), SHORT[kind]].includes(wanted);
+  const [wanted = "", ...group] = text.toLowerCase().split(".");
+  const found = translators.find((each) => {
+    const name = each.kind.toLowerCase();
+    const names = [name, `${name}s`, name.replace(/y$/, "ies"), SHORT[each.kind]];
+    return names.includes(wanted) && (group.length === 0 || each.group === group.join("."));
   });
   if (found !== undefined) return { group: found.group, kind: found.kind };
   const known = translators.map(({ kind }) =>

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CORE_GROUP, envelopeFields, metadataField } from "./envelope.ts";
+import { annotationFields } from "./linkerd/annotation-fields.ts";
 import { type FieldSupport, fieldsOf } from "./support.ts";
 import type { Translator } from "./translator.ts";
 import { translators } from "./translators.ts";
@@ -30,7 +31,8 @@ const PAGES: Readonly<Record<Dialect, { readonly file: string; readonly about: s
   },
   Linkerd: {
     file: "linkerd.md",
-    about: "Annotations of Services and Namespaces are in [kubernetes.md](kubernetes.md).",
+    about:
+      "Annotations say what holds for a Service, [below](#annotations); those that cannot be read have no effect, and a warning says so.",
   },
   Consul: {
     file: "consul.md",
@@ -95,6 +97,7 @@ function pageOf(dialect: Dialect): string {
     `Kinds: ${own.map(linkTo).join(", ")}.\n`,
     ...(hasEnvelope ? [COMMON, table(envelope)] : []),
     ...own.flatMap((translator) => section(translator, envelope)),
+    ...(dialect === "Linkerd" ? ["\n## Annotations\n", table(annotationFields)] : []),
   ];
   return tidy(parts);
 }

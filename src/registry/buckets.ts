@@ -39,6 +39,8 @@ export const bucketNames = {
   /** Resources that speak of a topic, and those whose translation depends on it. */
   resourcesOn: (topic: string) => `topic:${topic}`,
   resourcesNeeding: (topic: string) => `needs:${topic}`,
+  /** Histories of resources that are gone. */
+  removedResources: "removed",
 };
 
 /** The buckets that a record belongs to. */
@@ -63,6 +65,10 @@ export function bucketsOf<K extends RecordKind>(kind: K, value: RecordValues[K])
   if (kind === "resource") {
     const { provides, needs } = value as RecordValues["resource"];
     return [...provides.map(bucketNames.resourcesOn), ...needs.map(bucketNames.resourcesNeeding)];
+  }
+  if (kind === "history") {
+    const { revisions } = value as RecordValues["history"];
+    return revisions.at(-1)?.content === null ? [bucketNames.removedResources] : [];
   }
   if (kind !== "check") return [];
   const { endpoint, host, spec } = value as RecordValues["check"];

@@ -37,7 +37,11 @@ export class Catalog implements RecordView {
     host: new Map(),
     trust: new Map(),
     resource: new Map(),
+    history: new Map(),
     policy: new Map(),
+    route: new Map(),
+    traffic: new Map(),
+    scope: new Map(),
   };
   readonly #buckets = new Buckets();
   readonly #digest = new Digest();

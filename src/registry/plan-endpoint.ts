@@ -18,12 +18,13 @@ export function endpointId(host: string, instance: string): string {
 
 /**
  * Creates or replaces an endpoint, its checks, and its service where nobody declared that. Throws 403 in a namespace of
- * the mesh's own.
+ * the mesh's own, 409 for an endpoint that a resource brought.
  */
 export function registerEndpoint(draft: Draft, input: EndpointInput, settings: PlanSettings): void {
   refuseReserved(input.namespace);
   const id = endpointId(input.host, input.instance);
   const before = draft.get("endpoint", id);
+  refuseBrought(id, before);
   implyService(draft, input, settings);
   putChecks(draft, id, input);
   const endpoint: Endpoint = {
@@ -45,16 +46,26 @@ export function registerEndpoint(draft: Draft, input: EndpointInput, settings: P
   if (before !== undefined) dropIfUnused(draft, serviceKeyOf(before));
 }
 
-/** Removes an endpoint with its checks, and its service if that was only implied. False: unknown. */
+/**
+ * Removes an endpoint with its checks, and its service if that was only implied. False: unknown. Throws 409 for an
+ * endpoint that a resource brought.
+ */
 export function removeEndpoint(draft: Draft, id: string): boolean {
   const present = draft.get("endpoint", id);
   if (present === undefined) return false;
+  refuseBrought(id, present);
   for (const key of [...draft.members(bucketNames.checksOfEndpoint(id))]) {
     draft.remove("check", key);
   }
   draft.remove("endpoint", id);
   dropIfUnused(draft, serviceKeyOf(present));
   return true;
+}
+
+function refuseBrought(id: string, present: StoredEndpoint | undefined): void {
+  if (present?.resource === undefined) return;
+  const reason = `the endpoint ${id} is brought by the resource ${present.resource}: change or delete that`;
+  throw new RegistryError(409, reason);
 }
 
 /** Records the result of a check, and what it makes of its endpoint's health. False: unknown. */

@@ -2,15 +2,40 @@ import { isDeepStrictEqual } from "node:util";
 import { type IdentifiedResource, identify } from "../dialects/translate.ts";
 import { type KnownResource, type Translation, TranslationError } from "../dialects/translator.ts";
 import { bucketNames } from "./buckets.ts";
-import type { Draft } from "./draft.ts";
+import { Draft } from "./draft.ts";
+import type { PlanSettings } from "./inputs.ts";
+import { removeRecords, replaceRecords } from "./plan-records.ts";
 import type { ResourceWarning, StoredResource } from "./records.ts";
+import { RegistryError } from "./registry-error.ts";
+import { keepRevision, nextGeneration, type ResourceChange } from "./resource-history.ts";
 
 /** What translating needs beside the resources. */
 export interface ResourceSettings {
   readonly rootNamespaces: readonly string[];
   readonly trustDomain: string;
   readonly defaultIntention: "allow" | "deny";
+  /** Revisions that are kept of each resource, the newest included; 0: none. */
+  readonly historyPerResource: number;
 }
+
+/** And what putting their services into the registry needs besides. */
+export type ResourcePlanSettings = ResourceSettings & PlanSettings;
+
+/** A resource that is worse off by the change of another. */
+export interface AffectedResource {
+  readonly key: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** Those that it did not have before. */
+  readonly warnings: readonly ResourceWarning[];
+}
+
+/** Fields by which resources name the services and endpoints that they bring; elsewhere it is their own name. */
+const PLACE_OF_SERVICES: ReadonlyMap<string, string> = new Map([
+  ["ServiceEntry", "spec.hosts"],
+  ["EndpointSlice", "endpoints"],
+]);
 
 export interface AppliedResource {
   readonly result: "created" | "changed" | "unchanged";
@@ -20,29 +45,35 @@ export interface AppliedResource {
 }
 
 /**
- * Creates or replaces a resource and what it is translated to. `nowMs` is its age where it is new and does not say one.
- * Throws {@link TranslationError} where it cannot be taken; the draft is then to be dropped.
+ * Creates or replaces a resource and what it is translated to; it is as old as the change where it is new and does not
+ * say its age. Throws {@link TranslationError} where it cannot be taken; the draft is then to be dropped.
  */
 export function applyResource(
   draft: Draft,
   resource: IdentifiedResource,
-  settings: ResourceSettings,
-  nowMs: number,
+  settings: ResourcePlanSettings,
+  change: ResourceChange,
+  cause: "applied" | "rolled back" = "applied",
 ): AppliedResource {
   const { key, name, content, translator, version } = resource;
   const present = draft.get("resource", key);
   const isSame = present !== undefined && isDeepStrictEqual(present.content, content);
-  const generation = (present?.generation ?? 0) + (isSame ? 0 : 1);
+  const generation = isSame ? present.generation : nextGeneration(draft, key);
+  const createdMs = resource.createdMs ?? present?.createdMs ?? change.atMs;
   const stored: StoredResource = {
     ...name,
     content,
-    createdMs: resource.createdMs ?? present?.createdMs ?? nowMs,
+    createdMs,
     generation,
     warnings: [],
-    policies: present?.policies ?? [],
+    records: present?.records ?? [],
     provides: translator.provides(content, version),
     needs: [],
   };
+  if (!isSame) {
+    const revision = { generation, content, createdMs, ...change, cause };
+    keepRevision(draft, key, name, present, revision, settings.historyPerResource);
+  }
   // First as it is: it may ask for its own topic, to see whether it is the oldest.
   draft.put("resource", key, stored);
   const { warnings } = translateInto(draft, key, stored, resource, settings);
@@ -51,36 +82,65 @@ export function applyResource(
   return { result, warnings, topics: [...topics] };
 }
 
-/** Removes a resource with its policies. The topics that it spoke of; null: it was not there. */
-export function removeResource(draft: Draft, key: string): readonly string[] | null {
+/** Removes a resource with all that it brought. The topics that it spoke of; null: it was not there. */
+export function removeResource(
+  draft: Draft,
+  key: string,
+  settings: ResourcePlanSettings,
+  change: ResourceChange,
+): readonly string[] | null {
   const present = draft.get("resource", key);
   if (present === undefined) return null;
-  for (const policy of present.policies) draft.remove("policy", policy);
+  const { createdMs } = present;
+  const generation = nextGeneration(draft, key);
+  const revision = { generation, content: null, createdMs, ...change, cause: "removed" as const };
+  keepRevision(draft, key, present, present, revision, settings.historyPerResource);
+  removeRecords(draft, key, present.records, settings);
   draft.remove("resource", key);
   return present.provides;
 }
 
-/** Translates anew what depends on these topics. */
+/**
+ * Translates anew what depends on these topics. The warnings that this brought; with "not translated anew" the
+ * resource's former translation stays in force.
+ */
 export function refreshDependants(
   draft: Draft,
   topics: Iterable<string>,
-  settings: ResourceSettings,
-): void {
+  settings: ResourcePlanSettings,
+): AffectedResource[] {
   const keys = new Set<string>();
   for (const topic of topics) {
     for (const key of draft.members(bucketNames.resourcesNeeding(topic))) keys.add(key);
   }
-  for (const key of keys) {
+  return [...keys].flatMap((key) => {
     const present = draft.get("resource", key);
-    if (present === undefined) continue;
-    try {
-      translateInto(draft, key, present, identify(present.content), settings);
-    } catch (error) {
-      if (!(error instanceof TranslationError)) throw error;
-      // Taken by an earlier version that knew other fields: what it was translated to stays in force.
-      const warning = { path: "", message: `not translated anew: ${error.message}` };
-      draft.put("resource", key, { ...present, warnings: [warning] });
-    }
+    if (present === undefined) return [];
+    refresh(draft, key, present, settings);
+    const known = new Set(present.warnings.map(({ path, message }) => `${path} ${message}`));
+    const warnings = (draft.get("resource", key)?.warnings ?? []).filter(
+      ({ path, message }) => !known.has(`${path} ${message}`),
+    );
+    const { kind, namespace, name } = present;
+    return warnings.length === 0 ? [] : [{ key, kind, namespace, name, warnings }];
+  });
+}
+
+function refresh(
+  draft: Draft,
+  key: string,
+  present: StoredResource,
+  settings: ResourcePlanSettings,
+): void {
+  const own = new Draft(draft);
+  try {
+    translateInto(own, key, present, identify(present.content), settings);
+    draft.absorb(own);
+  } catch (error) {
+    if (!(error instanceof TranslationError)) throw error;
+    // Such as one that an earlier version took: what it was translated to stays in force.
+    const warning = { path: "", message: `not translated anew: ${error.message}` };
+    draft.put("resource", key, { ...present, warnings: [warning] });
   }
 }
 
@@ -89,24 +149,28 @@ function translateInto(
   key: string,
   stored: StoredResource,
   { translator, content, version, name }: IdentifiedResource,
-  settings: ResourceSettings,
+  settings: ResourcePlanSettings,
 ): Translation {
+  const { rootNamespaces, trustDomain, defaultIntention, balancer } = settings;
   const needs = new Set<string>();
   const translation = translator.translate(content, version, name, {
-    ...settings,
+    ...{ rootNamespaces, trustDomain, defaultIntention, balancer },
     createdMs: stored.createdMs,
     about(topic) {
       needs.add(topic);
       return resourcesAbout(draft, topic);
     },
   });
-  const policies = translation.records.map((each) => each.key);
-  for (const gone of stored.policies) if (!policies.includes(gone)) draft.remove("policy", gone);
-  for (const { kind, key: own, value } of translation.records) {
-    if (kind === "policy") draft.put("policy", own, value);
+  try {
+    replaceRecords(draft, key, stored.records, translation.records, settings);
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    const path = PLACE_OF_SERVICES.get(name.kind) ?? "metadata.name";
+    throw new TranslationError([{ path, reason: error.message }], error);
   }
   const { warnings } = translation;
-  draft.put("resource", key, { ...stored, warnings, policies, needs: [...needs] });
+  const records = translation.records.map(({ kind, key: own }) => ({ kind, key: own }));
+  draft.put("resource", key, { ...stored, warnings, records, needs: [...needs] });
   return translation;
 }
 

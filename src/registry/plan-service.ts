@@ -6,9 +6,10 @@ import { refuseReserved } from "./identity/granted-identities.ts";
 import type { PlanSettings, ServiceInput } from "./inputs.ts";
 import { RegistryError } from "./registry-error.ts";
 
-/** Creates or replaces a service by name. Throws 409 for an address of another service. */
+/** Creates or replaces a service by name. Throws 409 for one that a resource brought, and for an address of another. */
 export function declareService(draft: Draft, input: ServiceInput, settings: PlanSettings): void {
   const key = keyOf(input);
+  refuseBrought(draft, key);
   const present = draft.get("service", key)?.service;
   const addresses =
     input.addresses.length > 0
@@ -29,14 +30,24 @@ export function declareService(draft: Draft, input: ServiceInput, settings: Plan
 
 /**
  * Takes a declaration back. A service that still has endpoints stays, with its addresses but without
- * declared settings, until the last of them leaves. Says whether there was a declaration.
+ * declared settings, until the last of them leaves. Says whether there was a declaration. Throws 409 for that of a
+ * resource.
  */
 export function withdrawService(draft: Draft, key: string, settings: PlanSettings): boolean {
   const present = draft.get("service", key);
   if (present === undefined || !present.declared) return false;
+  refuseBrought(draft, key);
+  releaseService(draft, key, settings);
+  return true;
+}
+
+/** Takes the declaration of a service back, whoever made it. */
+export function releaseService(draft: Draft, key: string, settings: PlanSettings): void {
+  const present = draft.get("service", key);
+  if (present === undefined) return;
   if (!hasMembers(draft, bucketNames.endpointsOfService(key))) {
     draft.remove("service", key);
-    return true;
+    return;
   }
   const { name, namespace, addresses } = present.service;
   const { balancer } = settings;
@@ -44,7 +55,13 @@ export function withdrawService(draft: Draft, key: string, settings: PlanSetting
     service: { name, namespace, addresses, ports: [], balancer, meta: {} },
     declared: false,
   });
-  return true;
+}
+
+function refuseBrought(draft: Draft, key: string): void {
+  const resource = draft.get("service", key)?.resource;
+  if (resource === undefined) return;
+  const reason = `the service ${key} is brought by the resource ${resource}: change or delete that`;
+  throw new RegistryError(409, reason);
 }
 
 /** Removes a service that nobody declared when its last endpoint has left. */

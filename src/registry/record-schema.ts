@@ -1,19 +1,18 @@
 import * as z from "zod";
-import { BALANCER_POLICIES } from "../core/model.ts";
+import { TRANSLATED_KINDS } from "../dialects/translator.ts";
+import { balancerSchema } from "./balancer-schema.ts";
 import { policySchema } from "./policy-schema.ts";
 import type { RecordKind, StoredRecord } from "./records.ts";
+import { routeSchema } from "./route-schema.ts";
+import { scopeSchema, trafficSchema } from "./traffic-schema.ts";
 
 /** The shapes of the model's records, as they stand in the store, on the wire and in the snapshot file. */
 const strings = z.record(z.string(), z.string());
 const revision = z.number().int().min(0);
 const protocol = z.enum(["http", "http2", "grpc", "tls", "tcp"]);
 const health = z.enum(["passing", "warning", "critical"]);
-const hashOn = z.union([
-  z.object({ kind: z.enum(["header", "cookie"]), name: z.string() }),
-  z.object({ kind: z.literal("source") }),
-]);
 
-const serviceSchema = z.object({
+export const serviceSchema = z.object({
   name: z.string(),
   namespace: z.string(),
   addresses: z.array(z.string()),
@@ -21,16 +20,15 @@ const serviceSchema = z.object({
     z.object({ name: z.string(), port: z.number(), protocol: z.exactOptional(protocol) }),
   ),
   protocol: z.exactOptional(protocol),
-  balancer: z.object({
-    policy: z.enum(BALANCER_POLICIES),
-    hashOn: z.exactOptional(hashOn),
-    slowStartMs: z.number().min(0),
-  }),
+  balancer: balancerSchema,
   meta: strings,
   mtls: z.exactOptional(z.literal("required")),
+  hosts: z.exactOptional(z.array(z.string())),
+  exportTo: z.exactOptional(z.array(z.string())),
+  originalDestination: z.exactOptional(z.literal(true)),
 });
 
-const endpointSchema = z.object({
+export const endpointSchema = z.object({
   id: z.string(),
   service: z.string(),
   namespace: z.string(),
@@ -43,6 +41,8 @@ const endpointSchema = z.object({
   meta: strings,
   protocol: z.exactOptional(protocol),
   health,
+  region: z.exactOptional(z.string()),
+  resolve: z.exactOptional(z.literal("dns")),
 });
 
 const workloadSchema = z.object({
@@ -66,6 +66,12 @@ const trustSchema = z.object({
   issuer: z.string(),
 });
 
+/** What a resource was translated to. */
+const translated = z.object({
+  kind: z.enum(TRANSLATED_KINDS),
+  key: z.string(),
+});
+
 const resourceSchema = z.object({
   group: z.string(),
   kind: z.string(),
@@ -75,9 +81,26 @@ const resourceSchema = z.object({
   createdMs: z.number(),
   generation: z.number().int().min(1),
   warnings: z.array(z.object({ path: z.string(), message: z.string() })),
-  policies: z.array(z.string()),
+  records: z.array(translated),
   provides: z.array(z.string()),
   needs: z.array(z.string()),
+});
+
+const historySchema = z.object({
+  group: z.string(),
+  kind: z.string(),
+  namespace: z.string(),
+  name: z.string(),
+  revisions: z.array(
+    z.object({
+      generation: z.number().int().min(1),
+      content: z.record(z.string(), z.unknown()).nullable(),
+      createdMs: z.number(),
+      atMs: z.number().nullable(),
+      by: z.string(),
+      cause: z.enum(["applied", "removed", "rolled back"]),
+    }),
+  ),
 });
 
 const probe = {
@@ -116,20 +139,36 @@ export const storedCheckSchema = z.object({
   output: z.string(),
 });
 
+/** Until version 0.1 resources were translated to nothing but policies, whose keys alone stood there. */
+function withRecords(stored: unknown): unknown {
+  if (typeof stored !== "object" || stored === null || !("policies" in stored)) return stored;
+  const { policies, ...rest } = stored;
+  const keys = z.array(z.string()).parse(policies);
+  return { ...rest, records: keys.map((key) => ({ kind: "policy", key })) };
+}
+
+/** Key of the resource that brought the record; absent: it was registered. */
+const resource = z.exactOptional(z.string());
+
 const storedSchemas = {
-  service: z.object({ service: serviceSchema, declared: z.boolean() }),
+  service: z.object({ service: serviceSchema, declared: z.boolean(), resource }),
   endpoint: z.object({
     endpoint: endpointSchema,
     instance: z.string(),
     tags: z.array(z.string()),
     weights: z.object({ passing: z.number(), warning: z.number() }),
+    resource,
   }),
   workload: workloadSchema,
   check: storedCheckSchema,
   host: hostSchema,
   trust: trustSchema,
-  resource: resourceSchema,
+  resource: z.preprocess(withRecords, resourceSchema),
+  history: historySchema,
   policy: policySchema,
+  route: routeSchema,
+  traffic: trafficSchema,
+  scope: scopeSchema,
 };
 
 /** Every kind that a store holds. */
@@ -145,6 +184,9 @@ export const versionedChangeSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("host"), ...versioned, value: hostSchema.nullable() }),
   z.object({ kind: z.literal("trust"), ...versioned, value: trustSchema.nullable() }),
   z.object({ kind: z.literal("policy"), ...versioned, value: policySchema.nullable() }),
+  z.object({ kind: z.literal("route"), ...versioned, value: routeSchema.nullable() }),
+  z.object({ kind: z.literal("traffic"), ...versioned, value: trafficSchema.nullable() }),
+  z.object({ kind: z.literal("scope"), ...versioned, value: scopeSchema.nullable() }),
 ]);
 
 /** A row of a store's file: its value still JSON. */
@@ -176,8 +218,16 @@ export function decodeRecord({ kind, key, revision, created, json }: RawRecord):
         return { kind, ...facts, value: storedSchemas.trust.parse(value) };
       case "resource":
         return { kind, ...facts, value: storedSchemas.resource.parse(value) };
+      case "history":
+        return { kind, ...facts, value: storedSchemas.history.parse(value) };
       case "policy":
         return { kind, ...facts, value: storedSchemas.policy.parse(value) };
+      case "route":
+        return { kind, ...facts, value: storedSchemas.route.parse(value) };
+      case "traffic":
+        return { kind, ...facts, value: storedSchemas.traffic.parse(value) };
+      case "scope":
+        return { kind, ...facts, value: storedSchemas.scope.parse(value) };
     }
   } catch (cause) {
     throw new Error(`the stored ${kind} ${key} cannot be read`, { cause });

@@ -8,6 +8,8 @@ import type {
   Workload,
 } from "../core/model.ts";
 import type { Policy } from "../core/policy.ts";
+import type { ClientScope, RouteTable, TrafficPolicy } from "../core/traffic.ts";
+import type { TranslatedKind } from "../dialects/translator.ts";
 
 /** When the result of an http or tcp check changes the status; Consul's fields of the same names, at least 1. */
 export interface Thresholds {
@@ -55,6 +57,8 @@ export interface StoredService {
   readonly service: Service;
   /** Declared by name, as against implied by its first endpoint; a declared one outlives its endpoints. */
   readonly declared: boolean;
+  /** Key of the resource that declared it; absent: it was registered. */
+  readonly resource?: string;
 }
 
 /** An endpoint with what only Consul's API shows. */
@@ -65,6 +69,8 @@ export interface StoredEndpoint {
   readonly instance: string;
   readonly tags: readonly string[];
   readonly weights: { readonly passing: number; readonly warning: number };
+  /** Key of the resource that brought it; absent: it was registered. */
+  readonly resource?: string;
 }
 
 /** One check of one endpoint. Key: `host/id`. */
@@ -88,7 +94,7 @@ export interface ResourceWarning {
   readonly message: string;
 }
 
-/** A resource of a dialect (Istio, SMI, Consul) as it was applied. Key: `group/Kind/namespace/name`. */
+/** A resource of a dialect (Istio, SMI, Consul, ...) as it was applied. Key: `group/Kind/namespace/name`. */
 export interface StoredResource {
   readonly group: string;
   readonly kind: string;
@@ -101,11 +107,35 @@ export interface StoredResource {
   /** Counts the changes of its content, from 1. */
   readonly generation: number;
   readonly warnings: readonly ResourceWarning[];
-  /** Keys of the policies that it was translated to. */
-  readonly policies: readonly string[];
+  /** What it was translated to. */
+  readonly records: readonly { readonly kind: TranslatedKind; readonly key: string }[];
   /** Topics that it speaks of, and topics of others on which its translation depends. */
   readonly provides: readonly string[];
   readonly needs: readonly string[];
+}
+
+/** One content that a resource has had. */
+export interface ResourceRevision {
+  /** Rises with every change, removals included. */
+  readonly generation: number;
+  /** Null: it was removed. */
+  readonly content: Readonly<Record<string, unknown>> | null;
+  /** When the resource was made, ms since the epoch. */
+  readonly createdMs: number;
+  /** When this revision was made; null: by a version that kept no histories. */
+  readonly atMs: number | null;
+  /** Who made it, for people; empty: not known. */
+  readonly by: string;
+  readonly cause: "applied" | "removed" | "rolled back";
+}
+
+/** What a resource was, oldest first; it outlives the resource. Key: the resource's. */
+export interface StoredHistory {
+  readonly group: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly revisions: readonly ResourceRevision[];
 }
 
 /** What a store holds, by kind. */
@@ -117,7 +147,11 @@ export interface RecordValues {
   readonly host: MeshHost;
   readonly trust: TrustBundle;
   readonly resource: StoredResource;
+  readonly history: StoredHistory;
   readonly policy: Policy;
+  readonly route: RouteTable;
+  readonly traffic: TrafficPolicy;
+  readonly scope: ClientScope;
 }
 
 export type RecordKind = keyof RecordValues;
@@ -153,9 +187,11 @@ export type Write = {
 /** What travels to daemons: a change and the revision that made it, which the digest is taken of. */
 export type VersionedChange = Change & { readonly version: number };
 
-/** Are daemons told of records of this kind? Checks show as an endpoint's health, resources as policies. */
-export function isPublished(kind: RecordKind): kind is Exclude<RecordKind, "check" | "resource"> {
-  return kind !== "check" && kind !== "resource";
+type OwnKind = "check" | "resource" | "history";
+
+/** Are daemons told of records of this kind? Checks show as an endpoint's health, resources as what they mean. */
+export function isPublished(kind: RecordKind): kind is Exclude<RecordKind, OwnKind> {
+  return kind !== "check" && kind !== "resource" && kind !== "history";
 }
 
 /** What daemons are told of a change in the store; null where they are told nothing. */
@@ -176,6 +212,12 @@ export function publish(change: StoredRecord | Tombstone): VersionedChange | nul
       return { kind: "trust", key, version, value: change.value };
     case "policy":
       return { kind: "policy", key, version, value: change.value };
+    case "route":
+      return { kind: "route", key, version, value: change.value };
+    case "traffic":
+      return { kind: "traffic", key, version, value: change.value };
+    case "scope":
+      return { kind: "scope", key, version, value: change.value };
     default:
       return null;
   }

@@ -25,6 +25,7 @@ import { consulHealthRoutes } from "./routes/consul-health.ts";
 import { hostRoutes } from "./routes/hosts.ts";
 import { DEFAULT_TOKEN_TTL_MS, identityRoutes } from "./routes/identity.ts";
 import { meshRoutes } from "./routes/mesh.ts";
+import { resourceHistoryRoutes } from "./routes/resource-history.ts";
 import { resourceRoutes } from "./routes/resources.ts";
 import type { CheckResult } from "./schema.ts";
 import type { RegistryServer } from "./server.ts";
@@ -35,11 +36,12 @@ import { VirtualRange } from "./virtual-range.ts";
 import { Waiters } from "./waiters.ts";
 import { Writer } from "./writer.ts";
 
-/** Istio's root namespace and our own, Istio's trust domain, and intentions that close what they do not name. */
+/** Istio's root namespace and our own, Istio's trust domain, intentions that close what they do not name, short histories. */
 const RESOURCE_DEFAULTS: ResourceSettings = {
   rootNamespaces: ["istio-system", SYSTEM_NAMESPACE],
   trustDomain: "cluster.local",
   defaultIntention: "deny",
+  historyPerResource: 10,
 };
 
 export interface RegistryOptions {
@@ -212,6 +214,7 @@ function routesOf(parts: RegistryParts): Route[] {
     ...consulHealthRoutes(parts),
     ...meshRoutes(parts),
     ...resourceRoutes(parts),
+    ...resourceHistoryRoutes(parts),
     ...hostRoutes(parts),
     ...(parts.identity === null ? [] : identityRoutes(parts.identity)),
   ];

@@ -28,8 +28,15 @@ import {
 import type { CheckInput, EndpointInput, ServiceInput } from "./inputs.ts";
 
 /** Bodies of the registry's own API. Unknown fields are refused: a misspelt one must not pass for a default. */
+const hashName = z.string().min(1).max(128);
 const hashOn = z.union([
-  z.strictObject({ kind: z.enum(["header", "cookie"]), name: z.string().min(1).max(128) }),
+  z.strictObject({ kind: z.enum(["header", "query"]), name: hashName }),
+  z.strictObject({
+    kind: z.literal("cookie"),
+    name: hashName,
+    ttlSeconds: z.exactOptional(z.number().int().min(0)),
+    path: z.exactOptional(z.string().min(1).max(1_024)),
+  }),
   z.strictObject({ kind: z.literal("source") }),
 ]);
 

@@ -64,8 +64,8 @@ describe("hostmesh apply, get and delete", () => {
     assert.equal(code, 1);
     assert.equal(stdout, "AuthorizationPolicy mixed/nothing created\n");
     assert.deepEqual(stderr.trimEnd().split("\n"), [
-      `error: ${path}:10: spec.rules[0].from[0].source.principals[1]: * may stand at the beginning or at the end only, and alone`,
-      `error: ${path}:11: spec.rules[0].too: unknown field`,
+      `error: ${path}:10:17: spec.rules[0].from[0].source.principals[1]: * may stand at the beginning or at the end only, and alone`,
+      `error: ${path}:11:7: spec.rules[0].too: unknown field; did you mean to?`,
       "error: 1 of 2 resources are refused",
     ]);
   });
@@ -108,14 +108,14 @@ describe("hostmesh apply, get and delete", () => {
     assert.deepEqual(await names("PA", "b"), ["b"]);
     assert.deepEqual(await names("pa", "-n", "elsewhere"), []);
     const { stdout } = await hostmesh("get", "pa");
-    assert.match(stdout, /^KIND +NAMESPACE +NAME +POLICIES +WARNINGS +GENERATION +CREATED$/m);
+    assert.match(stdout, /^KIND +NAMESPACE +NAME +RECORDS +WARNINGS +GENERATION +CREATED$/m);
     assert.match(stdout, /^PeerAuthentication +many +a +1 +0 +1 +\d{4}-/m);
     const missing = await hostmesh("get", "pa", "none");
     assert.deepEqual(
       [missing.code, missing.stderr.split("\n")[0]],
       [1, "error: there is no pa none"],
     );
-    const unknown = await hostmesh("get", "pods");
+    const unknown = await hostmesh("get", "deployments");
     assert.equal(unknown.code, 2);
     assert.match(unknown.stderr, /hint: known: AuthorizationPolicy \(ap\)/);
   });
@@ -144,14 +144,14 @@ describe("hostmesh apply, get and delete", () => {
   it("end with 2 where a file cannot be read or a namespace is contradicted", async () => {
     const cases: [string[], RegExp][] = [
       [["-f", join(folder, "none.yaml")], /cannot read .*none\.yaml: ENOENT/],
-      [["-f", file("broken.yaml", "a: 1\nb: [1,\n")], /broken\.yaml:3: /],
-      [["-f", file("twice.yaml", "a: 1\na: 2\n")], /twice\.yaml:2: .*unique/],
+      [["-f", file("broken.yaml", "a: 1\nb: [1,\n")], /broken\.yaml:3:1: /],
+      [["-f", file("twice.yaml", "a: 1\na: 2\n")], /twice\.yaml:2:1: .*unique/],
       [["-f", file("empty.yaml", "---\n---\n")], /empty\.yaml: no resource/],
       [
         ["-f", file("other.yaml", BAD.replace("name: bad", "name: bad, namespace: x")), "-n", "y"],
         /other\.yaml:1: it is in namespace x, not y/,
       ],
-      [["-f", file("bomb.yaml", bomb())], /bomb\.yaml:1: .*alias/i],
+      [["-f", file("bomb.yaml", bomb())], /bomb\.yaml:1:1: .*alias/i],
       [[], /required option/],
     ];
     for (const [args, reason] of cases) {

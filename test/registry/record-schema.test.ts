@@ -13,7 +13,7 @@ const values: Pick<RecordValues, "host" | "trust" | "resource" | "policy" | "wor
   resource: {
     ...{ group: "g", kind: "K", namespace: "n", name: "a", content: { spec: { deep: [1, null] } } },
     ...{ createdMs: 1, generation: 2, warnings: [{ path: "spec", message: "m" }] },
-    ...{ policies: ["k"], provides: ["p"], needs: ["q"] },
+    ...{ records: [{ kind: "policy", key: "k" }], provides: ["p"], needs: ["q"] },
   },
   policy: {
     ...{ kind: "peer", source: "s", createdMs: 3, mode: "strict", ports: { "80": "disable" } },
@@ -42,6 +42,14 @@ for (const [kind, value] of Object.entries(values)) {
     assert.deepEqual(gone, { kind, key: "k", version: 6, value: null });
   });
 }
+
+test("a resource that an earlier version stored with its policies is read", () => {
+  const { records: _records, ...rest } = values.resource;
+  const json = JSON.stringify({ ...rest, policies: ["k", "k#2"] });
+  const record = decodeRecord({ kind: "resource", key: "k", revision: 1, created: 1, json });
+  const records = ["k", "k#2"].map((key) => ({ kind: "policy", key }));
+  assert.deepEqual(record.value, { ...values.resource, records });
+});
 
 test("a stored record of another shape is named", () => {
   const raw = {

@@ -59,7 +59,7 @@ test("a resource is kept as applied, translated, and told to daemons", async (t)
   assert.ok(![...records.keys()].some((key) => key.startsWith("resource ")), "kept to itself");
   const shown = await show(registry, DENY);
   assert.deepEqual(dig(shown, "content"), denyAdmin());
-  assert.deepEqual(dig(shown, "translation.0"), policy);
+  assert.deepEqual(dig(shown, "translation.0"), { kind: "policy", key: DENY, value: policy });
   assert.match(String(dig(shown, "warnings.0.message")), /every TCP connection/);
 
   await call(registry, "DELETE", `${PATH}/${DENY}`);
@@ -149,12 +149,12 @@ test("applying the same again is no change; a change keeps the age and counts th
   assert.equal(dig(changed.body, "results.0.result"), "changed");
   const shown = await show(registry, DENY);
   assert.deepEqual([dig(shown, "createdMs"), dig(shown, "generation")], [5_000, 2]);
-  assert.equal(dig(shown, "translation.0.createdMs"), 5_000);
+  assert.equal(dig(shown, "translation.0.value.createdMs"), 5_000);
 });
 
 test("a TrafficTarget follows the routes that it names, and is closed without them", async (t) => {
   const registry = await testRegistry(t);
-  const rulesNow = async () => dig(await show(registry, TARGET), "translation.0.rules");
+  const rulesNow = async () => dig(await show(registry, TARGET), "translation.0.value.rules");
   const missing = await call(registry, "POST", PATH, target);
   assert.deepEqual(await rulesNow(), []);
   assert.equal(dig(missing.body, "results.0.warnings.0.path"), "spec.rules[0].name");
@@ -187,7 +187,7 @@ test("resources, policies and what depends on what survive a restart", async (t)
     [digest, 3, 2],
   );
   await call(second, "POST", PATH, routes("/b"));
-  const rules = dig(await show(second, TARGET), "translation.0.rules");
+  const rules = dig(await show(second, TARGET), "translation.0.value.rules");
   assert.deepEqual(dig(rules, "0.to.0.pathRegexes"), ["(?:/b)(?s:.*)"]);
 });
 
@@ -204,9 +204,13 @@ test("a policy that a resource no longer makes is removed", async (t) => {
     spec: { targetRefs: names.map((name) => ({ kind: "Service", name })), rules: [{}] },
   });
   await call(registry, "POST", PATH, forServices("a", "b"));
-  assert.deepEqual(dig(await show(registry, DENY), "policies"), [DENY, `${DENY}#2`]);
+  const [kind, key] = ["policy", DENY];
+  assert.deepEqual(dig(await show(registry, DENY), "records"), [
+    { kind, key },
+    { kind, key: `${key}#2` },
+  ]);
   await call(registry, "POST", PATH, forServices("a"));
-  assert.deepEqual(dig(await show(registry, DENY), "policies"), [DENY]);
+  assert.deepEqual(dig(await show(registry, DENY), "records"), [{ kind, key }]);
   const status = (await call(registry, "GET", "/v1/mesh/status")).body;
   assert.equal(dig(status, "policies"), 1);
 });
@@ -219,7 +223,7 @@ test("intentions for all services leave out those that have their own, as these 
   });
   const wide = "consul/service-intentions/shop/*";
   const except = async () =>
-    dig(await show(registry, encodeURI(wide)), "translation.0.scope.exceptServices");
+    dig(await show(registry, encodeURI(wide)), "translation.0.value.scope.exceptServices");
   await call(registry, "POST", PATH, entry("*"));
   assert.equal(await except(), undefined);
   await call(registry, "POST", PATH, [entry("db"), entry("api")]);
@@ -237,8 +241,8 @@ test("root namespace and trust domain are the registry's to say", async (t) => {
     spec: { rules: [{ from: [{ source: { principals: ["cluster.local/ns/a/sa/b"] } }] }] },
   });
   const shown = await show(registry, "security.istio.io/AuthorizationPolicy/root/wide");
-  assert.equal(dig(shown, "translation.0.scope.namespace"), null);
-  assert.deepEqual(dig(shown, "translation.0.rules.0.from.0.principals"), [
+  assert.equal(dig(shown, "translation.0.value.scope.namespace"), null);
+  assert.deepEqual(dig(shown, "translation.0.value.rules.0.from.0.principals"), [
     "mesh.example/ns/a/sa/b",
   ]);
 });

@@ -4,12 +4,13 @@ import { DEFAULT_NAMESPACE } from "../../core/model.ts";
 import { printable } from "../../core/terminal.ts";
 import { identify } from "../../dialects/translate.ts";
 import { type ResourceName, TranslationError } from "../../dialects/translator.ts";
+import { reportAffected, withoutForeign } from "../applied-resources.ts";
 import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { callRegistry } from "../registry.ts";
 import { inNamespace, type ResourceInFile, resourcesInFiles } from "../resource-files.ts";
 import { resourceKind } from "../resource-kinds.ts";
-import { removalAnswer } from "../resource-records.ts";
+import { type RemovalAnswer, removalAnswer } from "../resource-records.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
 
@@ -19,7 +20,7 @@ interface DeleteFlags extends SettingsFlags {
 }
 
 /** `hostmesh delete`. */
-export function deleteCommand(output: TerminalOutput): Command {
+export function deleteCommand(output: TerminalOutput, errors: TerminalOutput): Command {
   const command = new Command("delete")
     .summary("remove applied resources")
     .description("Removes resources, named one by one or by the files that they were applied from.")
@@ -33,8 +34,10 @@ export function deleteCommand(output: TerminalOutput): Command {
       const missing: string[] = [];
       for (const each of names) {
         const label = printable(`${each.kind} ${each.namespace}/${each.name}`);
-        if (await remove(config, each)) output.line(`${label} deleted`);
+        const { removed, affected } = await remove(config, each);
+        if (removed) output.line(`${label} deleted`);
         else missing.push(label);
+        reportAffected(errors, affected);
       }
       if (missing.length === 0) return;
       throw new CliError(`there is no ${missing.join(", ")}`, {
@@ -47,6 +50,7 @@ export function deleteCommand(output: TerminalOutput): Command {
       "hostmesh delete authorizationpolicy deny-admin -n shop",
       "hostmesh delete -f policies.yaml",
     ],
+    notes: ["What was removed can be had back: hostmesh rollback KIND/NAME."],
   });
 }
 
@@ -56,8 +60,8 @@ async function namesOf(
   { file, namespace }: DeleteFlags,
 ): Promise<ResourceName[]> {
   if (file !== undefined && kind === undefined) {
-    const resources = await resourcesInFiles(file);
-    return resources.map((each) => nameIn(each, namespace));
+    const { own } = withoutForeign(await resourcesInFiles(file));
+    return own.map((each) => nameIn(each, namespace));
   }
   if (file !== undefined || kind === undefined || name === undefined) {
     throw new CliError("give KIND and NAME, or files with -f", { exitCode: EXIT.usage });
@@ -71,7 +75,8 @@ function nameIn(each: ResourceInFile, namespace: string | undefined): ResourceNa
   } catch (cause) {
     if (!(cause instanceof TranslationError)) throw cause;
     const path = cause.issues[0]?.path ?? "";
-    throw new CliError(`${each.file}:${each.lineOf(path)}: ${cause.message}`, {
+    const { line, column } = each.placeOf(path);
+    throw new CliError(`${each.file}:${line}:${column}: ${cause.message}`, {
       exitCode: EXIT.usage,
       cause,
     });
@@ -81,11 +86,11 @@ function nameIn(each: ResourceInFile, namespace: string | undefined): ResourceNa
 async function remove(
   config: Config,
   { group, kind, namespace, name }: ResourceName,
-): Promise<boolean> {
+): Promise<RemovalAnswer> {
   const path = [group, kind, namespace, name].map(encodeURIComponent).join("/");
   const answer = await callRegistry(config, {
     method: "DELETE",
     path: `/v1/mesh/resources/${path}`,
   });
-  return removalAnswer.parse(answer).removed;
+  return removalAnswer.parse(answer);
 }

@@ -19,7 +19,7 @@ export function getCommand(output: TerminalOutput): Command {
   const command = new Command("get")
     .summary("list applied resources")
     .description(
-      "Lists the resources that were applied, with the policies that they became and what the registry warns of.",
+      "Lists the resources that were applied, with the number of records that they became and what the registry warns of.",
     )
     .argument("[kind]", "AuthorizationPolicy, TrafficTarget, ...; plural and short names are taken")
     .argument("[name]", "name of one resource")
@@ -62,7 +62,7 @@ async function get(
       { title: "KIND", minWidth: 12 },
       { title: "NAMESPACE", minWidth: 9 },
       { title: "NAME", minWidth: 12 },
-      { title: "POLICIES", minWidth: 8 },
+      { title: "RECORDS", minWidth: 7 },
       { title: "WARNINGS", minWidth: 8 },
       { title: "GENERATION", minWidth: 10 },
       { title: "CREATED", minWidth: 20 },
@@ -71,7 +71,7 @@ async function get(
       each.kind,
       each.namespace,
       each.name,
-      String(each.policies.length),
+      String(each.records.length),
       String(each.warnings.length),
       String(each.generation),
       `${new Date(each.createdMs).toISOString().slice(0, 19)}Z`,

@@ -35,7 +35,7 @@ export function registryCommand(onExit: (code: number) => void): Command {
 async function runRegistry(config: Config): Promise<void> {
   const { startRegistry } = await import("../../registry/registry.ts");
   const { logLevel, logFormat } = config.telemetry;
-  const { bind, port, virtualCidr4, virtualCidr6, pingMs } = config.registry;
+  const { bind, port, virtualCidr4, virtualCidr6, pingMs, historyPerResource } = config.registry;
   const log = createLog({ level: logLevel, format: logFormat });
   const { stop, force } = shutdownSignals(log);
   const stopped = aborted(stop);
@@ -50,7 +50,7 @@ async function runRegistry(config: Config): Promise<void> {
     virtualCidr6,
     pingMs,
     balancer: { policy: config.balance.policy, slowStartMs: config.balance.slowStartMs },
-    resources: { trustDomain: config.identity.trustDomain },
+    resources: { trustDomain: config.identity.trustDomain, historyPerResource },
     ...(identity === null ? {} : { identity }),
     log,
   });

@@ -15,7 +15,12 @@ export function meshListRoutes(parts: RegistryParts): Route[] {
       handle: (request) => ({
         items: lazily(catalog.all("service"), ({ value }) =>
           matches(request, value.service)
-            ? { ...value.service, declared: value.declared, endpoints: countHealth(catalog, value) }
+            ? {
+                ...value.service,
+                declared: value.declared,
+                ...(value.resource === undefined ? {} : { resource: value.resource }),
+                endpoints: countHealth(catalog, value),
+              }
             : null,
         ),
       }),
@@ -27,7 +32,12 @@ export function meshListRoutes(parts: RegistryParts): Route[] {
       handle: (request) => ({
         items: lazily(catalog.all("endpoint"), ({ value }) =>
           matches(request, value.endpoint)
-            ? { ...value.endpoint, tags: value.tags, checks: checksOf(catalog, value.endpoint.id) }
+            ? {
+                ...value.endpoint,
+                ...(value.resource === undefined ? {} : { resource: value.resource }),
+                tags: value.tags,
+                checks: checksOf(catalog, value.endpoint.id),
+              }
             : null,
         ),
       }),
@@ -58,6 +68,9 @@ export function meshListRoutes(parts: RegistryParts): Route[] {
           checks: catalog.count("check"),
           resources: catalog.count("resource"),
           policies: catalog.count("policy"),
+          routes: catalog.count("route"),
+          trafficPolicies: catalog.count("traffic"),
+          scopes: catalog.count("scope"),
           blockingQueries: parts.waiters.waiting(),
           identity: parts.identity?.status() ?? null,
           daemons: parts.daemons(),

@@ -1,21 +1,28 @@
 import { flatten } from "../../dialects/translate.ts";
-import { keyOfResource } from "../../dialects/translator.ts";
-import { applyResources, candidatesOf, type ResourceOutcome } from "../apply-resources.ts";
+import type { TranslatedKind } from "../../dialects/translator.ts";
+import {
+  type AppliedResources,
+  applyResources,
+  candidatesOf,
+  type ResourceOutcome,
+} from "../apply-resources.ts";
+import type { Catalog } from "../catalog.ts";
 import { Draft } from "../draft.ts";
 import type { RegistryParts } from "../parts.ts";
 import { refreshDependants, removeResource } from "../plan-resource.ts";
 import type { StoredRecord } from "../records.ts";
 import { RegistryError } from "../registry-error.ts";
 import type { RegistryRequest, Reply, Route } from "../route.ts";
+import { keyOf, nameOf, ONE } from "./resource-request.ts";
 
 const BODY_BYTES = 8_388_608;
 /** Resources in one request: they are planned in one turn of the event loop. */
 const MAX_RESOURCES = 1_000;
-const ONE = "/v1/mesh/resources/:group/:kind/:namespace/:name";
 
 /** `/v1/mesh/resources`: resources of Istio, SMI and Consul, as they were written. */
 export function resourceRoutes(parts: RegistryParts): Route[] {
-  const { catalog, writer, wall, resources: settings } = parts;
+  const { catalog, writer, wall } = parts;
+  const settings = { ...parts.resources, ...parts.settings };
   return [
     {
       method: "POST",
@@ -23,11 +30,11 @@ export function resourceRoutes(parts: RegistryParts): Route[] {
       bodyBytes: BODY_BYTES,
       async handle(request) {
         const candidates = candidatesOf(resourcesOf(request));
-        const nowMs = wall.now();
+        const change = { atMs: wall.now(), by: nameOf(request) };
         const isAtomic = request.query.get("atomic") === "true";
         const { result, revision } = await writer.run((draft) => {
-          const outcomes = applyResources(draft, candidates, settings, nowMs);
-          if (isAtomic) refuseAny(outcomes);
+          const outcomes = applyResources(draft, candidates, settings, change);
+          if (isAtomic) refuseAny(outcomes.results);
           return outcomes;
         });
         return answer(result, revision);
@@ -40,7 +47,8 @@ export function resourceRoutes(parts: RegistryParts): Route[] {
       handle(request) {
         // Planned like the real thing, against what is there now; the draft is dropped.
         const candidates = candidatesOf(resourcesOf(request));
-        const outcomes = applyResources(new Draft(catalog), candidates, settings, wall.now());
+        const change = { atMs: wall.now(), by: nameOf(request) };
+        const outcomes = applyResources(new Draft(catalog), candidates, settings, change);
         return answer(outcomes, catalog.revision());
       },
     },
@@ -57,21 +65,25 @@ export function resourceRoutes(parts: RegistryParts): Route[] {
         if (record === undefined) {
           throw new RegistryError(404, `there is no resource ${keyOf(params)}`);
         }
-        const policies = record.value.policies.map((key) => catalog.get("policy", key));
-        return { body: { ...show(record), translation: policies }, index: record.revision };
+        const translation = record.value.records.map(({ kind, key }) => ({
+          ...{ kind, key },
+          value: meaningOf(catalog, kind, key),
+        }));
+        return { body: { ...show(record), translation }, index: record.revision };
       },
     },
     {
       method: "DELETE",
       pattern: ONE,
-      async handle({ params }) {
-        const key = keyOf(params);
+      async handle(request) {
+        const key = keyOf(request.params);
+        const change = { atMs: wall.now(), by: nameOf(request) };
         const { result, revision } = await writer.run((draft) => {
-          const topics = removeResource(draft, key);
-          if (topics !== null) refreshDependants(draft, topics, settings);
-          return topics !== null;
+          const topics = removeResource(draft, key, settings, change);
+          const affected = topics === null ? [] : refreshDependants(draft, topics, settings);
+          return { removed: topics !== null, affected };
         });
-        return { body: { key, removed: result }, index: revision };
+        return { body: { key, ...result }, index: revision };
       },
     },
   ];
@@ -96,10 +108,11 @@ function refuseAny(outcomes: readonly ResourceOutcome[]): void {
 }
 
 /** 400 where nothing was taken, so that whoever looks at the status alone is not deceived. */
-function answer(results: readonly ResourceOutcome[], revision: number): Reply {
+function answer({ results, affected }: AppliedResources, revision: number): Reply {
   const refused = results.filter(({ result }) => result === "refused");
   const [first] = refused.flatMap(({ errors }) => errors);
-  const body = { revision, refused: refused.length, results };
+  const skipped = results.filter(({ result }) => result === "skipped").length;
+  const body = { revision, refused: refused.length, skipped, results, affected };
   if (refused.length < results.length || first === undefined) return { body, index: revision };
   const { path, reason } = first;
   const error = path === "" ? reason : `${path}: ${reason}`;
@@ -124,7 +137,9 @@ function show({ key, revision, value }: StoredRecord<"resource">) {
   return { key, revision, ...shown, dependsOn: needs };
 }
 
-function keyOf(params: Readonly<Record<string, string>>): string {
-  const { group = "", kind = "", namespace = "", name = "" } = params;
-  return keyOfResource({ group, kind, namespace, name });
+/** What daemons are told of a record. */
+function meaningOf(catalog: Catalog, kind: TranslatedKind, key: string): unknown {
+  if (kind === "service") return catalog.get(kind, key)?.service;
+  if (kind === "endpoint") return catalog.get(kind, key)?.endpoint;
+  return catalog.get(kind, key);
 }

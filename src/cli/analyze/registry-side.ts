@@ -1,0 +1,85 @@
+import * as z from "zod";
+import type { Config } from "../../config/schema.ts";
+import type { Endpoint, Service } from "../../core/model.ts";
+import { foreignResource } from "../../dialects/foreign-kinds.ts";
+import { endpointSchema, serviceSchema } from "../../registry/record-schema.ts";
+import { callRegistry, readRegistry } from "../registry.ts";
+import { resourceOutcomes, resourceRecord } from "../resource-records.ts";
+import type { GivenResource, Holdings } from "./analyze.ts";
+import { found } from "./analyzed.ts";
+import { CODES, type Finding } from "./codes.ts";
+
+/** Resources in one request. */
+const BATCH = 250;
+
+/** What a resource brought comes from the resource, which may be given anew. */
+const registered = { resource: z.string().optional() };
+const services = z.array(serviceSchema.extend(registered));
+const endpoints = z.array(endpointSchema.extend(registered));
+
+/** Everything in the registry that resources can refer to. */
+export async function readHoldings(config: Config): Promise<Holdings> {
+  const [ofServices, ofEndpoints, resources] = await Promise.all([
+    readRegistry(config, "/v1/mesh/services", services),
+    readRegistry(config, "/v1/mesh/endpoints", endpoints),
+    readRegistry(config, "/v1/mesh/resources", z.array(resourceRecord)),
+  ]);
+  return {
+    services: ofServices.filter(isRegistered) satisfies readonly Service[],
+    endpoints: ofEndpoints.filter(isRegistered) satisfies readonly Endpoint[],
+    resources,
+  };
+}
+
+function isRegistered({ resource }: { readonly resource?: string | undefined }): boolean {
+  return resource === undefined;
+}
+
+/** What the registry itself says of resources, besides what was found already. */
+export async function registryFindings(
+  config: Config,
+  given: readonly GivenResource[],
+  known: readonly Finding[],
+): Promise<Finding[]> {
+  const own = given.filter(({ content }) => foreignResource(content) === null);
+  const findings: Finding[] = [];
+  for (let start = 0; start < own.length; start += BATCH) {
+    const batch = own.slice(start, start + BATCH);
+    const answer = await callRegistry(config, {
+      ...{ method: "POST", path: "/v1/mesh/resources/validate" },
+      ...{ body: batch.map(({ content }) => content), alsoOk: [400] },
+    });
+    const { results, affected } = resourceOutcomes.parse(answer);
+    for (const [index, { errors, kind = "", namespace = "", name = "" }] of results.entries()) {
+      const origin = batch[index];
+      if (origin === undefined) continue;
+      const label = `${kind} ${namespace}/${name}`;
+      const said = errors.map(({ path, reason }) =>
+        found({ ...origin, label }, "HM0002", path, reason),
+      );
+      findings.push(...said.filter((each) => !isKnown(each, known)));
+    }
+    findings.push(...affected.flatMap(worseOff));
+  }
+  return findings;
+}
+
+/** The registry's words for a kind that it does not know are ours too. */
+function isKnown({ file, line, column, message }: Finding, known: readonly Finding[]): boolean {
+  return known.some(
+    (each) =>
+      each.file === file &&
+      each.line === line &&
+      each.column === column &&
+      each.message === message,
+  );
+}
+
+function worseOff(affected: z.infer<typeof resourceOutcomes>["affected"][number]): Finding[] {
+  const { kind, namespace, name, warnings } = affected;
+  const { level, remedy } = CODES.HM0601;
+  return warnings.map(({ path, message }) => ({
+    ...{ code: "HM0601" as const, level, file: null, line: 0, column: 0 },
+    ...{ resource: `${kind} ${namespace}/${name}`, path, message, remedy },
+  }));
+}

@@ -1,0 +1,88 @@
+import { printable } from "../core/terminal.ts";
+import { foreignResource } from "../dialects/foreign-kinds.ts";
+import { CliError } from "./cli-error.ts";
+import type { ResourceInFile } from "./resource-files.ts";
+import {
+  type AffectedResource,
+  type ResourceOutcome,
+  resourceOutcomes,
+} from "./resource-records.ts";
+import type { TerminalOutput } from "./terminal-output.ts";
+
+interface Placed {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** One resource of a file and what became of it. */
+export interface Applied extends Omit<ResourceOutcome, "errors" | "warnings">, Placed {
+  readonly file: string;
+  readonly errors: readonly (ResourceOutcome["errors"][number] & Placed)[];
+  readonly warnings: readonly (ResourceOutcome["warnings"][number] & Placed)[];
+}
+
+/** Those that are for a mesh, and for each of the others what to say of it. Secrets never leave this machine. */
+export function withoutForeign(resources: readonly ResourceInFile[]): {
+  readonly own: readonly ResourceInFile[];
+  readonly skipped: readonly Applied[];
+} {
+  const own: ResourceInFile[] = [];
+  const skipped: Applied[] = [];
+  for (const each of resources) {
+    const foreign = foreignResource(each.resource);
+    if (foreign === null) own.push(each);
+    else {
+      const outcome = { ...foreign, result: "skipped" as const, errors: [], warnings: [] };
+      skipped.push({ file: each.file, ...each.placeOf(""), ...outcome });
+    }
+  }
+  return { own, skipped };
+}
+
+/** The registry's answer, with the places in the files. Throws where it is none. */
+export function outcomesOf(
+  answer: unknown,
+  resources: readonly ResourceInFile[],
+): { readonly applied: readonly Applied[]; readonly affected: readonly AffectedResource[] } {
+  const parsed = resourceOutcomes.safeParse(answer);
+  if (!parsed.success || parsed.data.results.length !== resources.length) {
+    const said =
+      typeof answer === "object" && answer !== null && "error" in answer
+        ? String(answer.error)
+        : "an answer that is not understood";
+    throw new CliError(`the registry refused the request: ${said}`);
+  }
+  const { results, affected } = parsed.data;
+  const applied = results.flatMap((outcome, index) => {
+    const from = resources[index];
+    if (from === undefined) return [];
+    const placed = <T extends { readonly path: string }>(found: readonly T[]) =>
+      found.map((each) => ({ ...each, ...from.placeOf(each.path) }));
+    const [failures, warnings] = [placed(outcome.errors), placed(outcome.warnings)];
+    return [{ file: from.file, ...from.placeOf(""), ...outcome, errors: failures, warnings }];
+  });
+  return { applied, affected };
+}
+
+/** Prints what is wrong with it, with the place of each field. */
+export function reportIssues(errors: TerminalOutput, applied: Applied): void {
+  const at = ({ line, column, path }: Placed & { readonly path: string }) =>
+    `${applied.file}:${line}:${column}: ${path === "" ? "" : `${path}: `}`;
+  for (const each of applied.errors) errors.line(printable(`error: ${at(each)}${each.reason}`));
+  for (const each of applied.warnings) {
+    errors.line(printable(`warning: ${at(each)}${each.message}`));
+  }
+}
+
+/** Prints what a change has done to resources that it was not about. */
+export function reportAffected(
+  errors: TerminalOutput,
+  affected: readonly AffectedResource[],
+): void {
+  for (const { kind, namespace, name, warnings } of affected) {
+    for (const { path, message } of warnings) {
+      const field = path === "" ? "" : `${path}: `;
+      errors.line(printable(`warning: now of ${kind} ${namespace}/${name}: ${field}${message}`));
+    }
+  }
+}

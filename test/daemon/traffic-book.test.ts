@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { TrafficBook } from "../../daemon/traffic-book.ts";
+import type { RouteTable, TrafficPolicy } from "../../src/core/traffic.ts";
+import { service } from "./fixtures.ts";
+
+const record = (name: string, more: object = {}) => ({ ...service(name), ...more });
+
+function policy(service: string, more: Partial<TrafficPolicy> = {}): TrafficPolicy {
+  return {
+    ...{ source: "DestinationRule", createdMs: 1, service, namespace: "default", root: false },
+    ...{ clients: null, settings: {}, ports: {}, subsets: [], ...more },
+  };
+}
+
+function table(services: readonly string[], more: Partial<RouteTable> = {}): RouteTable {
+  return {
+    ...{ source: "VirtualService", createdMs: 1, protocol: "http", role: "route", services },
+    ...{ clients: null, rank: 30, order: "listed", otherwise: "refuse", rules: [], ...more },
+  };
+}
+
+function setup(policies: readonly TrafficPolicy[], tables: readonly RouteTable[] = []) {
+  const book = new TrafficBook();
+  for (const [at, value] of policies.entries()) book.set({ kind: "traffic", key: `t${at}`, value });
+  for (const [at, value] of tables.entries()) book.set({ kind: "route", key: `r${at}`, value });
+  return book;
+}
+
+const retries = (minPerSecond: number) => ({
+  retryBudget: { ratio: 0.2, minPerSecond, ttlMs: 10_000 },
+});
+
+test("a service finds what names it, by its key, its cluster name, its hosts and patterns", () => {
+  const book = setup(
+    [],
+    [
+      table(["default/web"], { source: "key" }),
+      table(["host:web.default.svc.cluster.local"], { source: "cluster name" }),
+      table(["host:api.example.com"], { source: "host" }),
+      table(["host:*.example.com"], { source: "pattern" }),
+      table(["host:*.other.com"], { source: "none" }),
+    ],
+  );
+  const found = (one: ReturnType<typeof record>) =>
+    book.routesOf(one).routes.map(({ source }) => source);
+  assert.deepEqual(found(record("web")), ["cluster name", "key"]);
+  assert.deepEqual(found(record("ext", { hosts: ["API.example.com"] })), ["host"]);
+  assert.deepEqual(found(record("ext", { hosts: ["b.example.com"] })), ["pattern"]);
+  assert.deepEqual(found(record("api")), []);
+});
+
+test("the stamp of a service's tables changes with them, and with nothing else", () => {
+  const book = setup([], [table(["default/web"]), table(["default/api"])]);
+  const web = record("web");
+  const before = book.routesOf(web).routeStamp;
+  book.set({ kind: "route", key: "r1", value: table(["default/api"], { rank: 10 }) });
+  assert.equal(book.routesOf(web).routeStamp, before);
+  book.set({ kind: "route", key: "r0", value: table(["default/web"], { rank: 10 }) });
+  assert.notEqual(book.routesOf(web).routeStamp, before);
+});
+
+test("a change names the references that were meant and those that are", () => {
+  const book = setup([], [table(["default/web"])]);
+  const change = { kind: "route", key: "r0", value: table(["default/api"]) } as const;
+  assert.deepEqual(book.set(change), ["default/web", "default/api"]);
+  assert.deepEqual(book.set({ ...change, value: null }), ["default/api"]);
+  assert.deepEqual(book.routesOf(record("api")).routes, []);
+});
+
+test("the policy of the caller's namespace comes before the service's, and that before a root's", () => {
+  const book = setup([
+    policy("default/web", { namespace: "root", root: true, settings: retries(1) }),
+    policy("default/web", { settings: retries(2) }),
+    policy("default/web", { namespace: "shop", settings: retries(3) }),
+  ]);
+  const views = book.trafficOf(record("web"));
+  const seen = views.map(({ clients, settings }) => [clients, settings.retryBudget?.minPerSecond]);
+  assert.deepEqual(seen, [
+    [["shop"], 3],
+    [null, 2],
+  ]);
+});
+
+test("a policy that is exported to some namespaces holds for them, and for no other", () => {
+  const book = setup([policy("default/web", { clients: ["shop"], settings: retries(5) })]);
+  const views = book.trafficOf(record("web"));
+  assert.deepEqual(
+    views.map(({ clients, settings }) => [clients, settings.retryBudget?.minPerSecond]),
+    [[["shop"], 5]],
+  );
+});
+
+test("of two policies the older counts; subsets of both are joined and take what they do not say", () => {
+  const subset = (name: string, settings = {}) => ({ name, labels: { version: name }, settings });
+  const book = setup([
+    policy("default/web", { createdMs: 9, settings: retries(9), subsets: [subset("v2")] }),
+    policy("default/web", {
+      createdMs: 2,
+      settings: { ...retries(2), mtls: "required" },
+      ports: { 80: { mtls: "disable" } },
+      subsets: [subset("v1", retries(7)), subset("v2", retries(8))],
+    }),
+  ]);
+  const [view] = book.trafficOf(record("web"));
+  assert.equal(view?.settings.retryBudget?.minPerSecond, 2);
+  const subsets = view?.subsets.map(({ name, settings, ports }) => [
+    ...[name, settings.mtls, settings.retryBudget?.minPerSecond],
+    ports["80"]?.mtls,
+  ]);
+  assert.deepEqual(subsets, [
+    ["v1", "required", 7, "disable"],
+    ["v2", "required", 8, "disable"],
+  ]);
+});
+
+test("what a service says of itself holds beneath every policy, and alone where there is none", () => {
+  const own = policy("default/web", { base: true, settings: { ...retries(1), mtls: "required" } });
+  const alone = setup([own]).trafficOf(record("web"));
+  assert.deepEqual(
+    alone.map(({ clients, settings }) => [clients, settings.mtls]),
+    [[null, "required"]],
+  );
+  const book = setup([own, policy("default/web", { namespace: "shop", settings: retries(3) })]);
+  const views = book.trafficOf(record("web"));
+  assert.deepEqual(
+    views.map(({ clients, settings }) => [
+      clients,
+      settings.mtls,
+      settings.retryBudget?.minPerSecond,
+    ]),
+    [
+      [["shop"], "required", 3],
+      [null, "required", 1],
+    ],
+  );
+});
