@@ -33,10 +33,33 @@ function runIn(files: Record<string, string>, args: string[] = [], requireAll = 
 const PASS = 'test("is well", () => {});';
 const SKIP = 'test("captures", { skip: "needs root" }, () => {});';
 
-test("counts passed tests over ordinary and serial files in one closing line", () => {
-  const { status, output } = runIn({ "a/one.test.ts": PASS, "netns/two.test.ts": PASS });
-  assert.match(output, /\n2 passed, 0 failed, 0 skipped\n$/);
+test("counts passed tests of all groups in one closing line", () => {
+  const { status, output } = runIn({
+    ...{ "a/one.test.ts": PASS, "netns/two.test.ts": PASS },
+    ...{ "chaos/three.test.ts": PASS, "netns/demo.test.ts": PASS },
+  });
+  assert.match(output, /\n4 passed, 0 failed, 0 skipped\n$/);
   assert.equal(status, 0);
+});
+
+/** Waits for what the other file leaves, having left its own. */
+const meet = (own: string, other: string) => `
+  import { existsSync, writeFileSync } from "node:fs";
+  import { setTimeout as sleep } from "node:timers/promises";
+  test("meets the other", { timeout: 20_000 }, async () => {
+    writeFileSync(${JSON.stringify(own)}, "");
+    while (!existsSync(${JSON.stringify(other)})) await sleep(5);
+  });`;
+
+test("runs two privileged files at a time, but the demo's alone", () => {
+  const pair = { "netns/a.test.ts": meet("a", "b"), "chaos/b.test.ts": meet("b", "a") };
+  const alone = `
+    import { existsSync } from "node:fs";
+    test("comes after the others", () => {
+      if (!existsSync("a") || !existsSync("b")) throw new Error("it does not");
+    });`;
+  const { output } = runIn({ ...pair, "netns/demo.test.ts": alone });
+  assert.match(output, /\n3 passed, 0 failed, 0 skipped\n$/);
 });
 
 test("names a skipped test with its file and reason, and passes", () => {

@@ -1,14 +1,16 @@
 import { glob, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { relative, sep } from "node:path";
+import { relative, resolve, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
 /**
- * What `npm test` runs: every `*.test.ts` below `test/`, one process a file. Ordinary tests run on all
- * CPUs; those under `test/netns` change addresses and rules of the machine's network namespaces and
- * run one after the other. `npm test -- test/http test/core/address.test.ts` runs a part.
+ * What `npm test` runs: every `*.test.ts` below `test/`, one process a file, in three groups one after the other.
+ * Ordinary tests run on all CPUs. Privileged ones, under `test/netns` and `test/chaos`, start real daemons that keep
+ * several CPUs busy while they start and then wait: two files run at a time, whatever the CPUs, each in network
+ * namespaces of its own. Those of ALONE have the machine for themselves.
+ * `npm test -- test/http test/core/address.test.ts` runs a part.
  *
  * A skipped test is named in the closing lines, and fails the run where REQUIRE_PRIVILEGED_TESTS is
  * 1: a privileged test that did not run has proven nothing.
@@ -17,7 +19,17 @@ import { spec } from "node:test/reporters";
  */
 
 /** A test file that hangs is ended after this time; the privileged ones start real servers. */
-const FILE_TIMEOUT_MS = { ordinary: 120_000, serial: 300_000 };
+const FILE_TIMEOUT_MS = { ordinary: 120_000, privileged: 300_000 };
+const PRIVILEGED_AT_A_TIME = 2;
+
+/** The demo's namespaces and its state file have names of the whole machine. */
+const ALONE: ReadonlySet<string> = new Set(["test/netns/demo.test.ts"]);
+
+/**
+ * Where processes of tests keep code that is stripped of types and compiled: without it each of them, and each of
+ * their worker threads, does all of that again, which is half of what a daemon's start takes.
+ */
+process.env["NODE_COMPILE_CACHE"] ??= resolve("node_modules/.cache/node-compile-cache");
 
 interface Tally {
   passed: number;
@@ -25,7 +37,7 @@ interface Tally {
   readonly skipped: string[];
 }
 
-const isSerial = (file: string) => file.startsWith("test/netns/");
+const isPrivileged = (file: string) => /^test\/(netns|chaos)\//.test(file);
 
 /** The test files that the filters (files, folders or globs; none: all) choose, sorted. */
 async function findFiles(filters: readonly string[]): Promise<string[]> {
@@ -76,9 +88,13 @@ async function runFiles(files: string[], concurrency: number, timeout: number, t
 
 const files = await findFiles(process.argv.slice(2));
 const tally: Tally = { passed: 0, failed: 0, skipped: [] };
-const ordinary = files.filter((file) => !isSerial(file));
+const ordinary = files.filter((file) => !isPrivileged(file));
+const privileged = files.filter(isPrivileged);
+const alone = privileged.filter((file) => ALONE.has(file));
+const together = privileged.filter((file) => !ALONE.has(file));
 await runFiles(ordinary, availableParallelism(), FILE_TIMEOUT_MS.ordinary, tally);
-await runFiles(files.filter(isSerial), 1, FILE_TIMEOUT_MS.serial, tally);
+await runFiles(together, PRIVILEGED_AT_A_TIME, FILE_TIMEOUT_MS.privileged, tally);
+await runFiles(alone, 1, FILE_TIMEOUT_MS.privileged, tally);
 
 for (const test of tally.skipped) console.log(`SKIPPED ${test}`);
 const { REQUIRE_PRIVILEGED_TESTS } = process.env;

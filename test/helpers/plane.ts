@@ -1,12 +1,12 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
-import { layout, openMemory, openSeries } from "../../daemon/memory.ts";
+import { layout, type Memory, openMemory, openSeries } from "../../daemon/memory.ts";
 import { type Config, type ConfigInput, configSchema } from "../../src/config/schema.ts";
 import { processClock } from "../../src/core/clock.ts";
 import type { RequestFacts } from "../../src/core/facts.ts";
 import type { AppProtocol, BalancerConfig, HashOn } from "../../src/core/model.ts";
 import type { Policy } from "../../src/core/policy.ts";
-import { seeded } from "../../src/core/random.ts";
+import { type Random, seeded } from "../../src/core/random.ts";
 import type {
   DataEndpoint,
   DataService,
@@ -19,6 +19,7 @@ import type { WorkloadQuotas } from "../../src/proxy/routing/policy/workload-quo
 import type { EndpointState } from "../../src/proxy/upstream/balance/endpoint-state.ts";
 import type { Series } from "../../src/telemetry/series.ts";
 import { WorkerRecorder } from "../../src/telemetry/worker-recorder.ts";
+import type { HandTimers } from "./hand-timers.ts";
 
 /** A data plane in this thread, with its explicit proxy port, and everything it reported. */
 export interface PlaneLab {
@@ -27,6 +28,8 @@ export interface PlaneLab {
   readonly facts: RequestFacts[];
   readonly endpoints: EndpointState;
   readonly quotas: WorkloadQuotas;
+  /** Everything that workers share. */
+  readonly memory: Memory;
   readonly series: Series;
   readonly config: Config;
   /** Replaces all services. */
@@ -40,6 +43,9 @@ export interface LabOptions {
   /** With it the port is a captured one, and this says where connections were going. */
   readonly destination?: DestinationSource;
   readonly ownAddresses?: readonly string[];
+  /** Time and alarms that the test moves; what has coarse limits looks at the clock ten times a second. */
+  readonly timers?: HandTimers;
+  readonly random?: Random;
   /** False: nothing is kept in `facts`, for measurements. */
   readonly keepFacts?: boolean;
 }
@@ -54,9 +60,11 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
     limits: { ...SMALL, ...input.limits },
     telemetry: { ...input.telemetry, accessLog: options.keepFacts === false ? "off" : "json" },
   });
-  const memory = layout(config, 1);
-  const { endpoints, quotas, ...shared } = openMemory(memory, 0, config);
-  const series = openSeries(memory, 0);
+  const plan = layout(config, 1);
+  const clock = options.timers?.clock ?? processClock;
+  const memory = openMemory(plan, 0, config, clock);
+  const { endpoints, quotas } = memory;
+  const series = openSeries(plan, 0);
   const facts: RequestFacts[] = [];
   const recorder = new WorkerRecorder({
     series,
@@ -66,12 +74,11 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
   const port = await freePort();
   const plane = new DataPlane({
     config,
-    endpoints,
-    quotas,
-    ...shared,
+    ...memory,
     recorder,
-    clock: processClock,
-    random: seeded(1),
+    clock,
+    startTimer: options.timers?.start,
+    random: options.random ?? seeded(1),
     destination: options.destination ?? null,
     ownAddresses: options.ownAddresses ?? ["127.0.0.1", "::1"],
     ownPorts: [port],
@@ -88,7 +95,7 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
   };
   services();
   const close = () => plane.drain(0);
-  return { plane, port, facts, endpoints, quotas, series, config, services, close };
+  return { plane, port, facts, endpoints, quotas, memory, series, config, services, close };
 }
 
 async function freePort(): Promise<number> {

@@ -7,10 +7,9 @@ import {
 } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
-import type { ConfigInput } from "../../src/config/schema.ts";
 import type { DataService, DataTraffic } from "../../src/core/snapshot.ts";
 import { ROUTE_RANKS, type RouteRule, type RouteTable } from "../../src/core/traffic.ts";
-import { endpoint, planeLab, service } from "./plane.ts";
+import { endpoint, type LabOptions, planeLab, service } from "./plane.ts";
 
 export interface Answer {
   readonly status: number;
@@ -83,20 +82,19 @@ export const traffic = (
   subsets: DataTraffic["subsets"] = [],
 ) => [{ clients: null, settings, ports: {}, subsets }];
 
-export interface RouteLabOptions {
+export interface RouteLabOptions extends LabOptions {
   /** Names of the endpoints of `web`, which are also their label `version`. */
   readonly names?: readonly string[];
-  readonly config?: ConfigInput;
 }
 
 /** A data plane with the service `web`, whose rules and policies are `extras`. */
 export async function routeLab(
   t: TestContext,
   extras: Partial<DataService>,
-  { names = ["v1", "v2"], config = {} }: RouteLabOptions = {},
+  { names = ["v1", "v2"], ...options }: RouteLabOptions = {},
 ) {
   const servers = await Promise.all(names.map((name) => named(t, name)));
-  const lab = await planeLab({ config });
+  const lab = await planeLab(options);
   t.after(() => lab.close());
   const endpoints = servers.map(({ port, name }) => endpoint(port, { meta: { version: name } }));
   const web = { ...service("web", endpoints), slots: { "": 1, v1: 2, v2: 3 }, ...extras };

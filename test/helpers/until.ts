@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-/** Polls until the condition holds; throws with `what` when it does not in time. */
+/** Polls until the condition holds; throws with `what` when it does not in time, which is ample: machines that test are busy. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
-  { timeoutMs = 5_000, what = "the condition" }: { timeoutMs?: number; what?: string } = {},
+  { timeoutMs = 15_000, what = "the condition" }: { timeoutMs?: number; what?: string } = {},
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {

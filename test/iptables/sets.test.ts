@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { execRunner, type Runner } from "../../iptables/runner.ts";
+import { CommandError, execRunner, type Runner } from "../../iptables/runner.ts";
 import { CaptureSets } from "../../iptables/sets.ts";
 
 interface Call {
@@ -121,6 +121,37 @@ test("REDIRECT leaves out what is behind an unnumbered interface, by the longest
   assert.match(script, /add \S+ 10\.0\.0\.5 /);
   assert.match(script, /add \S+ fd00::8 /);
   assert.doesNotMatch(script, /10\.0\.0\.7|fd00::7/);
+});
+
+test("an exchange is tried again while somebody lists sets, and for no other reason", async () => {
+  const pauses: number[] = [];
+  let errors: string[] = [];
+  let runs = 0;
+  const runner: Runner = {
+    run: async (command) => {
+      if (command !== "ipset") return "";
+      runs += 1;
+      const stderr = errors.shift();
+      if (stderr === undefined) return "";
+      throw new CommandError("ipset restore", stderr, false, "", null);
+    },
+  };
+  const pause = async (ms: number) => pauses.push(ms);
+  const options = { mode: "tproxy", ipv6: false, deadManMs: 5_000, pause } as const;
+  const sets = new CaptureSets(runner, options);
+  const busy = "ipset v7.17: Error in line 4: Kernel error received: Device or resource busy";
+  errors = [busy, "Set cannot be destroyed: it is in use by a kernel component"];
+  await sets.syncGuarded(["10.0.0.1"]);
+  assert.equal(runs, 3);
+  assert.deepEqual(pauses, [10, 20]);
+
+  errors = ["The set with the given name does not exist", busy];
+  await assert.rejects(sets.syncGuarded(["10.0.0.1"]), /does not exist/);
+  assert.equal(runs, 4);
+
+  errors = Array.from({ length: 100 }, () => busy);
+  await assert.rejects(sets.syncGuarded(["10.0.0.1"]), /busy/);
+  assert.equal(runs, 24, "it gives up");
 });
 
 test("a command that fails keeps its words, one that is missing names the package", async () => {

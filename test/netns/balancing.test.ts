@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { until } from "../helpers/until.ts";
-import { type LoadReport, Mesh, type MeshContainer, type MeshHost } from "./helpers/mesh.ts";
+import { Mesh, type MeshContainer, type MeshHost } from "./helpers/mesh.ts";
 import { skipReason } from "./helpers/privilege.ts";
 import type { Script } from "./helpers/program.ts";
+import type { LoadReport } from "./helpers/reports.ts";
 
 const WARM_UP_MS = 2_500;
 const MEASURED_MS = 2_500;

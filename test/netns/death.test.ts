@@ -4,15 +4,9 @@ import { after, before, describe, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { until } from "../helpers/until.ts";
 import { footprint } from "./helpers/capture.ts";
-import {
-  type HttpAnswer,
-  type LoadReport,
-  Mesh,
-  type MeshContainer,
-  type MeshHost,
-  type TcpAnswer,
-} from "./helpers/mesh.ts";
+import { Mesh, type MeshContainer, type MeshHost } from "./helpers/mesh.ts";
 import { skipReason } from "./helpers/privilege.ts";
+import type { HttpAnswer, LoadReport, TcpAnswer } from "./helpers/reports.ts";
 
 /** What the issue promises; the dead-man entry lives for 5 s by default. */
 const PROMISED_MS = 10_000;

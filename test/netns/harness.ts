@@ -1,6 +1,7 @@
 import { existsSync, rmSync } from "node:fs";
 import { kill, Namespace } from "./helpers/namespace.ts";
 import { assertPrivileged } from "./helpers/privilege.ts";
+import { ShapedLink } from "./helpers/shaped-link.ts";
 import { must, outputSync, runSync } from "./helpers/shell.ts";
 
 export interface HostOptions {
@@ -60,6 +61,15 @@ export class Lab {
     ]);
     await a.joinLink(b, endA);
     await b.joinLink(a, endB);
+  }
+
+  /** As `link`, by a process that can spoil it at run time. Same seed, same chance. */
+  async shapedLink(a: Host, b: Host, seed = 1): Promise<ShapedLink> {
+    const [endA, endB] = [a.nextInterface("link"), b.nextInterface("link")];
+    const link = await ShapedLink.start([a.namespace, endA], [b.namespace, endB], seed);
+    await a.joinLink(b, endA);
+    await b.joinLink(a, endB);
+    return link;
   }
 
   /** Kills every process in the namespaces and removes them. */

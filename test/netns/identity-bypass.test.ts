@@ -11,8 +11,9 @@ import {
   seenBy,
   untilGuarded,
 } from "./helpers/identity-stage.ts";
-import { type MeshContainer, MeshHost, type TcpAnswer } from "./helpers/mesh.ts";
+import { type MeshContainer, MeshHost } from "./helpers/mesh.ts";
 import { skipReason } from "./helpers/privilege.ts";
+import type { TcpAnswer } from "./helpers/reports.ts";
 
 type Attacker = MeshContainer | MeshHost;
 

@@ -3,9 +3,9 @@ import { after, before, describe, test } from "node:test";
 import { issue, spiffe } from "../helpers/mesh-lab.ts";
 import { until } from "../helpers/until.ts";
 import { type IdentityStage, identityStage, PORTS } from "./helpers/identity-stage.ts";
-import type { LoadReport } from "./helpers/mesh.ts";
 import { skipReason } from "./helpers/privilege.ts";
 import type { Script } from "./helpers/program.ts";
+import type { LoadReport } from "./helpers/reports.ts";
 import { authorityOf, type Knock, Thief, webOf } from "./helpers/thief.ts";
 
 /** Renewed every 5 s. */

@@ -193,7 +193,7 @@ describe("what passes between hosts, and what servers are told", {
     }
     await a.daemon.killTree();
     assert.notEqual((await front.http(urlOf(far), { timeoutMs: 1_000 })).status, 200, "no daemon");
-    const set = ["timeouts.warmUpMs=0", "timeouts.handshakeMs=1000"];
+    const set = ["timeouts.handshakeMs=1000"];
     await a.startDaemon({ capture: "tproxy", onDeath: "closed", enrol: true, set });
     const { headers = {} } = await front.http(urlOf(far));
     assert.equal(headers["x-hostmesh-error"], "MTLS_UNAVAILABLE", "it has no certificates");

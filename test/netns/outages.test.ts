@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { until } from "../helpers/until.ts";
-import { type LoadReport, Mesh, type MeshContainer, type MeshHost } from "./helpers/mesh.ts";
+import { Mesh, type MeshContainer, type MeshHost } from "./helpers/mesh.ts";
 import { kill } from "./helpers/namespace.ts";
 import { skipReason } from "./helpers/privilege.ts";
 import type { Script } from "./helpers/program.ts";
+import type { LoadReport } from "./helpers/reports.ts";
 
 /** What containers notice of the death of everything that is not the data path, and of a part of that. */
 describe("outages under load", { skip: skipReason() }, () => {

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { formatHostPort } from "../../src/core/address.ts";
 import { until } from "../helpers/until.ts";
-import { type HttpAnswer, Mesh, type MeshContainer, type MeshHost } from "./helpers/mesh.ts";
+import { Mesh, type MeshContainer, type MeshHost } from "./helpers/mesh.ts";
 import { skipReason } from "./helpers/privilege.ts";
+import type { HttpAnswer } from "./helpers/reports.ts";
 
 /** Two hosts with their daemons, four containers of the mesh, and one that nobody has registered. */
 interface Stage {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { until } from "../../helpers/until.ts";
-import type { DaemonOptions, HttpAnswer } from "./mesh.ts";
+import type { DaemonOptions } from "./mesh.ts";
 import { Mesh, type MeshContainer, type MeshHost } from "./mesh.ts";
+import type { HttpAnswer } from "./reports.ts";
 
 /** Two enrolled hosts with their containers, and a third one with nothing of ours on it. */
 export interface IdentityStage {
@@ -56,7 +57,7 @@ export async function identityStage(options: StageOptions = {}): Promise<Identit
     const stage = { mesh, a, b, outside, front, near, attacker, far, back, stranger };
     await Promise.all([near.app(), far.app(), mesh.startRegistry(a, registry)]);
     await register(stage);
-    const start = { capture, onDeath, enrol: true, set: ["timeouts.warmUpMs=0", ...daemon] };
+    const start = { capture, onDeath, enrol: true, set: daemon };
     await Promise.all([a, b].map((host) => host.startDaemon(start)));
     await Promise.all([a, b].map((host) => host.untilCertified()));
     await Promise.all([a.untilCaptured(front, near, attacker), b.untilCaptured(far, back)]);

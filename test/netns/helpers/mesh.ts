@@ -13,40 +13,14 @@ import {
   Lab,
 } from "../harness.ts";
 import { Program, Script } from "./program.ts";
+import type { HttpAnswer, TcpAnswer } from "./reports.ts";
 import { ScratchFolder } from "./scratch-folder.ts";
+import type { ShapedLink } from "./shaped-link.ts";
 
 const MAIN = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url));
 
-/** What the agent of a namespace (`agent.ts`) says of one HTTP request. */
-export interface HttpAnswer {
-  readonly status?: number;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly text?: string;
-  readonly error?: string;
-  /** Of `machineMs`. */
-  readonly sentMs: number;
-  readonly doneMs: number;
-}
-
-/** What it says of one TCP exchange. */
-export interface TcpAnswer {
-  readonly text: string;
-  /** From the start to the first byte received. */
-  readonly firstMs: number | null;
-  readonly ms: number;
-  readonly error?: string;
-}
-
-/** What `load.ts` says. */
-export interface LoadReport {
-  readonly ok: number;
-  readonly failed: number;
-  readonly failures: Readonly<Record<string, number>>;
-  readonly byServer: Readonly<Record<string, number>>;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly maxMs: number;
-}
+/** Warming up is tested for itself: here it would only keep every daemon, and the machine, busy for a second. */
+const DAEMON_SETTINGS = ["ports.bind=0.0.0.0", "timeouts.warmUpMs=0"];
 
 export interface DaemonOptions {
   readonly capture: "tproxy" | "redirect";
@@ -68,25 +42,35 @@ export interface Batch {
 export class Mesh {
   readonly lab: Lab;
   readonly hosts: MeshHost[] = [];
+  /** What joins the hosts, in the order in which they came; empty where nothing is to be spoiled. */
+  readonly links: ShapedLink[] = [];
+  readonly #shaped: boolean;
   readonly #folder = new ScratchFolder();
   #registry: { readonly host: MeshHost; program: Program; readonly tlsUrl: string } | null = null;
 
-  private constructor(lab: Lab) {
+  private constructor(lab: Lab, shaped: boolean) {
     this.lab = lab;
+    this.#shaped = shaped;
   }
 
-  static async create(): Promise<Mesh> {
-    return new Mesh(await Lab.create());
+  /** `shaped`: the links between its hosts can be spoiled. */
+  static async create({ shaped = false }: { shaped?: boolean } = {}): Promise<Mesh> {
+    return new Mesh(await Lab.create(), shaped);
   }
 
   async host(name: string, options: HostOptions): Promise<MeshHost> {
     const host = await this.lab.host(name, options);
-    for (const other of this.hosts) await this.lab.link(other.host, host);
+    for (const other of this.hosts) await this.#link(other.host, host);
     const folder = join(this.#folder.path, name);
     const agent = await Script.start(host.namespace, "agent");
     const made = new MeshHost(this, name, host, agent, folder);
     this.hosts.push(made);
     return made;
+  }
+
+  async #link(a: Host, b: Host): Promise<void> {
+    if (this.#shaped) this.links.push(await this.lab.shapedLink(a, b));
+    else await this.lab.link(a, b);
   }
 
   /** Of the registry, as its own host and the others reach it. */
@@ -121,7 +105,7 @@ export class Mesh {
     const answers = async () =>
       !program.running ||
       (await host.http(`${this.registryUrl(host)}/v1/mesh/status`)).status === 200;
-    await until(answers, { timeoutMs: 15_000, what: "an answer of the registry" });
+    await until(answers, { timeoutMs: 30_000, what: "an answer of the registry" });
     assert(program.running, program.output);
   }
 
@@ -246,10 +230,10 @@ export class MeshHost {
     const daemon = this.cli([
       ...["daemon", "--host", this.name, "--registry", registry],
       ...["--data", this.folder, "--capture", capture, "--on-death", onDeath],
-      ...["ports.bind=0.0.0.0", ...identity, ...set].flatMap((setting) => ["--set", setting]),
+      ...[...DAEMON_SETTINGS, ...identity, ...set].flatMap((setting) => ["--set", setting]),
     ]);
     this.#daemon = daemon;
-    await daemon.said(/capturing connections of local workloads/, 20_000);
+    await daemon.said(/capturing connections of local workloads/, 40_000);
     return daemon;
   }
 

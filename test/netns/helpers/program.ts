@@ -51,7 +51,7 @@ export class Program {
   }
 
   /** Waits until it has said this; fails with all that it said when it ends before or takes too long. */
-  async said(pattern: RegExp, timeoutMs = 15_000): Promise<void> {
+  async said(pattern: RegExp, timeoutMs = 30_000): Promise<void> {
     const found = () => pattern.test(this.#output);
     const settled = () => found() || !this.running;
     await until(settled, { timeoutMs, what: `${pattern}` }).catch(() => undefined);
