@@ -1,7 +1,7 @@
 import type { Config } from "../config/schema.ts";
 import { Alarms } from "../core/alarms.ts";
 import { wallClock } from "../core/clock.ts";
-import { Deadlines } from "../core/deadlines.ts";
+import { Deadlines, type Expirable } from "../core/deadlines.ts";
 import type { Recorder } from "../core/facts.ts";
 import { hostSpiffeId } from "../core/identity.ts";
 import type { RetryBudgetRule } from "../core/traffic.ts";
@@ -133,14 +133,28 @@ function makeTurns({ config, recorder }: DataPlaneDeps): FairQueue {
   });
 }
 
+/** Does something at each tick. */
+function everyTick(action: () => void): Expirable {
+  const self = {
+    deadlineMs: 0,
+    onDeadline() {
+      self.deadlineMs = 0;
+      action();
+    },
+  };
+  return self;
+}
+
 /** Everything that one worker's data path works with. */
 export function makePlane(deps: DataPlaneDeps): Plane {
   const { config, clock, random, endpoints, quotas, recorder } = deps;
   const { serviceLimits, budgets, rateLimits, adaptive } = deps;
   const { limits, timeouts } = config;
   const deadlines = new Deadlines(clock);
+  deadlines.add(everyTick(() => budgets.flush()));
   const own = new OwnPlaces(deps.ownAddresses, deps.ownPorts);
   const guards = deps.destination !== null;
+  rateLimits.onOverflow = () => recorder.event("rate_limit_overflow");
   const contexts = new TlsContexts({ clock: wallClock });
   const transport = new SecureTransport({ clock, deadlines, contexts, timeouts });
   const pools = makePools(deps, { deadlines, transport, own, guards });
@@ -149,7 +163,7 @@ export function makePlane(deps: DataPlaneDeps): Plane {
     clock,
     random,
     deadlines,
-    alarms: new Alarms(clock),
+    alarms: new Alarms(clock, deps.startTimer),
     recorder,
     trace: new TraceContext(),
     endpoints,

@@ -18,6 +18,8 @@ const RING = 16;
 const DEPOSIT = 1_000;
 /** A window must stay within 31 bits. Beyond 190,000 requests in a tenth of it the rest adds nothing. */
 const MOST_PER_SLICE = Math.floor(2 ** 31 / (SLICES + 1)) - DEPOSIT;
+/** Deposits that a thread keeps to itself, at most. */
+const MOST_NOTED = 64;
 const NS_PER_MS = 1e6;
 const NS_PER_S = 1e9;
 
@@ -39,6 +41,9 @@ export class RetryBudgets {
   readonly #tats: BigInt64Array;
   readonly #slots: number;
   readonly #clock: Clock;
+  /** Deposits of this thread that only it knows of yet, and by which rule they count. */
+  readonly #noted: Int32Array;
+  readonly #rules = new Map<number, RetryBudgetRule>();
 
   static bytesFor(slots: number): number {
     return slots * INTS * 4;
@@ -50,17 +55,39 @@ export class RetryBudgets {
     this.#ints = new Int32Array(buffer, byteOffset, slots * INTS);
     this.#tats = new BigInt64Array(buffer, byteOffset, (slots * INTS) / 2);
     this.#slots = slots;
+    this.#noted = new Int32Array(slots);
     this.#clock = clock;
   }
 
-  /** A request of the service began: its first try, not a retry. Throws RangeError beyond the last slot. */
+  /**
+   * A request of the service began: its first try, not a retry. Throws RangeError beyond the last slot. It is noted for a
+   * moment before the other workers see it (see `flush`), because every request does it and few are ever retried: so
+   * less may be granted than there is, and never more.
+   */
   deposit(slot: number, rule: RetryBudgetRule): void {
+    const noted = this.#noted[slot];
+    if (noted === undefined) throw this.#beyond(slot);
+    if (noted === 0) this.#rules.set(slot, rule);
+    this.#noted[slot] = noted + 1;
+    if (noted + 1 >= MOST_NOTED) this.#settle(slot, rule);
+  }
+
+  /** Puts what this thread has noted where all see it; to be called about ten times a second. */
+  flush(): void {
+    for (const [slot, rule] of this.#rules) this.#settle(slot, rule);
+  }
+
+  #settle(slot: number, { ttlMs }: RetryBudgetRule): void {
+    const noted = this.#noted[slot]!;
+    this.#noted[slot] = 0;
+    this.#rules.delete(slot);
     const base = this.#baseOf(slot);
-    const epoch = epochOf(this.#clock.now(), rule.ttlMs);
+    const epoch = epochOf(this.#clock.now(), ttlMs);
     this.#begin(base, epoch);
     const started = Atomics.load(this.#ints, base + STARTS + (epoch & (RING - 1)));
     const inSlice = (Atomics.load(this.#ints, base + NET) - started) | 0;
-    if (inSlice < MOST_PER_SLICE) Atomics.add(this.#ints, base + NET, DEPOSIT);
+    const room = Math.floor((MOST_PER_SLICE - inSlice) / DEPOSIT);
+    if (room > 0) Atomics.add(this.#ints, base + NET, DEPOSIT * Math.min(noted, room));
   }
 
   /**
@@ -71,6 +98,7 @@ export class RetryBudgets {
   tryWithdraw(slot: number, rule: RetryBudgetRule, active: number): boolean {
     if (active <= (rule.minConcurrent ?? 0)) return true;
     const base = this.#baseOf(slot);
+    if (this.#noted[slot] !== 0) this.#settle(slot, rule);
     const nowMs = this.#clock.now();
     return this.#fromRatio(base, rule, nowMs) || this.#fromReserve(base, rule, nowMs);
   }
@@ -134,7 +162,11 @@ export class RetryBudgets {
 
   #baseOf(slot: number): number {
     if (slot >= 0 && slot < this.#slots) return slot * INTS;
-    throw new RangeError(`slot ${slot} is not one of ${this.#slots} budgets`);
+    throw this.#beyond(slot);
+  }
+
+  #beyond(slot: number): RangeError {
+    return new RangeError(`slot ${slot} is not one of ${this.#slots} budgets`);
   }
 }
 

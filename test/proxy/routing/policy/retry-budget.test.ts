@@ -18,6 +18,7 @@ function newBudget(startMs = 1_000_000) {
   );
   const deposit = (count: number, rule = RULE) => {
     for (let done = 0; done < count; done++) budgets.deposit(0, rule);
+    budgets.flush();
   };
   /** Retries that are granted now, one after another. */
   const drain = (rule = RULE, active = 1) => {
@@ -92,6 +93,24 @@ test("in any window retries stay below the ratio of that window's requests", () 
   }
   const requests = events.length - retries.length;
   assert.ok(retries.length <= requests * RULE.ratio, `${retries.length} of ${requests}`);
+});
+
+test("what a thread has noted counts for it at once, for the others from the next flush on, and once", () => {
+  const buffer = new SharedArrayBuffer(RetryBudgets.bytesFor(1));
+  const clock = new FakeClock(50_000);
+  const [one, other] = [
+    new RetryBudgets(buffer, 0, 1, clock),
+    new RetryBudgets(buffer, 0, 1, clock),
+  ];
+  const rule = { ratio: 0.5, minPerSecond: 0, ttlMs: 10_000 };
+  for (let done = 0; done < 10; done++) one.deposit(0, rule);
+  assert.equal(other.tryWithdraw(0, rule, 1), false);
+  assert.equal(one.tryWithdraw(0, rule, 1), true);
+  one.flush();
+  one.flush();
+  let granted = 0;
+  while (other.tryWithdraw(0, rule, 1)) granted += 1;
+  assert.equal(granted, 4);
 });
 
 test("the reserve is a rate: one second's worth at once, not the whole window's", () => {
