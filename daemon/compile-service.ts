@@ -2,6 +2,7 @@ import { canonicalAddress } from "../src/core/address.ts";
 import type { Endpoint, Service, ServicePort } from "../src/core/model.ts";
 import type { DataEndpoint, DataService, DataTraffic } from "../src/core/snapshot.ts";
 import type { RouteTable } from "../src/core/traffic.ts";
+import type { SaidProtocols } from "./base-policies.ts";
 
 /** What a service's compiled form has besides its record. */
 export interface ServiceParts {
@@ -9,6 +10,7 @@ export interface ServiceParts {
   readonly routes: readonly RouteTable[];
   readonly routeStamp: string;
   readonly traffic: readonly DataTraffic[];
+  readonly protocols: SaidProtocols;
   readonly slots: Readonly<Record<string, number>>;
 }
 
@@ -16,9 +18,14 @@ export interface ServiceParts {
 export function compileService(
   key: string,
   record: Service,
-  { endpoints, routes, routeStamp, traffic, slots }: ServiceParts,
+  { endpoints, routes, routeStamp, traffic, protocols, slots }: ServiceParts,
 ): DataService {
-  const { name, namespace, ports, balancer, protocol, mtls, hosts, exportTo } = record;
+  const { name, namespace, balancer, mtls, hosts, exportTo } = record;
+  const protocol = record.protocol ?? protocols.all;
+  const ports = record.ports.map((port) => {
+    const said = protocols.ports[String(port.port)];
+    return said === undefined ? port : { ...port, protocol: said };
+  });
   const { originalDestination } = record;
   const addresses = record.addresses.map(canonicalAddress);
   return {
@@ -33,12 +40,19 @@ export function compileService(
   };
 }
 
-/** An endpoint of a service with these ports as workers know it, but for what other records say of it. */
+/** What an endpoint is compiled with, of its service. */
+export interface EndpointPlace {
+  /** Name of this host. */
+  readonly host: string;
+  readonly ports: readonly ServicePort[];
+  readonly protocols: SaidProtocols;
+}
+
+/** An endpoint as workers know it, but for what other records say of it. */
 export function compileEndpoint(
   record: Endpoint,
   slot: number,
-  host: string,
-  ports: readonly ServicePort[],
+  { host, ports, protocols }: EndpointPlace,
 ): DataEndpoint {
   const { id, port, weight, zone, meta, health } = record;
   const portName = servedPort(record, ports);
@@ -57,7 +71,10 @@ export function compileEndpoint(
     health,
     local,
   };
-  const { protocol, region } = record;
+  const { region } = record;
+  // Where the service has no ports of its own, what is said of a port is said of the endpoint's.
+  const said = ports.length === 0 ? protocols.ports[String(port)] : undefined;
+  const protocol = said ?? record.protocol;
   return {
     ...base,
     ...(protocol === undefined ? {} : { protocol }),

@@ -13,6 +13,7 @@ import { compileEndpoint, compileService } from "./compile-service.ts";
 import { differenceOf, type KnownModel } from "./difference.ts";
 import { Directory } from "./directory.ts";
 import { LocalWorkloads } from "./local-workloads.ts";
+import { MetaAnnotations } from "./meta-annotations.ts";
 import { type JwksSource, PolicyBook } from "./policy-book.ts";
 import { ServiceEntries, type ServiceEntry } from "./service-entries.ts";
 import { ServiceSlots } from "./service-slots.ts";
@@ -67,6 +68,7 @@ export class Compiler implements KnownModel {
   readonly #hosts = new Map<string, MeshHost>();
   readonly #policies = new PolicyBook();
   readonly #traffic = new TrafficBook();
+  readonly #annotations: MetaAnnotations;
   readonly #directory: Directory;
   readonly #local: LocalWorkloads;
   readonly #endpointSlots: SlotPool;
@@ -80,6 +82,7 @@ export class Compiler implements KnownModel {
 
   constructor(deps: CompilerDeps) {
     this.#deps = deps;
+    this.#annotations = new MetaAnnotations(deps.log);
     const { endpoints, workloads, services, clock } = deps;
     this.#endpointSlots = new SlotPool(endpoints.slots, endpoints.state, clock);
     this.#workloadSlots = new SlotPool(workloads.slots, workloads.state, clock);
@@ -281,13 +284,11 @@ export class Compiler implements KnownModel {
       if (this.#services.has(key)) dirty.add(key);
     }
     for (const key of dirty) {
-      const entry = this.#services.entry(key);
-      const existed = entry.compiled !== null;
-      entry.compiled = entry.record === null ? null : this.#compile(key, entry.record, entry);
-      if (entry.compiled !== null) services.push(entry.compiled);
+      const existed = this.#services.entry(key).compiled !== null;
+      const compiled = this.#recompile(key);
+      if (compiled !== null) services.push(compiled);
       else if (existed) removedServices.push(key);
-      if (entry.compiled === null) this.#serviceSlots.give(key);
-      this.#compiledCount += Number(entry.compiled !== null) - Number(existed);
+      this.#compiledCount += Number(compiled !== null) - Number(existed);
       this.#services.prune(key);
     }
     dirty.clear();
@@ -310,18 +311,34 @@ export class Compiler implements KnownModel {
     };
   }
 
+  /** Null: it is not there, or not any more. */
+  #recompile(key: string): DataService | null {
+    const entry = this.#services.entry(key);
+    const record = entry.record ?? this.#traffic.routedService(key);
+    entry.compiled = record === null ? null : this.#compile(key, record, entry);
+    if (entry.compiled === null) {
+      this.#serviceSlots.give(key);
+      this.#annotations.forget(key);
+    }
+    return entry.compiled;
+  }
+
   #compile(key: string, record: Service, entry: ServiceEntry): DataService {
     const endpoints: DataEndpoint[] = [];
+    const { traffic, protocols } = this.#traffic.trafficOf(
+      record,
+      this.#annotations.of(key, entry),
+    );
+    const place = { host: this.#deps.host, ports: record.ports, protocols };
     for (const { record: one, slot } of entry.endpoints.values()) {
       if (slot === null) continue;
-      const base = compileEndpoint(one, slot, this.#deps.host, record.ports);
+      const base = compileEndpoint(one, slot, place);
       endpoints.push({ ...base, ...this.#directory.describe(one) });
     }
     const routing = this.#traffic.routesOf(record);
-    const traffic = this.#traffic.trafficOf(record);
     const subsets = new Set(traffic.flatMap((each) => each.subsets.map(({ name }) => name)));
     const slots = this.#serviceSlots.take(key, ["", ...subsets]);
-    return compileService(key, record, { endpoints, ...routing, traffic, slots });
+    return compileService(key, record, { endpoints, ...routing, traffic, protocols, slots });
   }
 
   #raiseAlarm(): void {

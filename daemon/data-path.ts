@@ -365,7 +365,7 @@ export class DataPath {
       jwks: this.#jwks,
       series: this.#series,
       sampler: this.#sampler,
-      endpoints: this.#own.endpoints,
+      ...{ endpoints: this.#own.endpoints, quotas: this.#own.quotas },
       clock: processClock,
     };
     const stats = statSources(parts);

@@ -1,5 +1,5 @@
 import type { Config } from "../src/config/schema.ts";
-import { processClock } from "../src/core/clock.ts";
+import { type Clock, processClock } from "../src/core/clock.ts";
 import { AdaptiveLimits } from "../src/proxy/routing/policy/adaptive-limit.ts";
 import { RateLimits } from "../src/proxy/routing/policy/rate-limits.ts";
 import { RetryBudgets } from "../src/proxy/routing/policy/retry-budget.ts";
@@ -77,7 +77,12 @@ export function layout(config: Config, workers: number): MemoryLayout {
 }
 
 /** Views of the sections for one thread: a worker's index, or {@link MAIN_THREAD}. */
-export function openMemory(memory: MemoryLayout, worker: number, config: Config): Memory {
+export function openMemory(
+  memory: MemoryLayout,
+  worker: number,
+  config: Config,
+  clock: Clock = processClock,
+): Memory {
   const { buffer, workers, endpointSlots, workloadSlots, endpointsOffset, quotasOffset } = memory;
   return {
     endpoints: new EndpointState(
@@ -96,9 +101,9 @@ export function openMemory(memory: MemoryLayout, worker: number, config: Config)
       workers,
       worker,
     ),
-    budgets: new RetryBudgets(buffer, memory.budgetsOffset, memory.serviceSlots, processClock),
+    budgets: new RetryBudgets(buffer, memory.budgetsOffset, memory.serviceSlots, clock),
     adaptive: new AdaptiveLimits(buffer, memory.adaptiveOffset, endpointSlots),
-    rateLimits: new RateLimits(buffer, memory.ratesOffset, memory.rateBuckets, processClock),
+    rateLimits: new RateLimits(buffer, memory.ratesOffset, memory.rateBuckets, clock),
   };
 }
 

@@ -78,6 +78,21 @@ export class RefIndex<T> {
     return this.#collect(matching.filter((ref) => ref.length === longest));
   }
 
+  /** The records with just this reference. */
+  *at(ref: ServiceRef): Generator<T> {
+    yield* this.#byRef.get(ref)?.values() ?? [];
+  }
+
+  /** Everything that refers to a service, by name or pattern, each record once. */
+  all(service: Service): readonly T[] {
+    const hosts = hostNamesOf(service);
+    const patterns = [...this.#patterns].filter((ref) =>
+      hosts.some((host) => isWithinHost(host, ref.slice(HOST.length))),
+    );
+    const refs = [keyOf(service), ...hosts.map((host) => `${HOST}${host}`), ...patterns];
+    return this.#collect(refs).map(({ record }) => record);
+  }
+
   #collect(refs: readonly ServiceRef[]): Found<T>[] {
     const found = new Map<string, T>();
     for (const ref of refs) {

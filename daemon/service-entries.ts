@@ -1,3 +1,4 @@
+import { hostNamesOf } from "../src/core/host-names.ts";
 import type { Endpoint, Service } from "../src/core/model.ts";
 import type { DataService } from "../src/core/snapshot.ts";
 import type { ServiceRef } from "../src/core/traffic.ts";
@@ -23,6 +24,8 @@ export class ServiceEntries {
   /** Service key of each endpoint. */
   readonly #homes = new Map<string, string>();
   readonly #leftOut = new Set<string>();
+  /** Keys of the services that answer to each host name. */
+  readonly #byHost = new Map<string, Set<string>>();
   readonly dirty = new Set<string>();
 
   constructor(slots: SlotPool) {
@@ -70,18 +73,42 @@ export class ServiceEntries {
   /** Forgets an entry of which nothing is left. */
   prune(key: string): void {
     const entry = this.#byKey.get(key);
-    if (entry?.record === null && entry.endpoints.size === 0) this.#byKey.delete(key);
+    if (entry === undefined || entry.record !== null || entry.compiled !== null) return;
+    if (entry.endpoints.size === 0) this.#byKey.delete(key);
   }
 
   setService(key: string, record: Service | null): void {
-    this.entry(key).record = record;
+    const entry = this.entry(key);
+    if (entry.record !== null) this.#forgetHosts(key, entry.record);
+    if (record !== null) this.#rememberHosts(key, record);
+    entry.record = record;
     this.dirty.add(key);
+  }
+
+  #rememberHosts(key: string, record: Service): void {
+    for (const host of hostNamesOf(record)) {
+      const keys = this.#byHost.get(host);
+      if (keys === undefined) this.#byHost.set(host, new Set([key]));
+      else keys.add(key);
+    }
+  }
+
+  #forgetHosts(key: string, record: Service): void {
+    for (const host of hostNamesOf(record)) {
+      const keys = this.#byHost.get(host);
+      keys?.delete(key);
+      if (keys?.size === 0) this.#byHost.delete(host);
+    }
   }
 
   /** Services that a reference may mean are compiled again. */
   touch(ref: ServiceRef): void {
     if (!ref.startsWith("host:")) {
-      if (this.#byKey.has(ref)) this.dirty.add(ref);
+      this.dirty.add(ref);
+      return;
+    }
+    if (!ref.startsWith("host:*")) {
+      for (const key of this.#byHost.get(ref.slice("host:".length)) ?? []) this.dirty.add(key);
       return;
     }
     for (const [key, { record }] of this.#byKey) {

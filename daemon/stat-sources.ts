@@ -1,5 +1,6 @@
 import type { Config } from "../src/config/schema.ts";
 import type { Clock } from "../src/core/clock.ts";
+import type { WorkloadQuotas } from "../src/proxy/routing/policy/workload-quotas.ts";
 import type { EndpointState } from "../src/proxy/upstream/balance/endpoint-state.ts";
 import type { RegistryClient } from "../src/registry/client.ts";
 import type { CertificateFigures, MetricsSources } from "../src/telemetry/metric-declaration.ts";
@@ -27,6 +28,7 @@ export interface DataPathParts {
   readonly series: SeriesReader;
   readonly sampler: RateSampler;
   readonly endpoints: EndpointState;
+  readonly quotas: WorkloadQuotas;
   readonly clock: Clock;
 }
 
@@ -66,6 +68,7 @@ export function metricsSources(parts: DataPathParts): MetricsSources {
     endpoints: () => compiler.stats().endpoints,
     endpointsRefused: () => compiler.stats().endpointsLeftOut,
     workloads: () => compiler.stats().localWorkloads,
+    bufferedBytes: () => parts.quotas.allBufferedBytes(),
     workloadsRefused: () => compiler.stats().workloadsLeftOut,
     endpointsEjected: () => {
       let ejected = 0;

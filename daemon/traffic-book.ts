@@ -8,6 +8,15 @@ import type {
   TrafficPolicy,
   TrafficSettings,
 } from "../src/core/traffic.ts";
+import {
+  above,
+  type BasePolicy,
+  breadthOf,
+  protocolsOf,
+  type SaidProtocols,
+  saysSomething,
+  withoutProtocols,
+} from "./base-policies.ts";
 import { RefIndex } from "./ref-index.ts";
 
 /** A change of how traffic is treated. */
@@ -30,13 +39,20 @@ const OF_ROOT = 2;
 export class TrafficBook {
   readonly #routes = new RefIndex<RouteTable>((table) => table.services);
   readonly #policies = new RefIndex<TrafficPolicy>((policy) => [policy.service]);
+  /** Those that hold beneath others. */
+  readonly #bases = new RefIndex<TrafficPolicy>((policy) => [policy.service]);
   readonly #scopes = new Map<string, ClientScope>();
   #scopesDirty = false;
 
   /** The references whose services must be compiled again. */
   set(change: TrafficChange): readonly ServiceRef[] {
     if (change.kind === "route") return this.#routes.set(change.key, change.value);
-    if (change.kind === "traffic") return this.#policies.set(change.key, change.value);
+    if (change.kind === "traffic") {
+      const { key, value } = change;
+      const isBase = value?.base === true;
+      const touched = this.#bases.set(key, isBase ? value : null);
+      return [...touched, ...this.#policies.set(key, isBase ? null : value)];
+    }
     this.#scopesDirty = true;
     if (change.value === null) this.#scopes.delete(change.key);
     else this.#scopes.set(change.key, change.value);
@@ -48,12 +64,15 @@ export class TrafficBook {
     key: string,
   ): RouteTable | TrafficPolicy | ClientScope | undefined {
     if (kind === "route") return this.#routes.get(key);
-    return kind === "traffic" ? this.#policies.get(key) : this.#scopes.get(key);
+    if (kind === "scope") return this.#scopes.get(key);
+    return this.#policies.get(key) ?? this.#bases.get(key);
   }
 
   keys(kind: TrafficChange["kind"]): Iterable<string> {
     if (kind === "route") return this.#routes.keys();
-    return kind === "traffic" ? this.#policies.keys() : this.#scopes.keys();
+    return kind === "scope"
+      ? this.#scopes.keys()
+      : [...this.#policies.keys(), ...this.#bases.keys()];
   }
 
   scopes(): readonly ClientScope[] {
@@ -67,6 +86,18 @@ export class TrafficBook {
     return this.scopes();
   }
 
+  /**
+   * A service that nobody registered, or that has lost its last instance, is there as long as its calls are routed
+   * somewhere: to another version, or in failover. For other callers than the rules are for it is not. Null: they are not.
+   */
+  routedService(key: string): Service | null {
+    const tables = [...this.#routes.at(key)].filter(({ role }) => role === "route");
+    if (tables.length === 0) return null;
+    const isForAll = tables.some(({ clients }) => clients === null);
+    const callers = new Set(tables.flatMap(({ clients }) => clients ?? []));
+    return { ...unregistered(key), ...(isForAll ? {} : { exportTo: [...callers] }) };
+  }
+
   /** The tables for calls of a service, oldest first, and a stamp that changes with them. */
   routesOf(service: Service): { routes: readonly RouteTable[]; routeStamp: string } {
     const found = this.#routes.of(service);
@@ -76,47 +107,37 @@ export class TrafficBook {
     };
   }
 
-  /** What holds for the callers of a service: first what some namespaces say, at last what holds for all others. */
-  trafficOf(service: Service): readonly DataTraffic[] {
-    const all = this.#policies
+  /**
+   * What holds for the callers of a service: first what some namespaces say, at last what holds for all others. `own` is
+   * what its registrations say of it, beneath everything else.
+   */
+  trafficOf(
+    service: Service,
+    own: BasePolicy | null = null,
+  ): { traffic: readonly DataTraffic[]; protocols: SaidProtocols } {
+    const said = this.#policies
       .of(service)
       .map(({ record }) => record)
       .sort(byAge);
-    const base = baseOf(all);
-    const views = viewsOf(
-      service,
-      all.filter((policy) => policy.base === undefined),
-    );
-    if (base === null) return views;
-    const isComplete = views.at(-1)?.clients === null;
-    return [...views, ...(isComplete ? [] : [NOTHING])].map((view) => above(base, view));
+    const named = this.#bases
+      .all(service)
+      .toSorted((a, b) => breadthOf(a.service) - breadthOf(b.service) || byAge(a, b));
+    const bases = own === null ? named : [...named, own];
+    const views = viewsOf(service, said.map(withoutProtocols));
+    return {
+      traffic: above(bases.map(withoutProtocols).filter(saysSomething), views),
+      protocols: protocolsOf([...said, ...bases]),
+    };
   }
 }
 
-/** What holds for everybody of whom nothing is said. */
-const NOTHING: DataTraffic = { clients: null, settings: {}, ports: {}, subsets: [] };
-
-/** What the service says of itself; null: nothing. */
-function baseOf(policies: readonly TrafficPolicy[]): TrafficSettings | null {
-  const own = policies.filter(({ base }) => base === true);
-  if (own.length === 0) return null;
-  return Object.assign({}, ...own.reverse().map(({ settings }) => settings));
-}
-
-/** Field by field beneath what a policy says. */
-function above(base: TrafficSettings, view: DataTraffic): DataTraffic {
-  const over = (settings: TrafficSettings) => ({ ...base, ...settings });
-  const allOver = (ports: Readonly<Record<string, TrafficSettings>>) =>
-    Object.fromEntries(Object.entries(ports).map(([port, own]) => [port, over(own)]));
+function unregistered(key: string): Service {
+  const slash = key.indexOf("/");
   return {
-    ...view,
-    settings: over(view.settings),
-    ports: allOver(view.ports),
-    subsets: view.subsets.map((subset) => ({
-      ...subset,
-      settings: over(subset.settings),
-      ports: allOver(subset.ports),
-    })),
+    ...{ name: key.slice(slash + 1), namespace: key.slice(0, slash) },
+    ...{ addresses: [], ports: [], meta: {} },
+    // It has no endpoints to choose from.
+    balancer: { policy: "random", slowStartMs: 0 },
   };
 }
 

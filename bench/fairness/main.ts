@@ -36,9 +36,14 @@ type Kind = (typeof KINDS)[number];
 
 interface Reading {
   readonly p50: number;
+  readonly p90: number;
   readonly p99: number;
   /** Requests per second of the load beside it. */
   readonly beside: number;
+  /** Share of one CPU that the proxy used meanwhile. */
+  readonly busy: number;
+  /** CPU time of the proxy per request of both, microseconds. */
+  readonly cpuMicros: number;
 }
 
 /** Throws where a number is none. */
@@ -50,7 +55,7 @@ function options(args: readonly string[]): Options | null {
     args: [...args],
     options: { ...flags, help },
   });
-  if (values.help === true) return null;
+  if (values["help"] === true) return null;
   const chosen = { ...DEFAULTS };
   for (const name of names) {
     const value = Number(values[name] ?? DEFAULTS[name]);
@@ -75,13 +80,15 @@ async function read(stage: Stage, kind: Kind, options: Options): Promise<Reading
   const connections = kind === "flood" ? flood : peers * each;
   const started = Promise.withResolvers<void>();
   const heavy = { connections, rate: null, bodyBytes: body, seconds: seconds + MARGIN_SECONDS };
-  const beside = kind === "alone" ? null : stage.run(sources, heavy, started.resolve);
+  const beside = kind === "alone" ? null : stage.run("beside", sources, heavy, started.resolve);
   if (beside !== null) await Promise.race([started.promise, beside]);
-  const { histogram } = checked(await stage.run([MODEST], modest));
-  const { p50, p99 } = percentilesOf(histogram);
-  if (beside === null) return { p50, p99, beside: 0 };
-  const load = checked(await beside);
-  return { p50, p99, beside: load.requests / load.seconds };
+  const [cpuMs, startMs] = [await stage.proxyMs(), performance.now()];
+  const { histogram } = checked(await stage.run("measured", [MODEST], modest));
+  const busy = ((await stage.proxyMs()) - cpuMs) / (performance.now() - startMs);
+  const { p50, p90, p99 } = percentilesOf(histogram);
+  const load = beside === null ? null : checked(await beside);
+  const besides = load === null ? 0 : load.requests / load.seconds;
+  return { p50, p90, p99, beside: besides, busy, cpuMicros: (busy * 1e6) / (besides + rate) };
 }
 
 async function measure(options: Options, signal: AbortSignal): Promise<Map<Kind, Reading[]>> {
@@ -97,10 +104,10 @@ async function measure(options: Options, signal: AbortSignal): Promise<Map<Kind,
         const kind = KINDS[(at + round) % KINDS.length] as Kind;
         const reading = await read(stage, kind, options);
         readings.get(kind)?.push(reading);
-        const { p50, p99, beside } = reading;
-        const times = `p50 ${p50.toFixed(2)}, p99 ${p99.toFixed(2)} ms`;
+        const { p50, p90, p99, beside, busy } = reading;
+        const times = `p50 ${p50.toFixed(2)}, p90 ${p90.toFixed(2)}, p99 ${p99.toFixed(2)} ms`;
         process.stderr.write(
-          `  round ${round + 1}, ${kind}: ${times}, beside ${beside.toFixed(0)}/s\n`,
+          `  round ${round + 1}, ${kind}: ${times}, beside ${beside.toFixed(0)}/s, proxy ${busy.toFixed(2)}\n`,
         );
       }
     }
@@ -118,14 +125,35 @@ function report(readings: ReadonlyMap<Kind, readonly Reading[]>): string {
   const rows = KINDS.map((kind) => [
     kind,
     show(spread(of(kind, "p50"))),
+    show(spread(of(kind, "p90"))),
     show(spread(of(kind, "p99"))),
     spread(of(kind, "beside")).median.toFixed(0),
+    spread(of(kind, "busy")).median.toFixed(2),
+    spread(of(kind, "cpuMicros")).median.toFixed(0),
   ]);
-  const ratio = (figure: "p50" | "p99") =>
+  const ratio = (figure: "p50" | "p90" | "p99") =>
     show(pairedRatio(of("flood", figure), of("well-behaved", figure)));
   const throughput = pairedRatio(of("flood", "beside"), of("well-behaved", "beside"));
-  rows.push(["flood / well-behaved", ratio("p50"), ratio("p99"), throughput.median.toFixed(2)]);
-  const columns = ["beside it", "p50 ms", "p99 ms", "load/s"].map((title) => ({ title }));
+  rows.push([
+    "flood / well-behaved",
+    ratio("p50"),
+    ratio("p90"),
+    ratio("p99"),
+    throughput.median.toFixed(2),
+    "",
+    "",
+  ]);
+  const columns = [
+    "beside it",
+    "p50 ms",
+    "p90 ms",
+    "p99 ms",
+    "load/s",
+    "proxy's CPUs",
+    "CPU us/request",
+  ].map((title) => ({
+    title,
+  }));
   return textTable(columns, rows, { width: Number.POSITIVE_INFINITY, color: false }).join("\n");
 }
 

@@ -35,9 +35,20 @@ const USAGE = `node bench/micro/authorize.ts [options]
   headers   each policy denies by a header of its own, which the request does not have
   claims    the same with a claim; the token has ten others
   regex     each policy denies by an expression for the path that begins with a text of its own
-  regexes   the same, but with the same text at the beginning of all, which the path has: each is looked at`;
+  regexes   the same, but with the same text at the beginning of all, which the path has, and one of its own behind it
+  classes   an expression of which all that is known beforehand is in the path: each is run`;
 
-const SHAPES = ["allow", "deny", "miss", "all", "headers", "claims", "regex", "regexes"] as const;
+const SHAPES = [
+  "allow",
+  "deny",
+  "miss",
+  "all",
+  "headers",
+  "claims",
+  "regex",
+  "regexes",
+  "classes",
+] as const;
 const DENYING: readonly Shape[] = SHAPES.filter((shape) => shape !== "allow" && shape !== "miss");
 type Shape = (typeof SHAPES)[number];
 
@@ -114,6 +125,9 @@ function ruleOf(shape: Shape, index: number, points: number): AuthorizationRule 
     return rule(null, { pathRegexes: [`(?:/api/v1/hidden-${index}/[0-9]+)(?s:.*)`] });
   }
   if (shape === "regexes") return rule(null, { pathRegexes: [`/api/v[0-9]+/hidden-${index}/.*`] });
+  if (shape === "classes") {
+    return rule(null, { pathRegexes: [`/api/v[0-9]+/[a-z]+/[a-m]{${1 + (index % 9)}}[0-9]*`] });
+  }
   const [b, c] = [(index >> 8) & 255, index & 255];
   const kinds: readonly AuthorizationRule[] = [
     rule({ principals: [`cluster.local/ns/web/sa/front-${index}`] }),
@@ -215,7 +229,7 @@ function time(subject: Subject | null, requests: number): number {
 
 /** Where every policy costs an expression, a step has fewer requests: one for so many of another one. */
 function shareOf({ shape, points }: Subject): number {
-  return shape === "regexes" ? Math.max(1, points / 5) : 1;
+  return shape === "classes" ? Math.max(1, points / 5) : 1;
 }
 
 /** Everybody in turn, round after round, so that what changes on the machine meets all of them. */

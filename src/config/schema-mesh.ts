@@ -83,10 +83,10 @@ export const mesh = z
       .default("keep")
       .describe("What is done with %2F and %5C in a path. Envoy's default."),
     requestOverrides: z
-      .enum(["workloads", "off"])
+      .enum(["workloads", "routes", "off"])
       .default("workloads")
       .describe(
-        "Whose requests may set time limits and retries of their own by header (`x-envoy-upstream-rq-timeout-ms`, `x-envoy-max-retries`, `l5d-request-timeout`, `l5d-retry-limit` and their kin): those of local workloads, or nobody's. At most 10 retries, and never beyond the service's budget.",
+        "Whose requests may set time limits and retries of their own by header (`x-envoy-upstream-rq-timeout-ms`, `x-envoy-max-retries`, `l5d-request-timeout`, `l5d-retry-limit` and their kin): those of local workloads, or nobody's. At most 10 retries, and never beyond the service's budget. With `routes` they may also say where they go (`l5d-dst-override: NAME.NAMESPACE:PORT`, whatever their Host); the policies of the called service hold all the same.",
       ),
   })
   .prefault({})

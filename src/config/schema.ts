@@ -208,11 +208,23 @@ const limits = z
       2_000,
       "Requests in flight of one workload over all workers; beyond it 429.",
     ),
+    workloadPending: count(
+      1_024,
+      "Requests of one workload that wait for a connection, over all workers; beyond it 503 POOL_QUEUE_FULL.",
+    ),
+    workloadRetries: count(
+      1_024,
+      "Retries of one workload under way over all workers; beyond it the failure or the response is passed on.",
+    ),
+    workloadBufferBytes: count(
+      268_435_456,
+      "Bytes of one workload in the buffers of all workers: for peers that read slowly, of bodies kept for replays, of requests sent ahead. Beyond it its streams are not read, bodies are not kept, and new requests get 429.",
+    ),
     turnRequests: z
       .number()
       .int()
       .min(0)
-      .default(32)
+      .default(8)
       .describe(
         "Requests, or pieces of 64 KiB of a stream, that a worker takes on in one turn of its event loop from sources that send more; it is divided among these, and the rest waits for the next turn. Smaller: a flood delays others less; larger: fewer turns. 0: no limit.",
       ),
@@ -287,10 +299,19 @@ const retries = z
       .max(60_000)
       .default(10_000)
       .describe("For how long a request counts. Linkerd's default."),
+    maxRetryAfterMs: z
+      .number()
+      .int()
+      .min(0)
+      .max(300_000)
+      .default(10_000)
+      .describe(
+        "The longest Retry-After of a response for which a retry waits; one that asks for more is passed on. 0: none is waited for.",
+      ),
   })
   .prefault({})
   .describe(
-    "Budget of retries for services that have none of their own, exact over all workers. With 0 in both nothing bounds them.",
+    "Retries. The budget is that of services which have none of their own, exact over all workers; with 0 in both its figures nothing bounds them.",
   );
 
 const detection = z

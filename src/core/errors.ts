@@ -186,6 +186,13 @@ export const CODES = {
     flag: "RL",
     text: "the workload has reached its quota of requests in flight",
   },
+  QUOTA_BUFFERS: {
+    side: "proxy",
+    http: 429,
+    retry: "never",
+    flag: "RL",
+    text: "the workload has reached its quota of bytes in buffers",
+  },
   RATE_LIMITED: {
     side: "proxy",
     http: 429,
@@ -287,14 +294,14 @@ export const CODES = {
   UPSTREAM_TRUNCATED: {
     side: "upstream",
     http: 502,
-    retry: "never",
+    retry: "idempotent",
     flag: "UC",
     text: "the endpoint closed the connection inside the response",
   },
   UPSTREAM_PROTOCOL: {
     side: "upstream",
     http: 502,
-    retry: "never",
+    retry: "idempotent",
     flag: "UPE",
     text: "the endpoint's response is malformed or ambiguous",
   },
@@ -329,6 +336,10 @@ export const CODES = {
 } as const satisfies Record<string, CodeFacts>;
 
 export type MeshErrorCode = keyof typeof CODES;
+
+export function isMeshErrorCode(text: string): text is MeshErrorCode {
+  return Object.hasOwn(CODES, text);
+}
 
 /** How the response to a failure differs from what the table says. */
 export interface ErrorAnswer {

@@ -1,5 +1,5 @@
 import type { MeshErrorCode } from "./errors.ts";
-import type { DataEndpoint, DataService, DataWorkload } from "./snapshot.ts";
+import type { DataEndpoint, DataService } from "./snapshot.ts";
 
 /**
  * How traffic reached the proxy. `mesh`: by mutual TLS from another host; `inbound`: plaintext from outside to a guarded
@@ -7,11 +7,21 @@ import type { DataEndpoint, DataService, DataWorkload } from "./snapshot.ts";
  */
 export type Entry = "captured" | "explicit" | "mesh" | "inbound" | "passthrough";
 
+/** Whom traffic is counted for: a workload of this host, or the service account that a caller of another host has proved. */
+export interface TrafficSource {
+  readonly namespace: string;
+  readonly name: string;
+  /** `namespace/name`. */
+  readonly key: string;
+  /** Of a workload of this host: index into the shared quota state. */
+  readonly slot?: number;
+}
+
 /** What is known of one exchange at its end; recorded exactly once. Times in ms, sizes in bytes. */
 export interface RequestFacts {
   entry: Entry;
   protocol: "http" | "tcp";
-  source: DataWorkload | null;
+  source: TrafficSource | null;
   sourceAddress: string;
   service: DataService | null;
   endpoint: DataEndpoint | null;
@@ -40,7 +50,7 @@ export interface RequestFacts {
   traceparent: string;
 }
 
-/** What the bounded peek found; `remembered` and `declared` needed none. */
+/** What the peek found; `declared` needed none, and for `remembered` (HTTP, as before) nothing was dialled ahead. */
 export type Detection =
   | "declared"
   | "remembered"
@@ -78,6 +88,7 @@ export const EVENTS = [
   "mirror_failed",
   "mirror_skipped",
   "turn_waited",
+  "rate_limit_overflow",
 ] as const;
 export type DataEvent = (typeof EVENTS)[number];
 
@@ -86,7 +97,7 @@ export interface Recorder {
   /** The end of one request or tunnel. The object is reused by the caller: copy what must stay. */
   exchange(facts: Readonly<RequestFacts>): void;
   /** A request or tunnel began; `exchange` ends it. */
-  started(source: DataWorkload | null, service: DataService | null): void;
+  started(source: TrafficSource | null, service: DataService | null): void;
   event(event: DataEvent): void;
   detection(found: Detection): void;
   retry(service: DataService | null, reason: RetryReason): void;

@@ -97,6 +97,18 @@ export class SharedCounts {
     this.#own[at] = held - 1;
   }
 
+  /**
+   * Adds an amount; negative: gives it back. Throws RangeError where this worker does not hold as much.
+   */
+  change(slot: number, kind: number, amount: number): void {
+    const at = slot * this.#kinds + kind;
+    const held = this.#own[at];
+    if (held === undefined) throw this.#notOurs(slot);
+    if (held + amount < 0) throw new RangeError(`slot ${slot} was given back more than taken`);
+    Atomics.add(this.#totals, slot * LINE_INTS + kind, amount);
+    this.#own[at] = held + amount;
+  }
+
   /** Takes back all that a worker held. Only after its thread has ended, and before its successor starts. */
   releaseWorker(index: number): void {
     const plane = this.#planes[index];

@@ -3,7 +3,7 @@
  * SMI, Linkerd and Consul are translated. It is plain data (JSON): it is stored, sent to daemons and posted to workers.
  */
 
-import type { BalancerConfig } from "./model.ts";
+import type { AppProtocol, BalancerConfig } from "./model.ts";
 
 /**
  * A service: `namespace/name`, or `host:NAME` for whatever service answers to that host name. NAME may begin with `*.`,
@@ -133,6 +133,8 @@ export interface RouteTimeouts {
   readonly requestMs?: number;
   /** No byte in either direction. */
   readonly idleMs?: number;
+  /** For one try, until its response begins, whoever says how often it is tried; that of a {@link RetryRule} comes first. */
+  readonly perTryMs?: number;
 }
 
 export interface FaultRule {
@@ -341,6 +343,11 @@ export interface TrafficSettings {
   readonly rateLimits?: readonly RateLimitRule[];
   /** `required`: never in the clear to other hosts; `disable`: always. */
   readonly mtls?: "required" | "disable";
+  /**
+   * What its endpoints speak, where neither they nor the service declare it; of one port: whatever the service declares.
+   * The same for all callers.
+   */
+  readonly protocol?: AppProtocol;
 }
 
 export interface SubsetPolicy {

@@ -13,12 +13,12 @@ const PAGES: Readonly<Record<Dialect, { readonly file: string; readonly about: s
   Istio: {
     file: "istio.md",
     about:
-      "Hosts are completed as Istio does: `reviews` is a service of the resource's namespace, `reviews.prod.svc.cluster.local` one of `prod`, anything else a host name as it stands. The labels of a subset, or of a workload, are on a plain host the `Meta` of the endpoint's registration.",
+      "Hosts are completed as Istio does: `reviews` is a service of the resource's namespace, `reviews.prod.svc.cluster.local` one of `prod`, anything else a host name as it stands. The labels of a subset, or of a workload, are on a plain host the `Meta` of the endpoint's registration. `Gateway` is skipped, which `hostmesh apply` says and counts: there is no ingress gateway.",
   },
   "Gateway API": {
     file: "gateway-api.md",
     about:
-      "Routes are bound to Services (GAMMA): `parentRefs` of `kind: Service`. A route in the namespace of its Service is for every caller (a producer route), one elsewhere for the callers of its own namespace (a consumer route), which wins.",
+      "Routes are bound to Services (GAMMA): `parentRefs` of `kind: Service`. A route in the namespace of its Service is for every caller (a producer route), one elsewhere for the callers of its own namespace (a consumer route), which wins. `Gateway`, `GatewayClass` and `ReferenceGrant` are skipped, which `hostmesh apply` says and counts: there is no ingress gateway, and references need no grant.",
   },
   SMI: {
     file: "smi.md",
@@ -60,7 +60,7 @@ refused with its path. What becomes of the others:
 | refused | is known, and refused with the reason |
 
 null is taken for no field. Regular expressions are RE2's, compiled when they are applied: at most
-512 characters, and 500 parts when counted repetitions are written out.
+512 characters, and 500 parts when counted repetitions are written out; those of one resource 20,000 parts together.
 `;
 
 const COMMON = `## Every resource

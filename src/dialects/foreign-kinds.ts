@@ -29,7 +29,19 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   "storage.k8s.io": ["CSIDriver", "StorageClass", "VolumeAttachment"],
 };
 
-export const SKIPPED = "not a resource of the mesh";
+const NOT_OF_MESH = "not a resource of the mesh";
+const NO_GATEWAY = "there is no ingress gateway: the mesh carries what is called within it";
+const NO_GRANTS = "none is needed: routes may refer to Services of other namespaces";
+
+/** Kinds of the dialects' own groups that there is nothing to do for, and why. */
+const IDLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "gateway.networking.k8s.io": {
+    Gateway: NO_GATEWAY,
+    GatewayClass: NO_GATEWAY,
+    ReferenceGrant: NO_GRANTS,
+  },
+  "networking.istio.io": { Gateway: NO_GATEWAY },
+};
 
 /** A resource that is left alone. */
 export interface ForeignResource {
@@ -37,6 +49,7 @@ export interface ForeignResource {
   /** As far as it is said. */
   readonly namespace: string;
   readonly name: string;
+  readonly reason: string;
 }
 
 /** Is it of a kind that others act on, and nobody here? Null: it is ours, or unknown. */
@@ -47,12 +60,19 @@ export function foreignResource(resource: unknown): ForeignResource | null {
   if (typeof apiVersion !== "string" || typeof kind !== "string") return null;
   const slash = apiVersion.indexOf("/");
   const group = slash === -1 ? "" : apiVersion.slice(0, slash);
-  if (!FOREIGN[group]?.includes(kind)) return null;
+  const reason = reasonFor(group, kind);
+  if (reason === null) return null;
   // Kubernetes' first group has no name in apiVersion; its translators may call it "core".
   const groups = group === "" ? ["", "core"] : [group];
   const isOurs = translators.some((each) => each.kind === kind && groups.includes(each.group));
   if (isOurs) return null;
   const metadata = new Map<string, unknown>(Object.entries(fields.get("metadata") ?? {}));
   const text = (name: string) => String(metadata.get(name) ?? "");
-  return { kind, namespace: text("namespace"), name: text("name") };
+  return { kind, namespace: text("namespace"), name: text("name"), reason };
+}
+
+function reasonFor(group: string, kind: string): string | null {
+  const idle = Object.hasOwn(IDLE, group) ? new Map(Object.entries(IDLE[group] ?? {})) : null;
+  const isForeign = Object.hasOwn(FOREIGN, group) && FOREIGN[group]?.includes(kind) === true;
+  return idle?.get(kind) ?? (isForeign ? NOT_OF_MESH : null);
 }

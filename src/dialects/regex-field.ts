@@ -1,9 +1,30 @@
+import { LRUCache } from "lru-cache";
 import { RE2JS } from "re2js";
 import * as z from "zod";
 
 /** Characters of a regular expression, and size of what it unrolls to: both bound what a match can cost. */
 const MAX_LENGTH = 512;
 const MAX_SIZE = 500;
+/** Of all expressions of one resource: they are compiled while everybody else waits. */
+const MAX_SIZE_OF_ALL = 20_000;
+/** A class of Unicode (`\pL`) takes as long as so many other parts. */
+const CLASS_SIZE = 25;
+/** Expressions that were compiled lately: a resource is read several times. */
+const MAX_KNOWN = 4_096;
+const known = new LRUCache<string, true>({ max: MAX_KNOWN });
+
+/** What is left for the resource that is being read. */
+let left = Number.POSITIVE_INFINITY;
+
+/** Reads one resource: its expressions together are bounded too. */
+export function withinRegexBudget<T>(read: () => T): T {
+  left = MAX_SIZE_OF_ALL;
+  try {
+    return read();
+  } finally {
+    left = Number.POSITIVE_INFINITY;
+  }
+}
 
 /** A counted repetition, an escape, a class, or one character. */
 const TOKEN = /\{\d+(?:,\d*)?\}|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|./gs;
@@ -21,8 +42,15 @@ export const regexField = z
       context.addIssue({ code: "custom", message });
       return;
     }
+    left -= size + CLASS_SIZE * (text.match(/\\[pP]/g)?.length ?? 0);
+    if (left < 0) {
+      const message = `the expressions of the resource unroll to more than ${MAX_SIZE_OF_ALL} parts together`;
+      context.addIssue({ code: "custom", message });
+      return;
+    }
     try {
-      RE2JS.compile(text);
+      if (known.get(text) === undefined) RE2JS.compile(text);
+      known.set(text, true);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       const message = `no regular expression of RE2: ${reason.replace("error parsing regexp: ", "")}`;

@@ -16,6 +16,8 @@ export interface ResourceText {
   placeOf(path: string): TextPlace;
 }
 
+const TOO_DEEP = "nested too deeply";
+
 /** A text that is no YAML. */
 export class DocumentError extends Error {
   readonly line: number;
@@ -35,12 +37,13 @@ export class DocumentError extends Error {
  */
 export function readResources(text: string): ResourceText[] {
   const lines = new LineCounter();
-  return parseAllDocuments(text, { lineCounter: lines }).flatMap((document) => {
+  return parseDocuments(text, lines).flatMap((document) => {
     const [problem] = document.errors;
     if (problem !== undefined) {
       // The lines after the first draw the place.
       const [said = ""] = problem.message.split("\n");
-      const reason = said.replace(/ at line \d+, column \d+:?$/, "");
+      const plain = said.replace(/ at line \d+, column \d+:?$/, "");
+      const reason = plain.startsWith("Maximum call stack") ? TOO_DEEP : plain;
       throw new DocumentError(placeAt(problem.pos[0], lines), reason, problem);
     }
     const content = toValue(document, lines);
@@ -53,14 +56,28 @@ export function readResources(text: string): ResourceText[] {
   });
 }
 
+/** With merge keys (`<<`), which YAML 1.2 has dropped and kubectl still takes. */
+function parseDocuments(text: string, lines: LineCounter): Document[] {
+  try {
+    return parseAllDocuments(text, { lineCounter: lines, merge: true });
+  } catch (cause) {
+    throw new DocumentError({ line: 1, column: 1 }, reasonOf(cause), cause);
+  }
+}
+
 function toValue(document: Document, lines: LineCounter): unknown {
   try {
     // Aliases are followed a limited number of times, so that a small text does not become a huge value.
     return document.toJS({ maxAliasCount: 100 });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new DocumentError(placeAt(document.range?.[0] ?? 0, lines), reason, cause);
+    throw new DocumentError(placeAt(document.range?.[0] ?? 0, lines), reasonOf(cause), cause);
   }
+}
+
+/** The parser calls itself for what is nested, and says of its own limits what only its authors understand. */
+function reasonOf(cause: unknown): string {
+  if (cause instanceof RangeError) return TOO_DEEP;
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /** The resources of a document and the way to each. */

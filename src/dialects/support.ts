@@ -9,13 +9,39 @@ export interface Support {
   readonly note: string;
 }
 
-const declared = z.registry<Support>();
+/** A registry of zod's makes an object for every question, and every field of every resource is asked for. */
+const declared = new WeakMap<z.core.$ZodType, Support>();
+const mayHaveNoEffect = new WeakMap<z.ZodType, boolean>();
 
 function declare<T extends z.ZodType>(schema: T, how: Support["how"], note: string): T {
   // A copy, because one schema often serves several fields of which different things are said.
   const own = schema.clone() as T;
-  declared.add(own, { how, note });
+  declared.set(own, { how, note });
   return own;
+}
+
+/** What is said of the schema, or of the one that it was made of by adding checks. */
+function supportOf(schema: z.ZodType): Support | undefined {
+  for (let at: z.core.$ZodType | undefined = schema; at !== undefined; at = at._zod.parent) {
+    const found = declared.get(at);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** Is there a field in it that is taken without effect? Most schemas have none, and need not be walked again. */
+function hasIneffective(schema: z.ZodType): boolean {
+  const before = mayHaveNoEffect.get(schema);
+  if (before !== undefined) return before;
+  const found = supportOf(schema);
+  const { inner, fields = {}, element, value } = partsOf(schema);
+  const parts = [inner, element, value, ...Object.values(fields)];
+  const has =
+    found === undefined
+      ? parts.some((part) => part !== undefined && hasIneffective(part))
+      : found.how === "no effect";
+  mayHaveNoEffect.set(schema, has);
+  return has;
 }
 
 /** Acts as its dialect says. */
@@ -50,7 +76,7 @@ export interface FieldSupport extends Support {
 
 /** Every field that a schema knows. Throws for one of which nothing is declared. */
 export function fieldsOf(schema: z.ZodType, path = ""): FieldSupport[] {
-  const found = declared.get(schema);
+  const found = supportOf(schema);
   if (found !== undefined) return [{ path, ...found }];
   const { inner, fields, element, value } = partsOf(schema);
   if (inner !== undefined) return fieldsOf(inner, path);
@@ -68,8 +94,8 @@ export function ineffectiveIn(
   input: unknown,
   path: readonly PropertyKey[] = [],
 ): { readonly path: readonly PropertyKey[]; readonly note: string }[] {
-  if (input === undefined) return [];
-  const found = declared.get(schema);
+  if (input === undefined || !hasIneffective(schema)) return [];
+  const found = supportOf(schema);
   if (found !== undefined) return found.how === "no effect" ? [{ path, note: found.note }] : [];
   const { inner, fields, element, value } = partsOf(schema);
   if (inner !== undefined) return ineffectiveIn(inner, input, path);

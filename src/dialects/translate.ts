@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { DEFAULT_NAMESPACE } from "../core/model.ts";
-import { issuesOf } from "../core/schema-issue.ts";
+import { formatPath, issuesOf } from "../core/schema-issue.ts";
 import { ENTRY_GROUP } from "./consul/service-intentions.ts";
 import { groupVersionOf, namespaceName, resourceHead } from "./envelope.ts";
 import {
@@ -15,6 +15,7 @@ import { translators } from "./translators.ts";
 
 /** Text of one resource as JSON. */
 const MAX_CHARACTERS = 524_288;
+const MAX_DEPTH = 64;
 
 /** A resource whose kind is known. */
 export interface IdentifiedResource {
@@ -109,10 +110,26 @@ export function flatten(document: unknown): readonly unknown[] {
 }
 
 function contentOf(resource: unknown): Readonly<Record<string, unknown>> {
+  refusePrototypes(resource, []);
   const content = parse(z.record(z.string(), z.unknown()), resource);
   if (JSON.stringify(content).length <= MAX_CHARACTERS) return content;
   const reason = `a resource of more than ${MAX_CHARACTERS} characters`;
   throw new TranslationError([{ path: "", reason }]);
+}
+
+/** Refuses the one name that schemas leave out without a word: what is said there would have no effect. */
+function refusePrototypes(value: unknown, path: readonly PropertyKey[]): void {
+  if (typeof value !== "object" || value === null) return;
+  if (path.length > MAX_DEPTH) {
+    throw new TranslationError([{ path: "", reason: `is nested deeper than ${MAX_DEPTH}` }]);
+  }
+  for (const [key, each] of Object.entries(value)) {
+    const place = [...path, Array.isArray(value) ? Number(key) : key];
+    if (key === "__proto__") {
+      throw new TranslationError([{ path: formatPath(place), reason: "is no name for a field" }]);
+    }
+    refusePrototypes(each, place);
+  }
 }
 
 function parse<T>(schema: z.ZodType<T>, input: unknown): T {

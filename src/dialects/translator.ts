@@ -2,6 +2,7 @@ import type * as z from "zod";
 import { type BalancerConfig, type Change, keyOf } from "../core/model.ts";
 import type { Policy } from "../core/policy.ts";
 import { formatPath, type Issue, issuesOf, UNKNOWN_FIELD } from "../core/schema-issue.ts";
+import { withinRegexBudget } from "./regex-field.ts";
 import { suggestField } from "./suggest.ts";
 import { ineffectiveIn } from "./support.ts";
 
@@ -170,13 +171,14 @@ export function defineTranslator<T>(definition: Definition<T>): Translator {
   return {
     ...{ dialect, group, kind, notes, forms },
     provides(content, version) {
-      const parsed = formOf(version).schema.safeParse(respell(content).content);
+      const { schema } = formOf(version);
+      const parsed = withinRegexBudget(() => schema.safeParse(respell(content).content));
       return parsed.success ? (definition.provides?.(parsed.data) ?? []) : [];
     },
     translate(content, version, name, context) {
       const { schema } = formOf(version);
       const spelt = respell(content);
-      const parsed = schema.safeParse(spelt.content);
+      const parsed = withinRegexBudget(() => schema.safeParse(spelt.content));
       if (!parsed.success) {
         const issues = issuesOf(parsed.error).slice(0, MAX_ISSUES);
         const placed = issues.map(({ path, reason }) => ({

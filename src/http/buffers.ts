@@ -1,3 +1,6 @@
+import type { Share } from "../core/share.ts";
+import { Kept } from "./kept.ts";
+
 /**
  * Bytes of one read, and so of one write. A little less than 64 KiB leaves as one segment over loopback; a full 64 KiB
  * would leave as two, and the second would wait for a timer where the kernel paces what it sends.
@@ -37,9 +40,20 @@ export const readBuffers = new BufferPool(READ_BYTES);
 /** For bytes that are copied because their read buffer has to be free again at once. */
 export const copyBuffers = new BufferPool(COPY_BYTES);
 
-/** Takes back a buffer of either pool. */
-export function giveBack(buffer: Buffer): void {
-  (buffer.length === READ_BYTES ? readBuffers : copyBuffers).give(buffer);
+/** A buffer of a pool for as long as somebody's bytes are in it. */
+export class Loan {
+  readonly buffer: Buffer;
+  readonly #kept: Kept | null;
+
+  constructor(buffer: Buffer, share: Share | null) {
+    this.buffer = buffer;
+    this.#kept = share === null ? null : new Kept(share, buffer.length);
+  }
+
+  giveBack(): void {
+    this.#kept?.drop();
+    (this.buffer.length === READ_BYTES ? readBuffers : copyBuffers).give(this.buffer);
+  }
 }
 
 /** The buffer that all other connections of this thread read into: its bytes last for one callback. */

@@ -1,8 +1,9 @@
-import { connect, type NetConnectOpts, Socket } from "node:net";
+import { connect, type NetConnectOpts, type OnReadOpts, Socket } from "node:net";
 import type { Share } from "../core/share.ts";
-import { COPY_BYTES, copyBuffers, giveBack, readBuffers, sharedReadBuffer } from "./buffers.ts";
+import { COPY_BYTES, copyBuffers, Loan, readBuffers, sharedReadBuffer } from "./buffers.ts";
+import { Kept } from "./kept.ts";
 import { type LateWriter, lateWrites } from "./late-writes.ts";
-import { Pacer, REQUEST_BYTES } from "./pacer.ts";
+import { Pacer } from "./pacer.ts";
 
 /** Who is told what happens on a connection. Swapped as a connection changes its role. */
 export interface ConnHandler {
@@ -42,13 +43,15 @@ const STREAM_BYTES = 16_384;
  */
 export class Conn implements LateWriter {
   handler: ConnHandler;
-  /** Whose turns its bytes take; of two that relay to each other, the client's connection has it. */
+  /** Whose turns its bytes take, and whose memory; of two that relay to each other, the client's has it at least. */
   share: Share | null = null;
   readonly socket: Socket;
   /** Private read buffer while a body streams. */
-  #own: Buffer | null = null;
+  #own: Loan | null = null;
   /** Buffers that our pending writes still read from: of other connections, or with copies. */
-  #borrowed: Buffer[] = [];
+  #borrowed: Loan[] = [];
+  /** Text that the peer does not take, as it is counted. */
+  #unsent: Kept | null = null;
   /** We are paused until this connection has written what we gave it. */
   #target: Conn | null = null;
   /** This connection is paused until our write is done. */
@@ -71,7 +74,7 @@ export class Conn implements LateWriter {
 
   private constructor(
     handler: ConnHandler,
-    open: (onread: OnRead) => Socket,
+    open: (onread: OnReadOpts) => Socket,
     onread: boolean,
     carrier: Socket | null = null,
   ) {
@@ -79,7 +82,7 @@ export class Conn implements LateWriter {
     this.#chunksAreOurs = !onread;
     this.#carrier = carrier;
     this.socket = open({
-      buffer: () => this.#own ?? sharedReadBuffer,
+      buffer: () => this.#own?.buffer ?? sharedReadBuffer,
       callback: (size, chunk) => this.#onRead(size, chunk as Buffer),
     });
     this.socket.on("end", () => this.handler.onFin());
@@ -159,7 +162,9 @@ export class Conn implements LateWriter {
       this.#asked || late.length + text.length > LATE_BYTES || this.socket.writableLength > 0;
     if (mustGo || (late === "" && !lateWrites.mayWait())) {
       this.flush();
-      return this.socket.write(text, "latin1");
+      const isMore = this.socket.write(text, "latin1");
+      if (this.socket.writableLength > 0) this.#countUnsent();
+      return isMore;
     }
     this.#late = late + text;
     if (late === "" && text !== "") lateWrites.add(this);
@@ -172,6 +177,16 @@ export class Conn implements LateWriter {
     if (late === "") return;
     this.#late = "";
     this.socket.write(late, "latin1");
+    if (this.socket.writableLength > 0) this.#countUnsent();
+  }
+
+  /** The peer does not take what it is sent: that is kept for it, and counted until it is out. */
+  #countUnsent(): void {
+    const { share } = this;
+    if (share === null || this.closed) return;
+    this.#unsent?.drop();
+    this.#unsent = new Kept(share, this.socket.writableLength);
+    this.#ask();
   }
 
   /**
@@ -181,26 +196,30 @@ export class Conn implements LateWriter {
   relay(chunk: Buffer, start: number, end: number, to: Conn): void {
     const size = end - start;
     if (size === 0 || to.closed) return;
-    const share = this.share ?? to.share;
-    if (share !== null) this.#pay(share, size);
+    const share = this.#pay(to, size);
     if (size < SMALL_BYTES) {
       to.writeText(chunk.toString("latin1", start, end));
-    } else if (chunk === this.#own || this.#chunksAreOurs) {
+    } else if (chunk === this.#own?.buffer || this.#chunksAreOurs) {
       to.flush();
-      to.socket.write(whole(chunk, start, end));
+      to.socket.write(chunk.subarray(start, end));
       if (to.socket.writableLength > 0) this.#waitFor(to);
+      if (share?.full) this.#streaming = false;
       return;
     } else {
-      to.#writeCopy("", chunk, start, end);
+      to.#writeCopy("", chunk, start, end, share);
     }
     if (to.socket.writableNeedDrain) this.#waitFor(to);
-    this.#streaming = size >= STREAM_BYTES;
+    this.#streaming = size >= STREAM_BYTES && share?.full !== true;
   }
 
   /** Where the source's share of this turn is used up, the rest of the stream waits for the next one. */
-  #pay(share: Share, size: number): void {
+  #pay(to: Conn, size: number): Share | null {
+    const share = this.share ?? to.share;
+    if (share === null) return null;
     this.#pacer ??= new Pacer(() => this.#continue());
-    if (this.#pacer.pay(share, size) && this.#chunksAreOurs) this.socket.pause();
+    const waits = this.#pacer.pay(share, size, this.#own !== null);
+    if (waits && this.#chunksAreOurs) this.socket.pause();
+    return share;
   }
 
   /** Like `relay`, with a head before the bytes: both in one write, which saves a system call. */
@@ -208,19 +227,19 @@ export class Conn implements LateWriter {
     const size = end - start;
     if (size < JOIN_TEXT_BYTES) {
       to.writeText(size === 0 ? head : head + chunk.toString("latin1", start, end));
-    } else if (to.closed || chunk === this.#own || head.length + size > COPY_BYTES) {
+    } else if (to.closed || chunk === this.#own?.buffer || head.length + size > COPY_BYTES) {
       to.writeText(head);
       this.relay(chunk, start, end, to);
     } else {
-      (this.share ?? to.share)?.spend(size / REQUEST_BYTES);
-      to.#writeCopy(head, chunk, start, end);
+      const share = this.#pay(to, size);
+      to.#writeCopy(head, chunk, start, end, share);
       if (to.socket.writableNeedDrain) this.#waitFor(to);
-      this.#streaming = size >= STREAM_BYTES;
+      this.#streaming = size >= STREAM_BYTES && share?.full !== true;
     }
   }
 
   /** Pooled memory, because fresh memory for each copy would keep the garbage collector busy. */
-  #writeCopy(head: string, chunk: Buffer, start: number, end: number): void {
+  #writeCopy(head: string, chunk: Buffer, start: number, end: number, share: Share | null): void {
     this.flush();
     // What was collected is longer than a buffer of the pool; what waits would hold one each for a few bytes.
     if (head.length + end - start > COPY_BYTES || this.socket.writableLength > 0) {
@@ -234,7 +253,7 @@ export class Conn implements LateWriter {
     this.socket.write(copy.subarray(0, size));
     if (this.socket.writableLength === 0) copyBuffers.give(copy);
     else {
-      this.#borrowed.push(copy);
+      this.#borrowed.push(new Loan(copy, share));
       this.#ask();
     }
   }
@@ -305,24 +324,18 @@ export class Conn implements LateWriter {
 
   /** Only here, at the end of a read, may the buffer change: the next one is armed right after. */
   #switchBuffer(): void {
-    const own = this.#own;
-    if (own === null) {
-      this.#own = readBuffers.take();
-      return;
-    }
-    const target = this.#target;
-    if (target === null) {
+    if (this.#own === null) this.#own = new Loan(readBuffers.take(), this.#pacer?.share ?? null);
+    else if (this.#target === null) {
+      this.#own.giveBack();
       this.#own = null;
-      readBuffers.give(own);
     }
     // Else the stream goes on in small pieces, and the buffer stays until its last write is done.
   }
 
   /** Waits no longer for the target, which may still be writing from the private buffer. */
   #leave(target: Conn): void {
-    const own = this.#own;
+    if (this.#own !== null) target.#borrowed.push(this.#own);
     this.#own = null;
-    if (own !== null) target.#borrowed.push(own);
     // Another connection may be waiting for the same target by now.
     if (target.#source === this) target.#source = null;
     this.#target = null;
@@ -332,7 +345,9 @@ export class Conn implements LateWriter {
     this.#target = to;
     to.#source = this;
     to.#ask();
-    if (this.#chunksAreOurs) this.socket.pause();
+    if (!this.#chunksAreOurs) return;
+    this.socket.pause();
+    to.#countUnsent();
   }
 
   /**
@@ -348,12 +363,15 @@ export class Conn implements LateWriter {
   readonly #onWritten = (): void => {
     this.#asked = false;
     if (this.socket.writableLength === 0) this.#flushed();
-    else if (this.#source !== null || this.#borrowed.length > 0) this.#ask();
+    else if (this.#source !== null || this.#borrowed.length > 0 || this.#unsent !== null)
+      this.#ask();
   };
 
   /** All that was written is out (or lost): who waited goes on, what was borrowed goes back. */
   #flushed(): void {
-    while (this.#borrowed.length > 0) giveBack(this.#borrowed.pop() as Buffer);
+    while (this.#borrowed.length > 0) this.#borrowed.pop()?.giveBack();
+    this.#unsent?.drop();
+    this.#unsent = null;
     const source = this.#source;
     if (source !== null) {
       this.#source = null;
@@ -374,19 +392,9 @@ export class Conn implements LateWriter {
     if (this.#closed) return;
     this.#closed = true;
     if (this.#target !== null) this.#leave(this.#target);
-    const own = this.#own;
+    this.#own?.giveBack();
     this.#own = null;
-    if (own !== null) readBuffers.give(own);
     this.#flushed();
     this.handler.onClose(this.#error);
   }
-}
-
-interface OnRead {
-  buffer: () => Uint8Array;
-  callback: (size: number, chunk: Uint8Array) => boolean;
-}
-
-function whole(chunk: Buffer, start: number, end: number): Buffer {
-  return start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
 }

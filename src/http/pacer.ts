@@ -2,13 +2,14 @@ import type { Share, TurnWaiter } from "../core/share.ts";
 
 /** What a piece of a stream costs, in requests: reading and writing it, and so much for its bytes. */
 const PIECE_COST = 1 / 4;
-/** A head with so much behind it costs one more request. */
-export const REQUEST_BYTES = 65_536;
+const REQUEST_BYTES = 65_536;
 
-/** Makes a connection that streams keep to its source's share of the turns. */
+/** Makes a connection that streams keep to its source's share of the turns, and of the memory in which bytes wait. */
 export class Pacer implements TurnWaiter {
-  /** Nothing is to be read before the source's next turn. */
+  /** Nothing is to be read before the source's next turn, or before it has room for more. */
   waits = false;
+  /** The source of the last piece. */
+  share: Share | null = null;
   readonly #goOn: () => void;
   #inLine = false;
   /** What the last piece cost, and whether the next one is paid for already. */
@@ -20,16 +21,22 @@ export class Pacer implements TurnWaiter {
     this.#goOn = goOn;
   }
 
-  /** A piece has been read; returns whether the next one must wait. */
-  pay(share: Share, bytes: number): boolean {
+  /**
+   * A piece has been read; returns whether the next one must wait. `hasBuffer`: the stream has memory of its own already,
+   * and would not give it back by waiting for others to do so.
+   */
+  pay(share: Share, bytes: number, hasBuffer: boolean): boolean {
+    this.share = share;
     const isPaid = this.#isPaid;
     this.#isPaid = false;
     this.#cost = PIECE_COST + bytes / REQUEST_BYTES;
-    if (share.spend(isPaid ? 0 : this.#cost)) return false;
+    const full = !hasBuffer && share.full;
+    if (share.spend(isPaid ? 0 : this.#cost) && !full) return false;
     this.waits = true;
     if (this.#inLine) return true;
     this.#inLine = true;
-    share.wait(this);
+    if (full) share.waitForRoom(this);
+    else share.wait(this);
     return true;
   }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { MeshErrorCode } from "../core/errors.ts";
+import { MeshError, type MeshErrorCode } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { ClientConnection } from "../http/h1/client.ts";
@@ -18,7 +18,7 @@ import { hashOf } from "./upstream/balance/hash.ts";
 import type { Freshness, Pool, PoolTarget, PoolWaiter } from "./upstream/pool/pool.ts";
 
 /** A response of this status counts against its endpoint. */
-const FIRST_FAILURE_STATUS = 500;
+export const FIRST_FAILURE_STATUS = 500;
 const NONE: readonly DataEndpoint[] = [];
 
 /**
@@ -35,6 +35,8 @@ export class Attempt {
   #destination: Destination | null = null;
   #pool: Pool | null = null;
   #waiting: PoolWaiter | null = null;
+  /** Does it count among those of its source that wait? */
+  #isCounted = false;
   #tried: DataEndpoint[] = [];
   readonly #result = { status: 0, local: false, latencyMs: 0, probe: 0 };
   /** The pick was a probe of a shut endpoint, which waits for its result; 0: it was none. */
@@ -92,7 +94,29 @@ export class Attempt {
     if (connection !== null) {
       this.#waiting = null;
       waiter.onConnection(connection);
+    } else if (this.#waiting === waiter && !this.#isCounted) {
+      this.#countWaiting(this.#pool, waiter);
     }
+  }
+
+  /** The caller may have so many requests that wait, over all workers. */
+  #countWaiting(pool: Pool, waiter: PoolWaiter): void {
+    const { workload } = this.#origin;
+    if (workload === null) return;
+    const max = this.#plane.config.limits.workloadPending;
+    this.#isCounted = this.#plane.quotas.tryPending(workload.slot, max);
+    if (this.#isCounted) return;
+    pool.cancel(waiter);
+    this.#plane.recorder.event("pool_queue_full");
+    const detail = `${workload.key} has its ${max} requests that wait for a connection`;
+    waiter.onNoConnection(new MeshError("POOL_QUEUE_FULL", detail));
+  }
+
+  /** The request does not wait for a connection any more. */
+  #endWait(): void {
+    this.#waiting = null;
+    if (this.#isCounted) this.#plane.quotas.endPending(this.#origin.workload?.slot ?? 0);
+    this.#isCounted = false;
   }
 
   #target(): PoolTarget {
@@ -118,7 +142,7 @@ export class Attempt {
     const waited = this.#waiting !== null;
     const nowMs = waited ? this.#plane.clock.now() : this.#queuedMs;
     const facts = this.#facts;
-    this.#waiting = null;
+    this.#endWait();
     this.upstream = connection;
     this.sentMs = nowMs;
     facts.queueMs += nowMs - this.#queuedMs;
@@ -134,6 +158,8 @@ export class Attempt {
     const latencyMs = nowMs - (this.upstream === null ? this.#queuedMs : this.sentMs);
     this.#facts.upstreamMs = latencyMs;
     if (endpoint === null || destination?.kind !== "cluster") return;
+    // A request that waited for a connection to become free has not been at the endpoint.
+    if (this.#waiting !== null && this.#pool?.waitsForOthers(this.#waiting)) return;
     const { endpoints, outlier } = this.#plane;
     const { group, service } = destination.cluster;
     endpoints.observe(endpoint.slot, latencyMs, local || status >= FIRST_FAILURE_STATUS, nowMs);
@@ -214,7 +240,7 @@ export class Attempt {
       this.#facts.queueMs += this.#plane.clock.now() - this.#queuedMs;
       pool?.cancel(this.#waiting);
     }
-    this.#waiting = null;
+    this.#endWait();
   }
 
   /** The connection has become a tunnel, which ends on its own; returns what must be called then. */
@@ -224,6 +250,7 @@ export class Attempt {
     this.endpoint = null;
     this.upstream = null;
     this.#pool = null;
+    this.#probe = 0;
     upstream?.detach();
     return () => {
       if (endpoint !== null) this.#plane.endpoints.end(endpoint.slot);

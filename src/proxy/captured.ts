@@ -3,9 +3,11 @@ import { MeshError } from "../core/errors.ts";
 import type { Detection } from "../core/facts.ts";
 import type { Conn, ConnHandler } from "../http/conn.ts";
 import type { Origin } from "./context.ts";
-import { classify, declaredTreatment, type Treatment } from "./downstream/protocol.ts";
+import { classify, isHttpAnswer, type Treatment } from "./downstream/protocol.ts";
 import { Exchange } from "./exchange.ts";
+import { failureResponse } from "./failure.ts";
 import { isRefusal, OpaqueSession } from "./opaque.ts";
+import { declaredBy } from "./peek.ts";
 import type { Plane } from "./plane.ts";
 import { recordRefusal } from "./refuse.ts";
 import { type Destination, resolveAddress } from "./resolve.ts";
@@ -17,10 +19,11 @@ export type CapturedOrigin = Origin & { readonly destination: HostPort };
 /**
  * A captured connection until it is known what it speaks.
  *
- * A declared or remembered protocol decides at once. Otherwise the opaque connection to the endpoint is
- * dialled at once while the client's first bytes are awaited, and whoever speaks first settles it: the
- * server (MySQL, SMTP: a tunnel, and not a millisecond lost), or the client (HTTP/1.x, or a tunnel). Where
- * HTTP was seen before, nothing is dialled until the client has been silent for `peekMs`.
+ * A declared protocol decides at once. Otherwise the opaque connection to the endpoint is dialled at once
+ * while the client's first bytes are awaited, and whoever speaks first settles it: the server (MySQL, SMTP:
+ * a tunnel, and not a millisecond lost), or the client (HTTP/1.x, or a tunnel). Where HTTP was seen before,
+ * nothing is dialled until the client has been silent for `peekMs`. Bytes that may yet become a request are
+ * held back, for as long as its head may take: an application must not read one that was not judged.
  */
 export class CapturedConnection implements ConnHandler {
   readonly #plane: Plane;
@@ -44,6 +47,10 @@ export class CapturedConnection implements ConnHandler {
   #exchange: Exchange | null = null;
   #tunnel: Tunnel | null = null;
   #timer: NodeJS.Timeout | null = null;
+  /** Is the opaque connection dialled before anything is known? */
+  #isAhead = true;
+  /** Is the rest of a first line awaited? */
+  #isHolding = false;
 
   /** Throws where the destination is refused (a loop, a port that the service does not have). */
   constructor(plane: Plane, origin: CapturedOrigin, conn: Conn, onEnd: () => void) {
@@ -60,18 +67,19 @@ export class CapturedConnection implements ConnHandler {
 
   #begin(): void {
     const declared = declaredBy(this.#destination, this.#plane);
-    const known = declared ?? this.#plane.memory.get(this.#place);
-    const found = declared === null ? "remembered" : "declared";
-    if (known === "opaque") this.#goOpaque(found);
-    else if (declared === "http") this.#goHttp(found, null);
-    else if (known === "http") this.#after(() => this.#openUpstream());
-    else this.#openUpstream();
+    if (declared === "opaque") this.#goOpaque("declared");
+    else if (declared === "http") this.#goHttp("declared", null);
+    else if (this.#plane.memory.get(this.#place) !== "http") this.#openUpstream();
+    else {
+      this.#isAhead = false;
+      this.#after(() => this.#openUpstream());
+    }
   }
 
-  /** At most one thing is waited for at a time, for the length of a peek. */
-  #after(action: () => void): void {
+  /** At most one thing is waited for at a time, for the length of a peek unless told. */
+  #after(action: () => void, waitMs = this.#plane.config.detection.peekMs): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = setTimeout(action, this.#plane.config.detection.peekMs);
+    this.#timer = setTimeout(action, waitMs);
   }
 
   #openUpstream(): void {
@@ -98,10 +106,15 @@ export class CapturedConnection implements ConnHandler {
     this.#unreachable = true;
     if (isRefusal(error)) this.#refusal = error;
     if (this.#treatment === "opaque") this.#conn.reset();
-    else this.#after(() => this.#conn.reset());
+    else if (this.#early === null) this.#after(() => this.#conn.reset());
   }
 
   onServerBytes(chunk: Buffer, end: number): void {
+    if (isHttpAnswer(chunk, end)) {
+      // It speaks HTTP and has had no request: it gives up the connection, and so do we.
+      this.destroy();
+      return;
+    }
     this.#plane.memory.serverSpokeFirst(this.#place);
     this.#goOpaque("server-first");
     this.#tunnel?.fromUpstream(chunk, 0, end);
@@ -129,13 +142,32 @@ export class CapturedConnection implements ConnHandler {
     }
     const found = classify(this.#early.toString("latin1"));
     if (found === "more") {
-      // A first line that stays incomplete is no request: its bytes must not wait for ever.
-      this.#after(() => this.#goOpaque("timeout"));
+      this.#hold();
       return;
     }
     this.#plane.memory.clientSent(this.#place, found);
-    if (found === "http") this.#goHttp("http", this.#early);
+    if (found === "http") this.#goHttp(this.#isAhead ? "http" : "remembered", this.#early);
     else this.#goOpaque("client-first");
+  }
+
+  /** The beginning of a request, perhaps: what follows, or that nothing does, is waited for like the rest of a head. */
+  #hold(): void {
+    if (this.#isHolding) return;
+    this.#isHolding = true;
+    // A time limit of 0 is none.
+    const { headMs } = this.#plane.config.timeouts;
+    if (headMs > 0) this.#after(() => this.#refuseHalf(), headMs);
+    else if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  #refuseHalf(): void {
+    const error = new MeshError("HEAD_TIMEOUT", "no end of the first line");
+    this.#settle("http", "timeout");
+    this.#session?.abandon();
+    this.#session = null;
+    recordRefusal(this.#plane, this.#origin, error);
+    this.#conn.writeText(failureResponse(error, "", { keepAlive: false, minor: 1, method: "" }));
+    this.#conn.destroy();
   }
 
   onFin(): void {
@@ -207,18 +239,6 @@ export class CapturedConnection implements ConnHandler {
     this.#tunnel?.close();
     this.#conn.destroy();
   }
-}
-
-/**
- * Outside the mesh nothing is looked at: such traffic passes untouched, unless the port is one where some host name's
- * HTTP is called.
- */
-function declaredBy(destination: Destination, { services }: Plane): Treatment | null {
-  if (destination.kind === "outside") return services.hasHostAt(destination.port) ? null : "opaque";
-  const { service, endpoints } = destination.cluster;
-  const endpoint = destination.fixed ?? endpoints[0];
-  const port = service.ports.find((one) => one.name === (endpoint?.portName ?? ""));
-  return declaredTreatment(endpoint?.protocol ?? port?.protocol ?? service.protocol);
 }
 
 /** Waits for the first sign of life of an endpoint whose client is still silent. */

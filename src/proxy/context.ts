@@ -1,5 +1,5 @@
 import { type HostPort, isLoopback } from "../core/address.ts";
-import type { Entry } from "../core/facts.ts";
+import type { Entry, TrafficSource } from "../core/facts.ts";
 import type { DataWorkload } from "../core/snapshot.ts";
 
 /** What is known of a client's connection once it is accepted and identified. */
@@ -15,6 +15,13 @@ export interface Origin {
   readonly identity: string;
   /** From another host: what the caller's certificate was, and which identity it wanted to meet here. */
   readonly peer: PeerFacts | null;
+  /** Of another host: whom its traffic is counted for. */
+  readonly caller?: TrafficSource | null;
+}
+
+/** Whom traffic is counted for; null: the host itself, or a stranger. */
+export function trafficSource({ workload, caller = null }: Origin): TrafficSource | null {
+  return workload ?? caller;
 }
 
 export interface PeerFacts {

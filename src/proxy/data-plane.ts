@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { Config } from "../config/schema.ts";
 import { canonicalAddress, formatHostPort, type HostPort } from "../core/address.ts";
+import type { StartTimer } from "../core/alarms.ts";
 import { isProbe, PROBE_REPLY } from "../core/capture-probe.ts";
 import type { Clock } from "../core/clock.ts";
 import { MeshError } from "../core/errors.ts";
@@ -40,6 +41,8 @@ export interface DataPlaneDeps {
   readonly adaptive: AdaptiveLimits;
   readonly recorder: Recorder;
   readonly clock: Clock;
+  /** Starts the timers of alarms; absent: Node's own. */
+  readonly startTimer?: StartTimer | undefined;
   readonly random: Random;
   /** How captured sockets tell where they were going; null where nothing is captured. */
   readonly destination: DestinationSource | null;

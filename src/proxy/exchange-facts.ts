@@ -1,14 +1,14 @@
 import type { RequestFacts } from "../core/facts.ts";
 import type { RequestHead } from "../http/message.ts";
 import { requestIdIn, traceparentIn } from "../telemetry/trace-context.ts";
-import type { Origin } from "./context.ts";
+import { type Origin, trafficSource } from "./context.ts";
 
 /** The facts of a connection's exchanges: one object per connection, begun anew for each request. */
 export function newFacts(origin: Origin): RequestFacts {
   return {
     entry: origin.entry,
     protocol: "http",
-    source: origin.workload,
+    source: trafficSource(origin),
     sourceAddress: origin.address,
     service: null,
     endpoint: null,

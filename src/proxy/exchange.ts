@@ -1,3 +1,4 @@
+import type { HostPort } from "../core/address.ts";
 import { MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { Conn } from "../http/conn.ts";
@@ -65,7 +66,7 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     this.#onEnd = onEnd;
     this.#ledger = new Ledger(plane, origin);
     this.#facts = this.#ledger.facts;
-    this.#state = new RequestState(plane.config.limits.replayBytes);
+    this.#state = new RequestState(plane.config.limits.replayBytes, conn.share);
     this.#router = new Router(plane, origin);
     this.#planner = new Planner(plane, origin);
     this.#limits = new RequestLimits(plane, origin, this.#planner);
@@ -88,6 +89,7 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
 
   /** A shutdown begins: an idle connection closes unless it is used again soon, others after their request. */
   drain(): void {
+    this.#switchover?.drain();
     this.#server.retire();
   }
 
@@ -98,7 +100,7 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
   }
 
   onRequest(head: RequestHead, chunk: Buffer, start: number, end: number, last: boolean): void {
-    this.#ledger.begin(this.#plane.clock.now());
+    this.#ledger.begin(this.#plane.clock.now(), this.#server.conn.share);
     this.#facts.requestBytes = end - start;
     this.#state.begin(head, last);
     this.#keepAlive = head.keepAlive;
@@ -133,8 +135,8 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     if (goesRound(head)) throw new MeshError("LOOP", `Via: ${head.via.slice(0, 100)}`);
     this.#ledger.admit();
     if (head.method === "CONNECT" && dialled === null) {
-      const server = this.#server;
-      this.#switchover = Switchover.connect(plane, this.#origin, called, server, facts, this);
+      const parts = { plane, origin: this.#origin, server: this.#server, facts, handler: this };
+      this.#switchover = Switchover.connect(called, parts);
       return;
     }
     this.#destination = this.#planner.make(head, called);
@@ -205,7 +207,10 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     const tunnel = this.#switchover;
     const isOver = tunnel !== null && isTakenOver(this.#plane, this.#facts.endpoint);
     if (isOver || tunnel?.isForbidden()) this.destroy();
-    else this.#forward.review(this);
+    else {
+      tunnel?.review();
+      this.#forward.review(this);
+    }
   }
 
   /** The caller is no longer trusted: what is under way ends, and nothing comes after it. */
@@ -317,7 +322,7 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
   onRequestError(error: MeshError): void {
     const state = this.#state;
     if (state.head === null) {
-      this.#ledger.begin(this.#plane.clock.now());
+      this.#ledger.begin(this.#plane.clock.now(), null);
       state.ids = "";
       state.answered = false;
     }
@@ -372,6 +377,14 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
   onTunnelFailed(error: MeshError): void {
     this.#switchover = null;
     this.onNoAnswer(error);
+  }
+
+  serveTunnelled(place: HostPort, bytes: Buffer): Exchange {
+    const origin = { ...this.#origin, destination: place };
+    const { conn } = this.#server;
+    const tunnelled = new Exchange(this.#plane, origin, conn, () => this.onTunnelEnd());
+    tunnelled.receive(bytes, bytes.length);
+    return tunnelled;
   }
 
   onTunnelEnd(): void {

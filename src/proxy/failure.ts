@@ -1,9 +1,16 @@
-import { CODES, MeshError } from "../core/errors.ts";
+import { CODES, MeshError, type MeshErrorCode } from "../core/errors.ts";
 import { localResponse } from "../http/h1/serializer.ts";
 import type { RequestHead } from "../http/message.ts";
 
 /** Host that the proxy itself answers; the readiness probe asks it through the whole data path. */
 export const INTERNAL_HOST = "hostmesh.internal";
+
+/** What was refused because there is too much already: whoever called must not try again at once (Envoy). */
+const OVERLOAD: ReadonlySet<MeshErrorCode> = new Set([
+  "CIRCUIT_OPEN",
+  "CONCURRENCY_LIMIT",
+  "POOL_QUEUE_FULL",
+]);
 
 /** The answer to a request for `INTERNAL_HOST`. */
 export function internalResponse(head: RequestHead): string {
@@ -44,6 +51,7 @@ export function failureResponse(
   const own = error.answer?.fields ?? [];
   const saysWhen = own.includes("Retry-After");
   if ((facts.http === 503 || facts.http === 429) && !saysWhen) fields.push("Retry-After", "1");
+  if (OVERLOAD.has(error.code)) fields.push("x-envoy-overloaded", "true");
   fields.push(...own);
   const text = `hostmesh: ${error.code}: ${error.message}\n`;
   return localResponse(statusOf(error), fields, text, options);

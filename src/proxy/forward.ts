@@ -5,7 +5,7 @@ import type { ClientConnection, ClientHandler } from "../http/h1/client.ts";
 import type { ServerConnection } from "../http/h1/server.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
 import { Admission, guardedBy, guardedOutside } from "./admission.ts";
-import { Attempt } from "./attempt.ts";
+import { Attempt, FIRST_FAILURE_STATUS } from "./attempt.ts";
 import { ClientCert } from "./client-cert.ts";
 import type { Origin } from "./context.ts";
 import { toMeshError } from "./failure.ts";
@@ -76,7 +76,7 @@ export class Forward implements ClientHandler, PoolWaiter {
     this.#plan = plan;
     this.#owner = owner;
     this.#admission = new Admission(plane, origin);
-    this.#clientCert = new ClientCert(origin);
+    this.#clientCert = new ClientCert(origin, plane.workloads);
     this.#firstHop = firstHopLines(origin);
     this.attempt = new Attempt(plane, origin, facts);
     this.#retries = new Retries(plane, facts, state, plan, this.attempt);
@@ -140,10 +140,12 @@ export class Forward implements ClientHandler, PoolWaiter {
     const state = this.#state;
     const head = state.sent as RequestHead;
     this.attempt.onConnection(connection);
+    connection.conn.share = this.#server.conn.share;
     const lines = state.ids + this.#clientCert.lineFor(this.attempt.endpoint);
     const { effects } = this.#admission;
     const text = upstreamHead(head, this.#origin, lines, this.#firstHop, effects);
-    const whole = withDeadline(text, this.#times.leftMs(this.attempt.sentMs)) + state.body.text;
+    const leftMs = this.#times.leftMs(this.attempt.sentMs);
+    const whole = withDeadline(text, leftMs, head) + state.body.text;
     connection.send(this, head.method, whole, state.complete);
     if (!this.#retries.keepsBody(head)) {
       state.body.forget(state.complete && this.#facts.requestBytes === 0);
@@ -163,19 +165,24 @@ export class Forward implements ClientHandler, PoolWaiter {
     const { body, answered } = this.#state;
     const { upstream } = this.attempt;
     body.add(chunk, start, end);
-    if (last) this.#times.begin(this.#plan.requestMs);
+    if (last) this.#beginTimes();
     if (upstream === null) {
       if (!last) this.#server.conn.stopReading();
       return;
     }
     if (!body.fits(-1)) body.forget(false);
     this.#server.conn.relay(chunk, start, end, upstream.conn);
-    if (last) {
-      upstream.completeRequest();
-      if (!answered && this.#plan.perTryMs > 0) this.#times.beginTry(this.#plan.perTryMs);
-    }
+    if (last) upstream.completeRequest();
     const { responseHeadMs } = this.#plane.config.timeouts;
     this.arm(last && !answered ? responseHeadMs : this.#idleMs);
+  }
+
+  /** The client has sent everything. In a pause no try is under way. */
+  #beginTimes(): void {
+    const { requestMs, perTryMs } = this.#plan;
+    this.#times.begin(requestMs);
+    const isTrying = !this.#state.answered && this.attempt.endpoint !== null;
+    if (perTryMs > 0 && isTrying) this.#times.beginTry(perTryMs);
   }
 
   onInformational(head: ResponseHead): void {
@@ -192,8 +199,10 @@ export class Forward implements ClientHandler, PoolWaiter {
     }
     const nowMs = this.#plane.clock.now();
     this.attempt.observe(head.status, false, nowMs);
-    const pauseMs = this.#plan.retry === null ? -1 : this.#retries.pauseAfter(head, request);
-    if (pauseMs >= 0 && this.#times.allows(pauseMs)) {
+    const leftMs = this.#times.leftMs(nowMs);
+    const isAsked = this.#plan.retry !== null || head.status >= FIRST_FAILURE_STATUS;
+    const pauseMs = isAsked ? this.#retries.pauseAfter(head, request, leftMs) : -1;
+    if (pauseMs >= 0) {
       this.attempt.giveUp(last);
       this.#again(pauseMs, "any");
       return;
@@ -211,10 +220,14 @@ export class Forward implements ClientHandler, PoolWaiter {
   onUpstreamError(error: MeshError): void {
     const { head, answered, interim } = this.#state;
     const { side } = CODES[error.code];
-    if (side === "upstream") this.attempt.observe(0, true, this.#plane.clock.now());
+    const nowMs = this.#plane.clock.now();
+    if (side === "upstream") this.attempt.observe(0, true, nowMs);
     const isOver = answered || interim;
-    const pauseMs = isOver ? -1 : this.#retries.pauseAfterFailure(error, head as RequestHead);
-    if (pauseMs < 0 || !this.#times.allows(pauseMs)) {
+    const leftMs = this.#times.leftMs(nowMs);
+    const pauseMs = isOver
+      ? -1
+      : this.#retries.pauseAfterFailure(error, head as RequestHead, leftMs);
+    if (pauseMs < 0) {
       this.#owner.onNoAnswer(error);
       return;
     }
@@ -224,6 +237,8 @@ export class Forward implements ClientHandler, PoolWaiter {
 
   #again(pauseMs: number, freshness: Freshness): void {
     this.#times.endTry();
+    // An answer to the try that is over must not be taken for one to the next.
+    this.#admission.end();
     if (pauseMs === 0) this.#try(freshness);
     else {
       this.#server.deadlineMs = Number.POSITIVE_INFINITY;

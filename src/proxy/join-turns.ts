@@ -6,7 +6,11 @@ import type { Plane } from "./plane.ts";
  * Has the connection's work count on its source: a workload of this host, a caller of another host by the identity that
  * it has proved, or all strangers together, so that many addresses do not get many shares. Returns what ends it.
  */
-export function joinTurns({ turns }: Plane, origin: Origin, conn: Conn): () => void {
+export function joinTurns(
+  { turns, quotas, config }: Plane,
+  origin: Origin,
+  conn: Conn,
+): () => void {
   const { workload, identity } = origin;
   // A workload that comes back under its old name is counted on another slot.
   const key =
@@ -15,6 +19,9 @@ export function joinTurns({ turns }: Plane, origin: Origin, conn: Conn): () => v
       : identity !== ""
         ? identity
         : sourceKey(origin);
-  conn.share = turns.open(key, () => null);
+  const { workloadBufferBytes } = config.limits;
+  conn.share = turns.open(key, () =>
+    workload === null ? null : quotas.buffers(workload.slot, workloadBufferBytes),
+  );
   return () => turns.close(key);
 }

@@ -1,7 +1,8 @@
 import { MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
+import type { Share } from "../core/share.ts";
 import type { RequestHead } from "../http/message.ts";
-import type { Origin } from "./context.ts";
+import { type Origin, trafficSource } from "./context.ts";
 import { beginFacts, describe, newFacts } from "./exchange-facts.ts";
 import type { Plane } from "./plane.ts";
 
@@ -12,6 +13,7 @@ export class Ledger {
   readonly #origin: Origin;
   #counted = false;
   #admitted = false;
+  #hadNoRoom = false;
 
   constructor(plane: Plane, origin: Origin) {
     this.#plane = plane;
@@ -19,16 +21,21 @@ export class Ledger {
     this.facts = newFacts(origin);
   }
 
-  begin(nowMs: number): void {
+  /** Before anything of the request itself is kept. */
+  begin(nowMs: number, share: Share | null): void {
+    this.#hadNoRoom = share?.full ?? false;
     beginFacts(this.facts, this.#origin, nowMs);
   }
 
-  /** Counts the request against its workload's quota. Throws `QUOTA_REQUESTS`. */
+  /** Counts the request against its workload's quotas. Throws `QUOTA_REQUESTS` or `QUOTA_BUFFERS`. */
   admit(): void {
     const { workload } = this.#origin;
     this.#count();
     if (workload === null) return;
-    const max = this.#plane.config.limits.workloadInFlight;
+    const { workloadInFlight: max, workloadBufferBytes } = this.#plane.config.limits;
+    if (this.#hadNoRoom) {
+      throw new MeshError("QUOTA_BUFFERS", `${workload.key}, limit ${workloadBufferBytes} bytes`);
+    }
     if (!this.#plane.quotas.tryBegin(workload.slot, max)) {
       throw new MeshError("QUOTA_REQUESTS", `${workload.key}, limit ${max}`);
     }
@@ -37,7 +44,7 @@ export class Ledger {
 
   #count(): void {
     this.#counted = true;
-    this.#plane.recorder.started(this.#origin.workload, this.facts.service);
+    this.#plane.recorder.started(trafficSource(this.#origin), this.facts.service);
   }
 
   /** Gives back what the request held and records it. `head` is null where no request could be read. */

@@ -7,6 +7,7 @@ import { hostSpiffeId } from "../core/identity.ts";
 import type { RetryBudgetRule } from "../core/traffic.ts";
 import { TlsContexts } from "../identity/tls-contexts.ts";
 import { TraceContext } from "../telemetry/trace-context.ts";
+import { Callers } from "./callers.ts";
 import { type ClusterDeps, Clusters } from "./clusters.ts";
 import { connectionCounts } from "./connection-counts.ts";
 import type { DataPlaneDeps } from "./data-plane.ts";
@@ -185,6 +186,7 @@ export function makePlane(deps: DataPlaneDeps): Plane {
     ),
     scopes: new ScopeBook(),
     workloads: new WorkloadTable(),
+    callers: new Callers(),
     clusters: new Clusters(clusterDeps(deps), own),
     pools,
     memory: new ProtocolMemory(config.detection),

@@ -8,6 +8,7 @@ import type { HandshakeCount, MeshRequest } from "./downstream/mesh-accept.ts";
 import { Exchange } from "./exchange.ts";
 import { toMeshError } from "./failure.ts";
 import { OpaqueSession } from "./opaque.ts";
+import { declaredBy, type Early, Peek } from "./peek.ts";
 import type { Plane } from "./plane.ts";
 import { recordRefusal } from "./refuse.ts";
 import { resolveMesh } from "./resolve.ts";
@@ -16,7 +17,8 @@ import type { Tunnel } from "./tunnel.ts";
 /**
  * A connection from another host, whose caller has proved who it is: joined to the local endpoint that it asks for.
  * HTTP is judged request by request; opaque TCP is granted only once policies allow it and the workload is connected, so
- * that the caller's host sees a refusal as one (as with HBONE).
+ * that the caller's host sees a refusal as one (as with HBONE). Requests in it are found all the same: what the caller's
+ * host calls opaque is no reason to believe identity headers.
  */
 export class MeshConnection {
   readonly origin: Origin;
@@ -41,6 +43,7 @@ export class MeshConnection {
       workload: null,
       destination: authority,
       identity: principal,
+      caller: plane.callers.of(principal),
       peer: { fingerprint: peer.fingerprint, presented: identity },
     };
   }
@@ -62,14 +65,39 @@ export class MeshConnection {
 
   #tcp(destination: ToCluster): void {
     const session = new OpaqueSession(this.#plane, this.origin, destination, {
-      onReady: () => {
-        const conn: Conn = this.#request.grant();
-        this.#tunnel = session.join(conn, null, () => this.#end());
+      onReady: (upstream) => {
+        const conn = this.#request.grant();
+        if (declaredBy(destination, this.#plane) === "opaque") {
+          this.#join(session, conn, { bytes: null, fin: false });
+        } else this.#look(session, conn, upstream);
       },
       onFailed: (error) => this.#refuse(CODES[error.code].http === 403 ? 403 : 503, error, false),
     });
     this.#session = session;
     session.start();
+  }
+
+  #join(session: OpaqueSession, conn: Conn, early: Early): Tunnel {
+    const tunnel = session.join(conn, early.bytes, () => this.#end());
+    this.#tunnel = tunnel;
+    if (early.fin) tunnel.finFromClient();
+    return tunnel;
+  }
+
+  #look(session: OpaqueSession, conn: Conn, upstream: Conn): void {
+    new Peek(this.#plane, conn, upstream, {
+      onOpaque: (early) => this.#join(session, conn, early),
+      onHttp: (bytes) => {
+        session.abandon();
+        this.#session = null;
+        this.#exchange = new Exchange(this.#plane, this.origin, conn, () => this.#end());
+        this.#exchange.receive(bytes, bytes.length);
+      },
+      onNothing: () => {
+        session.cancel(new MeshError("CLIENT_CLOSED", this.origin.address));
+        this.#end();
+      },
+    });
   }
 
   #refuse(status: 400 | 403 | 503, error: MeshError, isNews: boolean): void {

@@ -32,7 +32,6 @@ export class Mirrors {
   readonly #planner: Planner;
   #rules: readonly MirrorRule[] = [];
   #state: RequestState | null = null;
-  #called: ToCluster | null = null;
   #head = "";
   #body = "";
 
@@ -53,7 +52,6 @@ export class Mirrors {
     this.#rules = mirrors.filter(({ percent }) => percent >= 100 || random() * 100 < percent);
     if (this.#rules.length === 0) return;
     this.#state = state;
-    this.#called = destination;
     const text = upstreamHead(head, this.#origin, state.ids, firstHopLines(this.#origin));
     this.#head = requestLine(text, { authority: shadow(head.authority) });
     this.#body = state.body.text;
@@ -75,9 +73,7 @@ export class Mirrors {
     const { recorder } = this.#plane;
     for (const { backend } of this.#rules) {
       try {
-        const { cluster: called } = this.#called as ToCluster;
-        const parts = { backend, failover: [], requestEdits: null, responseEdits: null };
-        const cluster = this.#planner.clusterOf(parts.backend, called);
+        const cluster = this.#planner.clusterOf(backend);
         const to: ToCluster = { kind: "cluster", cluster, fixed: null };
         const copy = { head: head as RequestHead, headText: this.#head, body: this.#body };
         new Copy(this.#plane, this.#origin, copy).send(to);
@@ -92,7 +88,6 @@ export class Mirrors {
   end(): void {
     if (this.#state === null) return;
     this.#state = null;
-    this.#called = null;
     this.#rules = [];
     this.#head = "";
     this.#body = "";
@@ -160,7 +155,9 @@ class Copy implements ClientHandler, PoolWaiter, Sleeper {
   onConnection(connection: ClientConnection): void {
     this.#attempt.onConnection(connection);
     const { head, headText, body } = this.#request;
-    const line = new ClientCert(this.#origin).lineFor(this.#attempt.endpoint);
+    const line = new ClientCert(this.#origin, this.#plane.workloads).lineFor(
+      this.#attempt.endpoint,
+    );
     connection.send(this, head.method, withLine(headText, line) + body, true);
   }
 

@@ -5,13 +5,20 @@ import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Conn } from "../http/conn.ts";
 import { Admission, type Guarded, guardedBy, guardedOutside, isTakenOver } from "./admission.ts";
 import type { Cluster, ToCluster } from "./clusters.ts";
-import type { Origin } from "./context.ts";
+import { type Origin, trafficSource } from "./context.ts";
 import { newFacts } from "./exchange-facts.ts";
 import { toMeshError } from "./failure.ts";
 import { judge } from "./judge.ts";
 import type { Plane } from "./plane.ts";
 import { reportAnalysis } from "./report-analysis.ts";
-import { type Destination, hashFor, othersOf, pickEndpoint, serviceOf } from "./resolve.ts";
+import {
+  type Destination,
+  hashFor,
+  othersOf,
+  pickEndpoint,
+  refuseForbidden,
+  serviceOf,
+} from "./resolve.ts";
 import { routeTcp } from "./route-tcp.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
 import { overflow } from "./routing/policy/service-limits.ts";
@@ -83,6 +90,7 @@ export class OpaqueSession {
 
   start(): void {
     try {
+      refuseForbidden(this.#destination);
       this.#destination = routeTcp(this.#plane, this.#origin, this.#destination);
     } catch (error) {
       this.#fail(toMeshError(error));
@@ -305,7 +313,7 @@ export class OpaqueSession {
   #count(): void {
     if (this.#counted) return;
     this.#counted = true;
-    this.#plane.recorder.started(this.#origin.workload, serviceOf(this.#destination));
+    this.#plane.recorder.started(trafficSource(this.#origin), serviceOf(this.#destination));
   }
 
   #releaseEndpoint(): void {

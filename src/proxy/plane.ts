@@ -8,6 +8,7 @@ import type { RetryBudgetRule } from "../core/traffic.ts";
 import type { ServerDeps } from "../http/h1/server.ts";
 import type { TlsContexts } from "../identity/tls-contexts.ts";
 import type { TraceContext } from "../telemetry/trace-context.ts";
+import type { Callers } from "./callers.ts";
 import type { Clusters } from "./clusters.ts";
 import type { WorkloadTable } from "./downstream/identify.ts";
 import type { ProtocolMemory } from "./downstream/protocol.ts";
@@ -53,6 +54,7 @@ export interface Plane {
   readonly routes: RouteBook;
   readonly scopes: ScopeBook;
   readonly workloads: WorkloadTable;
+  readonly callers: Callers;
   readonly clusters: Clusters;
   readonly pools: Pools;
   readonly memory: ProtocolMemory;

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { CODES, type MeshError } from "../core/errors.ts";
-import type { Origin } from "./context.ts";
+import { type Origin, trafficSource } from "./context.ts";
 import { newFacts } from "./exchange-facts.ts";
 import { failureResponse } from "./failure.ts";
 import type { Plane } from "./plane.ts";
@@ -26,6 +26,6 @@ export function recordRefusal(plane: Plane, origin: Origin, error: MeshError): v
   facts.status = isHttp ? CODES[error.code].http : 0;
   facts.error = error.code;
   facts.startMs = plane.clock.now();
-  plane.recorder.started(origin.workload, null);
+  plane.recorder.started(trafficSource(origin), null);
   plane.recorder.exchange(facts);
 }

@@ -7,7 +7,6 @@ import type { Plane } from "./plane.ts";
 import type { Destination } from "./resolve.ts";
 import type { Planner, RoutePlan } from "./route-plan.ts";
 import type { RouteRequest } from "./routing/match/route-request.ts";
-import { isProbe } from "./routing/policy/probe.ts";
 import {
   type RateLimiter,
   rateLimitError,
@@ -55,7 +54,6 @@ export class RequestLimits {
   }
 
   #limit(limiter: RateLimiter<RouteRequest>, head: RequestHead, called: Cluster): void {
-    if (isProbe(head)) return;
     const { identity, workload } = this.#origin;
     const source = {
       identity,

@@ -1,3 +1,4 @@
+import type { Share } from "../core/share.ts";
 import type { RequestHead } from "../http/message.ts";
 import { HeldBody } from "./held-body.ts";
 
@@ -18,8 +19,8 @@ export class RequestState {
   continued = false;
   readonly body: HeldBody;
 
-  constructor(replayBytes: number) {
-    this.body = new HeldBody(replayBytes);
+  constructor(replayBytes: number, share: Share | null) {
+    this.body = new HeldBody(replayBytes, share);
   }
 
   begin(head: RequestHead, complete: boolean): void {

@@ -8,14 +8,21 @@ import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, sourceNamespace } from "./context.ts";
 import type { Plane } from "./plane.ts";
 import { type Authority, parseAuthority } from "./routing/match/authority.ts";
+import { DESTINATION_OVERRIDE, destinationOverride } from "./routing/match/destination-override.ts";
 import type { Lookup } from "./routing/match/table.ts";
 import { isCandidate } from "./upstream/balance/candidates.ts";
 import { hashOf } from "./upstream/balance/hash.ts";
 
 /** Where a request or connection goes: to a cluster, or to a place outside the mesh. */
-export type Destination =
-  | ToCluster
-  | { readonly kind: "outside"; readonly host: string; readonly port: number };
+export type Destination = ToCluster | Outside;
+
+export interface Outside {
+  readonly kind: "outside";
+  readonly host: string;
+  readonly port: number;
+  /** Why the caller may not go there unless a request names a host that it may call; null: it may. */
+  readonly forbidden: MeshError | null;
+}
 
 /**
  * Where the requests of one connection go. Clients name the same place over and over, so the last answer is
@@ -29,14 +36,19 @@ export class Router {
   #host = "";
   #form: RequestHead["form"] = "origin";
   #scheme: RequestHead["scheme"] = "";
+  /** May its requests say themselves where they go? */
+  readonly #mayChoose: boolean;
 
   constructor(plane: Plane, origin: Origin) {
     this.#plane = plane;
     this.#origin = origin;
+    this.#mayChoose = mayChooseRoutes(plane, origin);
   }
 
   /** Throws where the request leads nowhere. */
   route(head: RequestHead): Destination {
+    const wanted = this.#mayChoose ? destinationOverride(head) : null;
+    if (wanted !== null && head.method !== "CONNECT") return this.#chosen(wanted);
     const { version } = this.#plane.services;
     const { host, form, scheme } = head;
     const known = this.#destination;
@@ -53,24 +65,44 @@ export class Router {
     return found;
   }
 
+  /** Only into the mesh, and only to what the caller sees; its policies hold there as for anybody. */
+  #chosen(wanted: string): Destination {
+    const authority = parseAuthority(wanted, sourceNamespace(this.#origin));
+    const found =
+      authority?.kind === "name" ? lookupName(this.#plane, this.#origin, authority) : "none";
+    if (!isSeen(this.#plane, this.#origin, found) || leadsAnywhere(found)) {
+      throw new MeshError("NO_ROUTE", `${DESTINATION_OVERRIDE}: ${wanted.slice(0, 100)}`);
+    }
+    return inMesh(this.#plane, this.#origin, found, wanted);
+  }
+
   #find(dialled: HostPort | null, head: RequestHead): Destination {
     if (dialled === null) return resolveHost(this.#plane, this.#origin, head);
     if (this.#origin.peer !== null) return resolveMesh(this.#plane, this.#origin);
     const found = resolveAddress(this.#plane, this.#origin, dialled);
-    return found.kind === "outside" ? this.#named(found, head) : found;
+    if (found.kind !== "outside") return found;
+    const named = this.#named(found, head);
+    refuseForbidden(named);
+    return named;
   }
 
   /** An address that nobody has registered may still be that of a host name which somebody has (ServiceEntry). */
-  #named(outside: Destination & { kind: "outside" }, head: RequestHead): Destination {
+  #named(outside: Outside, head: RequestHead): Destination {
     const { services } = this.#plane;
     if (!services.hasHostAt(outside.port)) return outside;
-    const authority = parseAuthority(head.host, sourceNamespace(this.#origin));
+    const namespace = sourceNamespace(this.#origin);
+    const authority = parseAuthority(head.host, namespace);
     if (authority?.kind !== "name") return outside;
-    const found = services.byHost(authority.host, outside.port);
+    const found = services.byHost(authority.host, outside.port, namespace);
     if (found === "bad-port" || !isSeen(this.#plane, this.#origin, found)) return outside;
-    if (leadsAnywhere(found)) return outside;
+    if (leadsAnywhere(found)) return { ...outside, forbidden: null };
     return inMesh(this.#plane, this.#origin, found, head.host);
   }
+}
+
+/** Is it a local workload, whose requests may be sent elsewhere by themselves? */
+export function mayChooseRoutes({ config }: Plane, { workload, peer }: Origin): boolean {
+  return config.mesh.requestOverrides === "routes" && workload !== null && peer === null;
 }
 
 /**
@@ -91,12 +123,20 @@ export function resolveMesh(plane: Plane, { destination, peer }: Origin): ToClus
   return { kind: "cluster", cluster: plane.clusters.get(service, choice), fixed: endpoint };
 }
 
-/** The destination of a captured connection: a virtual address, an endpoint, or somewhere outside. */
+/**
+ * The destination of a captured connection: a virtual address, an endpoint, or somewhere outside. What is forbidden there
+ * is only marked as such where a request may yet name a host that is not.
+ */
 export function resolveAddress(plane: Plane, origin: Origin, dialled: HostPort): Destination {
   const { host, port } = dialled;
   if (plane.own.has(host, port)) throw loop(plane, host, port);
   const found = plane.services.byAddress(host, port);
-  if (!isSeen(plane, origin, found) || leadsAnywhere(found)) return outside(plane, origin, dialled);
+  if (!isSeen(plane, origin, found)) {
+    const place = outside(plane, origin, dialled);
+    if (!plane.services.hasHostAt(port)) refuseForbidden(place);
+    return place;
+  }
+  if (leadsAnywhere(found)) return { kind: "outside", host, port, forbidden: null };
   return inMesh(plane, origin, found, formatHostPort(host, port));
 }
 
@@ -106,12 +146,17 @@ function isSeen(plane: Plane, origin: Origin, found: Lookup): found is Exclude<L
   return found === "bad-port" || plane.scopes.isVisible(origin, found.service);
 }
 
-/** Out of the mesh, where the caller may leave it. */
-function outside(plane: Plane, origin: Origin, { host, port }: HostPort): Destination {
+/** Out of the mesh, if the caller may leave it. */
+function outside(plane: Plane, origin: Origin, { host, port }: HostPort): Outside {
   const scope = plane.scopes.of(origin);
-  if (scope?.outside !== "refuse") return { kind: "outside", host, port };
-  const place = formatHostPort(host, port);
-  throw new MeshError("NO_ROUTE", `${place} is outside the mesh, which ${scope.source} forbids`);
+  if (scope?.outside !== "refuse") return { kind: "outside", host, port, forbidden: null };
+  const reason = `${formatHostPort(host, port)} is outside the mesh, which ${scope.source} forbids`;
+  return { kind: "outside", host, port, forbidden: new MeshError("NO_ROUTE", reason) };
+}
+
+/** Throws where the caller may not go there. */
+export function refuseForbidden(destination: Destination): void {
+  if (destination.kind === "outside" && destination.forbidden !== null) throw destination.forbidden;
 }
 
 /** The destination of a request on the explicit proxy port. */
@@ -130,7 +175,6 @@ function resolveHost(plane: Plane, origin: Origin, head: RequestHead): Destinati
 function resolveAuthority(plane: Plane, origin: Origin, head: RequestHead): Destination {
   const authority = parseAuthority(head.host, sourceNamespace(origin));
   if (authority === null) throw new MeshError("BAD_REQUEST", "no usable authority");
-  const proxied = head.form === "absolute" || head.form === "authority";
   const defaultPort = head.scheme === "https" ? 443 : 80;
   const port = authority.port === 0 ? defaultPort : authority.port;
   const host = authority.kind === "address" ? authority.address : authority.host;
@@ -140,26 +184,38 @@ function resolveAuthority(plane: Plane, origin: Origin, head: RequestHead): Dest
   const found =
     authority.kind === "address"
       ? plane.services.byAddress(authority.address, port)
-      : lookupName(plane, authority);
+      : lookupName(plane, origin, authority);
   if (isSeen(plane, origin, found)) {
-    if (leadsAnywhere(found)) return outside(plane, origin, { host, port });
+    if (leadsAnywhere(found)) return { kind: "outside", host, port, forbidden: null };
     const destination = inMesh(plane, origin, found, head.host);
     // An address, and the host's own name, may also depend on the scheme.
     if (!maybeOwn) remember(plane, origin, head.host, destination);
     return destination;
   }
-  if (!proxied) throw new MeshError("NO_ROUTE", head.host);
-  if (head.scheme === "https") {
+  return leave(plane, origin, head, { host, port });
+}
+
+/** Only a client that knows that it speaks to a proxy asks it for what is outside the mesh. */
+function leave(plane: Plane, origin: Origin, head: RequestHead, place: HostPort): Outside {
+  const { form, scheme } = head;
+  if (form !== "absolute" && form !== "authority") throw new MeshError("NO_ROUTE", head.host);
+  if (scheme === "https") {
     throw new MeshError("BAD_REQUEST", "https targets are reached with CONNECT");
   }
-  return outside(plane, origin, { host, port });
+  const destination = outside(plane, origin, place);
+  refuseForbidden(destination);
+  return destination;
 }
 
 /** By the mesh's own names, or by a host name that a service has. */
-function lookupName(plane: Plane, authority: Extract<Authority, { kind: "name" }>): Lookup {
+function lookupName(
+  { services }: Plane,
+  origin: Origin,
+  authority: Extract<Authority, { kind: "name" }>,
+): Lookup {
   const { name, namespace, host, port } = authority;
-  const own = name === "" ? "none" : plane.services.byName(namespace, name, port);
-  return own === "none" ? plane.services.byHost(host, port) : own;
+  const own = name === "" ? "none" : services.byName(namespace, name, port);
+  return own === "none" ? services.byHost(host, port, sourceNamespace(origin)) : own;
 }
 
 /** Is it a service without endpoints of its own, whose connections go where they were dialled? */

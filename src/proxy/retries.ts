@@ -1,4 +1,5 @@
-import type { MeshError } from "../core/errors.ts";
+import { wallClock } from "../core/clock.ts";
+import { isMeshErrorCode, type MeshError, type MeshErrorCode } from "../core/errors.ts";
 import type { RequestFacts, RetryReason } from "../core/facts.ts";
 import type { RetryBudgetRule } from "../core/traffic.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
@@ -8,6 +9,7 @@ import type { Plane } from "./plane.ts";
 import type { RequestState } from "./request-state.ts";
 import type { Destination } from "./resolve.ts";
 import type { RoutePlan } from "./route-plan.ts";
+import { fieldOf } from "./routing/policy/field.ts";
 import { isIdempotent } from "./routing/policy/retry.ts";
 import { isOverloaded, retryAfterMs } from "./routing/policy/retry-after.ts";
 
@@ -24,6 +26,8 @@ export class Retries {
   #cluster: Cluster | null = null;
   /** Slot on which the present try counts as a retry; -1: it is none, or there is nothing to count on. */
   #slot = -1;
+  /** Slot of the calling workload on which it counts; -1: on none. */
+  #sourceSlot = -1;
 
   constructor(
     plane: Plane,
@@ -60,31 +64,54 @@ export class Retries {
     return !isTooLong && body.fits(head.contentLength);
   }
 
-  /** Pause in ms before another try after this response; -1: it is the answer. */
-  pauseAfter(response: ResponseHead, request: RequestHead): number {
+  /**
+   * Pause in ms before another try after this response; -1: it is the answer. `leftMs` is left of the request's time.
+   */
+  pauseAfter(response: ResponseHead, request: RequestHead, leftMs: number): number {
     const policy = this.#plan.retry;
-    const { body } = this.#state;
+    const { body, complete } = this.#state;
     const { attempts } = this.#facts;
-    if (policy === null || attempts > policy.attempts || !body.whole || !this.#state.complete)
-      return NONE;
+    if (!body.whole || !complete) return NONE;
     const { method } = request;
+    const said = this.#failureSaid(response, method);
+    if (policy === null) {
+      const may = said !== null && this.#attempt.mayRepeat(said, method, true);
+      return may && leftMs > 0 && this.#withdraw(said) ? 0 : NONE;
+    }
+    if (attempts > policy.attempts) return NONE;
     const { status } = response;
     const overloaded = isOverloaded(response);
     const outcome = { status, code: null, method, replayable: true, sent: true, overloaded };
-    if (!policy.wants(outcome) || !this.#withdraw("STATUS")) return NONE;
-    const wanted = retryAfterMs(response, Date.now());
-    return wanted ?? policy.backoffMs(attempts, this.#plane.random);
+    const lost = said !== null && policy.wants({ ...outcome, status: 0, code: said });
+    if (!lost && !policy.wants(outcome)) return NONE;
+    const { random, config } = this.#plane;
+    const wantedMs = retryAfterMs(response, wallClock.now());
+    // Nobody is kept waiting for an endpoint that wants peace for long: the answer at hand says so itself.
+    if (wantedMs !== null && wantedMs > config.retries.maxRetryAfterMs) return NONE;
+    const pauseMs = policy.pauseMs(attempts, random, wantedMs, leftMs);
+    return pauseMs !== null && this.#withdraw("STATUS") ? pauseMs : NONE;
   }
 
-  /** Pause in ms before another try after this failure; -1: there is none. */
-  pauseAfterFailure(error: MeshError, head: RequestHead): number {
+  /**
+   * The failure that the daemon of the endpoint's host names in place of a response; null: there is one. An application
+   * can name one too, so a request that must not be repeated is none the safer for it.
+   */
+  #failureSaid({ status, fields }: ResponseHead, method: string): MeshErrorCode | null {
+    const { endpoint } = this.#attempt;
+    if (status < 500 || endpoint === null || endpoint.local || !isIdempotent(method)) return null;
+    const said = fieldOf(fields, "x-hostmesh-error") ?? "";
+    return isMeshErrorCode(said) ? said : null;
+  }
+
+  /** Pause in ms before another try after this failure; -1: there is none. `leftMs` is left of the request's time. */
+  pauseAfterFailure(error: MeshError, head: RequestHead, leftMs: number): number {
     const policy = this.#plan.retry;
     const { attempts } = this.#facts;
     const { body } = this.#state;
     const { code } = error;
     if (policy === null) {
       const may = this.#attempt.mayRepeat(code, head.method, body.whole);
-      return may && this.#withdraw(code) ? 0 : NONE;
+      return may && leftMs > 0 && this.#withdraw(code) ? 0 : NONE;
     }
     if (attempts > policy.attempts || !body.whole) return NONE;
     const { method } = head;
@@ -98,8 +125,8 @@ export class Retries {
     // A connection that its endpoint closes at this very moment says nothing about the endpoint.
     const isStale = this.#attempt.isReused && this.#attempt.mayRepeat(code, method, true);
     if (!policy.wants(outcome) && !isStale) return NONE;
-    if (!this.#withdraw(code)) return NONE;
-    return isStale ? 0 : policy.backoffMs(attempts, this.#plane.random);
+    const pauseMs = isStale ? 0 : policy.backoffMs(attempts, this.#plane.random);
+    return pauseMs < leftMs && this.#withdraw(code) ? pauseMs : NONE;
   }
 
   /** Takes a retry out of the service's budget, and counts it among those that are under way. */
@@ -107,12 +134,14 @@ export class Retries {
     const { budgets, serviceLimits, recorder } = this.#plane;
     const { service } = this.#facts;
     this.#endRetry();
+    if (!this.#countForSource()) return false;
     const { slot = -1, settings } = this.#cluster ?? {};
     if (slot >= 0) {
       const rule = this.#budget;
       const max = settings?.connections?.maxRetries ?? Number.MAX_SAFE_INTEGER;
       if (!serviceLimits.tryRetry(slot, max)) {
         recorder.event("retry_over_limit");
+        this.#endRetry();
         return false;
       }
       this.#slot = slot;
@@ -126,9 +155,24 @@ export class Retries {
     return true;
   }
 
+  /** The caller may have so many retries under way, whatever it calls. */
+  #countForSource(): boolean {
+    const slot = this.#facts.source?.slot;
+    if (slot === undefined) return true;
+    const { quotas, config, recorder } = this.#plane;
+    if (quotas.tryRetry(slot, config.limits.workloadRetries)) {
+      this.#sourceSlot = slot;
+      return true;
+    }
+    recorder.event("retry_over_limit");
+    return false;
+  }
+
   #endRetry(): void {
     if (this.#slot >= 0) this.#plane.serviceLimits.endRetry(this.#slot);
     this.#slot = -1;
+    if (this.#sourceSlot >= 0) this.#plane.quotas.endRetry(this.#sourceSlot);
+    this.#sourceSlot = -1;
   }
 
   end(): void {

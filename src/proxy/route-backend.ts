@@ -1,6 +1,8 @@
 import { MeshError } from "../core/errors.ts";
 import type { Backend } from "../core/traffic.ts";
+import type { RequestHead } from "../http/message.ts";
 import type { Cluster } from "./clusters.ts";
+import type { Origin } from "./context.ts";
 import type { Plane } from "./plane.ts";
 import type { BackendParts } from "./route-parts.ts";
 
@@ -8,15 +10,26 @@ import type { BackendParts } from "./route-parts.ts";
 export interface BackendCaller {
   readonly plane: Plane;
   readonly namespace: string;
-  /** The cluster of the service that was called. */
-  readonly called: Cluster;
+  /** Port of the service that was called; 0: unknown. */
+  readonly port: number;
   /** The resource whose rule it is, for people. */
   readonly source: string;
 }
 
-/** The port of the service that the cluster stands for; 0: the service has none. */
-export function portOf({ service, choice }: Cluster): number {
-  return service.ports.find(({ name }) => name === choice.portName)?.port ?? 0;
+/**
+ * The port of the service that was called. One without ports of its own takes any: then the one that was dialled, or that
+ * the request names, or that of its scheme. 0: unknown.
+ */
+export function calledPort(
+  { service, choice }: Cluster,
+  origin: Origin,
+  head: RequestHead | null,
+): number {
+  const own = service.ports.find(({ name }) => name === choice.portName)?.port;
+  const known = own ?? origin.destination?.port;
+  if (known !== undefined || head === null) return known ?? 0;
+  const [, port = head.scheme === "https" ? "443" : "80"] = /:(\d+)$/.exec(head.host) ?? [];
+  return Number(port);
 }
 
 /** Throws `BACKEND_UNKNOWN` where the backend leads nowhere. */
@@ -44,13 +57,13 @@ export function livingOf(
 }
 
 function find(
-  { plane, namespace, called }: BackendCaller,
+  { plane, namespace, port: called }: BackendCaller,
   { service: ref, subset = "", port }: Omit<Backend, "weight" | "failover">,
 ): Cluster | null {
-  const service = ref === null ? undefined : plane.services.byRef(ref);
+  const service = ref === null ? undefined : plane.services.byRef(ref, namespace);
   if (service === undefined) return null;
   const { ports } = service;
-  const wanted = port ?? portOf(called);
+  const wanted = port ?? called;
   const found =
     ports.find((one) => one.port === wanted) ??
     (port === undefined && ports.length === 1 ? ports[0] : undefined);

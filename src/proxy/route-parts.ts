@@ -4,6 +4,7 @@ import type {
   MirrorRule,
   RateLimitRule,
   RetryRule,
+  Rewrite,
   RouteMatch,
   RouteRule,
 } from "../core/traffic.ts";
@@ -22,6 +23,8 @@ import { HeadEdits } from "./routing/transform/head-edits.ts";
 export interface BackendParts {
   readonly backend: Omit<Backend, "weight" | "failover">;
   readonly failover: readonly BackendParts[];
+  /** The backend's own says something else of the path, or of the authority, than its rule does. */
+  readonly rewrite: Rewrite | null;
   readonly requestEdits: HeadEdits | null;
   readonly responseEdits: HeadEdits | null;
 }
@@ -140,8 +143,10 @@ function backendParts(
   backend: Omit<Backend, "weight" | "failover">,
   failover: Backend["failover"] = [],
 ): BackendParts {
+  const hasRewrite = rule.rewrite !== undefined || backend.rewrite !== undefined;
   return {
     backend,
+    rewrite: hasRewrite ? { ...rule.rewrite, ...backend.rewrite } : null,
     failover: failover.map((one) => backendParts(rule, one)),
     requestEdits: HeadEdits.of([rule.requestHeaders, backend.requestHeaders]),
     responseEdits: HeadEdits.of([rule.responseHeaders, backend.responseHeaders]),

@@ -4,9 +4,10 @@ import type { RequestHead } from "../http/message.ts";
 import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, sourceNamespace } from "./context.ts";
 import type { Plane } from "./plane.ts";
-import type { Destination } from "./resolve.ts";
-import { type BackendCaller, clusterOf, livingOf, portOf } from "./route-backend.ts";
+import { type Destination, mayChooseRoutes } from "./resolve.ts";
+import { type BackendCaller, calledPort, clusterOf, livingOf } from "./route-backend.ts";
 import type { BackendParts, RouteParts } from "./route-parts.ts";
+import { DESTINATION_OVERRIDE, destinationOverride } from "./routing/match/destination-override.ts";
 import type { RouteRequest } from "./routing/match/route-request.ts";
 import { type Overrides, overriddenRetry, readOverrides } from "./routing/policy/overrides.ts";
 import { RetryPolicy } from "./routing/policy/retry-policy.ts";
@@ -68,6 +69,9 @@ export class Planner {
     readonly labels: Readonly<Record<string, string>>;
   };
   readonly #mayOverride: boolean;
+  readonly #mayChoose: boolean;
+  /** Port of the service that was called. */
+  #port = 0;
   /** What a ServiceProfile says of the request, besides the rule that routes it. */
   #profile: RouteParts | null = null;
   /** The head that was asked about last, and what it overrides. */
@@ -79,8 +83,8 @@ export class Planner {
     this.#origin = origin;
     const labels = origin.workload?.labels ?? {};
     this.#source = { namespace: sourceNamespace(origin), labels };
-    this.#mayOverride =
-      plane.config.mesh.requestOverrides === "workloads" && origin.workload !== null;
+    this.#mayOverride = plane.config.mesh.requestOverrides !== "off" && origin.workload !== null;
+    this.#mayChoose = mayChooseRoutes(plane, origin);
   }
 
   /**
@@ -99,6 +103,7 @@ export class Planner {
       return destination;
     }
     plan.active = true;
+    this.#port = calledPort(cluster, this.#origin, head);
     this.#match(head, cluster);
     const chosen = this.#choose(destination);
     this.#settle(chosen.cluster);
@@ -109,6 +114,11 @@ export class Planner {
     if (head === this.#head && head.repeats) return;
     this.#head = head;
     this.#overrides = readOverrides(head);
+    // Whoever has chosen is not told again where the request is to go.
+    if (this.#mayChoose && destinationOverride(head) !== null) {
+      this.#overrides ??= { strip: [] };
+      this.#overrides.strip.push(DESTINATION_OVERRIDE);
+    }
   }
 
   #match(head: RequestHead, cluster: Cluster): void {
@@ -138,7 +148,7 @@ export class Planner {
       head,
       host: hostOf(head.host),
       scheme: head.scheme === "" ? "http" : head.scheme,
-      port: portOf(called),
+      port: calledPort(called, this.#origin, head),
       source: this.#source,
     };
   }
@@ -152,19 +162,19 @@ export class Planner {
     const backend = index === -1 ? parts.own : (parts.backends[index] ?? null);
     plan.backend = backend;
     if (backend === null || index === -1) return destination;
-    const living = livingOf(this.#caller(destination.cluster), backend);
+    const living = livingOf(this.#caller, backend);
     plan.backend = living.backend;
     return { kind: "cluster", cluster: living.cluster, fixed: null };
   }
 
   /** Throws `BACKEND_UNKNOWN` where it leads nowhere. */
-  clusterOf(backend: BackendParts["backend"], called: Cluster): Cluster {
-    return clusterOf(this.#caller(called), backend);
+  clusterOf(backend: BackendParts["backend"]): Cluster {
+    return clusterOf(this.#caller, backend);
   }
 
-  #caller(called: Cluster): BackendCaller {
+  get #caller(): BackendCaller {
     const source = this.plan.parts?.compiled.source ?? "a rule";
-    return { plane: this.#plane, namespace: this.#source.namespace, called, source };
+    return { plane: this.#plane, namespace: this.#source.namespace, port: this.#port, source };
   }
 
   /** Settings of the cluster, where no rule says otherwise, and what the request itself asks for before all. */

@@ -2,7 +2,7 @@ import { MeshError } from "../core/errors.ts";
 import { type Origin, sourceNamespace } from "./context.ts";
 import type { Plane } from "./plane.ts";
 import type { Destination } from "./resolve.ts";
-import { livingOf, portOf } from "./route-backend.ts";
+import { calledPort, livingOf } from "./route-backend.ts";
 
 /**
  * Where an opaque connection goes by the TCP rules of the service that was called. Throws `ROUTE_NOT_FOUND` where it has
@@ -15,7 +15,8 @@ export function routeTcp(plane: Plane, origin: Origin, destination: Destination)
   const namespace = sourceNamespace(origin);
   const source = { namespace, labels: origin.workload?.labels ?? {} };
   const address = origin.destination?.host ?? "";
-  const connection = { address, port: portOf(called), source };
+  const port = calledPort(called, origin, null);
+  const connection = { address, port, source };
   const found = plane.routes.setOf(called.service)?.findTcp(connection) ?? null;
   if (found === null) return destination;
   if (found === "refuse") {
@@ -24,6 +25,6 @@ export function routeTcp(plane: Plane, origin: Origin, destination: Destination)
   const parts = plane.routes.partsOf(found.rule);
   const backend = parts.backends[found.rule.pickBackend()];
   if (backend === undefined) return destination;
-  const caller = { plane, namespace, called, source: found.rule.source };
+  const caller = { plane, namespace, port, source: found.rule.source };
   return { kind: "cluster", cluster: livingOf(caller, backend).cluster, fixed: null };
 }

@@ -33,9 +33,9 @@ export class RoutedHeads {
   /** The client's head itself where nothing is changed. Throws `BAD_REQUEST` where the change makes it ambiguous. */
   of(head: RequestHead, plan: RoutePlan): RequestHead {
     const { backend, overrides } = plan;
-    const rewrite = backend?.backend.rewrite ?? plan.parts?.rule.rewrite;
+    const rewrite = backend?.rewrite ?? null;
     const edits = backend?.requestEdits ?? null;
-    if (rewrite === undefined && edits === null && overrides === null) return head;
+    if (rewrite === null && edits === null && overrides === null) return head;
     const isKnown = head.repeats && head === this.#from && backend === this.#backend;
     if (isKnown && this.#made !== null) {
       this.#made.repeats = true;
@@ -48,12 +48,12 @@ export class RoutedHeads {
   }
 
   #edited(head: RequestHead, plan: RoutePlan): RequestHead {
-    const { backend, parts, match, overrides } = plan;
+    const { backend, match, overrides } = plan;
     const { path: settings, limits } = this.#settings;
     const upgrade = head.upgrade !== "";
     let text = `${requestHeadLines(head, { host: head.host, upgrade })}\r\n`;
-    const rewrite = backend?.backend.rewrite ?? parts?.rule.rewrite;
-    if (rewrite !== undefined) {
+    const rewrite = backend?.rewrite ?? null;
+    if (rewrite !== null) {
       const { authority } = rewrite;
       const path =
         rewrite.path === undefined ? head.path : rewritePath(head.path, rewrite.path, match);

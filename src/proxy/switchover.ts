@@ -1,9 +1,12 @@
-import type { MeshError } from "../core/errors.ts";
+import type { HostPort } from "../core/address.ts";
+import { MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
+import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Conn } from "../http/conn.ts";
 import type { ServerConnection } from "../http/h1/server.ts";
 import type { Origin } from "./context.ts";
 import { OpaqueSession } from "./opaque.ts";
+import { declaredBy, type Early, Peek } from "./peek.ts";
 import type { Plane } from "./plane.ts";
 import type { Destination } from "./resolve.ts";
 import { Tunnel, type TunnelEnd } from "./tunnel.ts";
@@ -16,12 +19,31 @@ export interface ConnectHandler {
   onTunnelFailed(error: MeshError): void;
   /** The tunnel is over, and with it the request. */
   onTunnelEnd(): void;
+  /** Serves requests that come through the tunnel, to the place that it leads to. */
+  serveTunnelled(place: HostPort, bytes: Buffer): Tunnelled;
+}
+
+/** Requests in a tunnel. */
+export interface Tunnelled {
+  review(): void;
+  drain(): void;
+  destroy(): void;
+}
+
+/** What a connection switches over with. */
+export interface ConnectParts {
+  readonly plane: Plane;
+  readonly origin: Origin;
+  readonly server: ServerConnection;
+  readonly facts: RequestFacts;
+  readonly handler: ConnectHandler;
 }
 
 /** The step of a client connection from HTTP to a tunnel: by CONNECT, or by an upgrade. */
 export class Switchover {
   #session: OpaqueSession | null = null;
   #tunnel: Tunnel | null = null;
+  #tunnelled: Tunnelled | null = null;
   #isTrusted: () => boolean = () => true;
 
   private constructor() {
@@ -29,28 +51,58 @@ export class Switchover {
   }
 
   /** CONNECT addressed to this proxy (RFC 9110 section 9.3.6). */
-  static connect(
-    plane: Plane,
-    origin: Origin,
-    destination: Destination,
-    server: ServerConnection,
-    facts: RequestFacts,
-    handler: ConnectHandler,
-  ): Switchover {
+  static connect(destination: Destination, parts: ConnectParts): Switchover {
+    const { plane, origin, server, facts, handler } = parts;
     const self = new Switchover();
-    const steps = {
-      onFailed: (error: MeshError) => handler.onTunnelFailed(error),
-      onReady: () => {
-        server.conn.writeText(CONNECT_ANSWER);
-        facts.status = 200;
-        self.#tunnel = session.join(server.conn, server.detach(), () => handler.onTunnelEnd());
-        if (server.finSeen) self.#tunnel.finFromClient();
+    const session = new OpaqueSession(
+      plane,
+      origin,
+      destination,
+      {
+        onFailed: (error: MeshError) => handler.onTunnelFailed(error),
+        onReady: (upstream) => {
+          server.conn.writeText(CONNECT_ANSWER);
+          facts.status = 200;
+          if (declaredBy(destination, plane) === "opaque") {
+            self.#join(parts, { bytes: server.detach(), fin: server.finSeen });
+          } else self.#look(destination, parts, upstream);
+        },
       },
-    };
-    const session = new OpaqueSession(plane, origin, destination, steps, facts);
+      facts,
+    );
     self.#session = session;
     session.start();
     return self;
+  }
+
+  #join({ server, handler }: ConnectParts, early: Early): Tunnel {
+    const session = this.#session as OpaqueSession;
+    const tunnel = session.join(server.conn, early.bytes, () => handler.onTunnelEnd());
+    this.#tunnel = tunnel;
+    if (early.fin) tunnel.finFromClient();
+    return tunnel;
+  }
+
+  #look(destination: Destination, parts: ConnectParts, upstream: Conn): void {
+    const { plane, origin, server, facts, handler } = parts;
+    const session = this.#session as OpaqueSession;
+    const kept = server.detach();
+    const place = placeOf(destination, facts.endpoint);
+    new Peek(plane, server.conn, upstream, {
+      onOpaque: (early) => this.#join(parts, early),
+      onHttp: (bytes) => {
+        session.abandon();
+        this.#session = null;
+        this.#tunnelled = handler.serveTunnelled(place, bytes);
+      },
+      onNothing: () => {
+        session.cancel(new MeshError("CLIENT_CLOSED", origin.address));
+        handler.onTunnelEnd();
+      },
+    });
+    const { conn } = server;
+    if (kept !== null) conn.handler.onBytes(kept, kept.length);
+    if (server.finSeen) conn.handler.onFin();
   }
 
   /** A request that its endpoint has granted an upgrade, or a CONNECT of its own. */
@@ -86,12 +138,30 @@ export class Switchover {
     if (this.#tunnel === null) this.#session?.cancel(error);
   }
 
+  /** Policies have changed: ends what they forbid now of the requests in the tunnel. */
+  review(): void {
+    this.#tunnelled?.review();
+  }
+
+  /** A shutdown begins. */
+  drain(): void {
+    this.#tunnelled?.drain();
+  }
+
   /** After a change: may the tunnel, or its other host, not go on? Of an upgrade's own request its exchange knows. */
   isForbidden(): boolean {
     return this.#session === null ? !this.#isTrusted() : this.#session.review() !== null;
   }
 
   destroy(): void {
-    this.#tunnel?.close();
+    if (this.#tunnelled !== null) this.#tunnelled.destroy();
+    else if (this.#tunnel !== null) this.#tunnel.close();
   }
+}
+
+/** Where requests go that come through the tunnel: to the endpoint that it was opened to. */
+function placeOf(destination: Destination, endpoint: DataEndpoint | null): HostPort {
+  if (destination.kind === "outside") return destination;
+  const { address, port } = endpoint as DataEndpoint;
+  return { host: address, port };
 }

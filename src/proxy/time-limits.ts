@@ -50,13 +50,6 @@ export class TimeLimits implements Sleeper {
     this.#arm();
   }
 
-  /** Is there time for another try after so long a pause? */
-  allows(pauseMs: number): boolean {
-    return (
-      this.#requestUntilMs === NEVER || this.#plane.clock.now() + pauseMs < this.#requestUntilMs
-    );
-  }
-
   /** What is left of the request's time, in ms; Infinity without a limit. */
   leftMs(nowMs: number): number {
     return this.#requestUntilMs - nowMs;

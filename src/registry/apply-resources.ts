@@ -1,5 +1,5 @@
 import type { Issue } from "../core/schema-issue.ts";
-import { type ForeignResource, foreignResource, SKIPPED } from "../dialects/foreign-kinds.ts";
+import { type ForeignResource, foreignResource } from "../dialects/foreign-kinds.ts";
 import { type IdentifiedResource, identify } from "../dialects/translate.ts";
 import { type ResourceName, TranslationError } from "../dialects/translator.ts";
 import { Draft } from "./draft.ts";
@@ -16,7 +16,7 @@ import type { ResourceChange } from "./resource-history.ts";
 export interface ResourceOutcome extends Partial<ResourceName> {
   /** Absent where it is not known what the resource is. */
   readonly key?: string;
-  /** `skipped`: of a kind that is not for a mesh, such as a Deployment. */
+  /** `skipped`: of a kind that there is nothing to do for, such as a Deployment or a Gateway. */
   readonly result: "created" | "changed" | "unchanged" | "refused" | "skipped";
   /** Why it is skipped. */
   readonly reason?: string;
@@ -79,9 +79,8 @@ export function applyResources(
   return { results, affected: affected.filter(({ key }) => !taken.has(key)) };
 }
 
-function skipped({ kind, namespace, name }: ForeignResource): ResourceOutcome {
-  const facts = { kind, namespace, name, result: "skipped", reason: SKIPPED } as const;
-  return { ...facts, errors: [], warnings: [] };
+function skipped(foreign: ForeignResource): ResourceOutcome {
+  return { ...foreign, result: "skipped", errors: [], warnings: [] };
 }
 
 function refusal(error: unknown, name: Partial<ResourceName & { key: string }>): ResourceOutcome {

@@ -1,9 +1,7 @@
 import type * as z from "zod";
-import { formatPath, issuesOf } from "../core/schema-issue.ts";
+import { hostilePart } from "../core/hostile-part.ts";
+import { issuesOf } from "../core/schema-issue.ts";
 import { RegistryError } from "./registry-error.ts";
-
-/** Levels of nesting that any valid input stays below. */
-const MAX_DEPTH = 12;
 
 /** Checks untrusted input against a schema. Throws 400 that names the first bad field, `endpoints[0].port`. */
 export function parseInput<T>(schema: z.ZodType<T>, input: unknown): T {
@@ -26,22 +24,8 @@ export function parseJson(bytes: Uint8Array): unknown {
     const reason = cause instanceof SyntaxError ? cause.message : "it is not UTF-8";
     throw new RegistryError(400, `the body is not JSON: ${reason}`, undefined, cause);
   }
-  refuseHostile(value, []);
-  return value;
-}
-
-function refuseHostile(value: unknown, path: readonly PropertyKey[]): void {
-  if (typeof value !== "object" || value === null) return;
-  if (path.length > MAX_DEPTH) throw new RegistryError(400, "nested too deeply", formatPath(path));
-  if (Array.isArray(value)) {
-    for (const [index, each] of value.entries()) refuseHostile(each, [...path, index]);
-    return;
-  }
-  for (const [key, each] of Object.entries(value)) {
-    if (key === "__proto__" || key === "constructor" || key === "prototype") {
-      const where = formatPath([...path, key]);
-      throw new RegistryError(400, `${where}: this key is not allowed`, where);
-    }
-    refuseHostile(each, [...path, key]);
-  }
+  const hostile = hostilePart(value);
+  if (hostile === null) return value;
+  const { path, reason } = hostile;
+  throw new RegistryError(400, path === "" ? reason : `${path}: ${reason}`, path);
 }

@@ -37,6 +37,12 @@ const PLACE_OF_SERVICES: ReadonlyMap<string, string> = new Map([
   ["EndpointSlice", "endpoints"],
 ]);
 
+/** And by which they name virtual addresses. */
+const PLACE_OF_ADDRESSES: ReadonlyMap<string, string> = new Map([
+  ["ServiceEntry", "spec.addresses"],
+  ["Service", "spec.clusterIP"],
+]);
+
 export interface AppliedResource {
   readonly result: "created" | "changed" | "unchanged";
   readonly warnings: readonly ResourceWarning[];
@@ -165,7 +171,9 @@ function translateInto(
     replaceRecords(draft, key, stored.records, translation.records, settings);
   } catch (error) {
     if (!(error instanceof RegistryError)) throw error;
-    const path = PLACE_OF_SERVICES.get(name.kind) ?? "metadata.name";
+    const isAddress = error.path?.startsWith("addresses") === true;
+    const places = isAddress ? PLACE_OF_ADDRESSES : PLACE_OF_SERVICES;
+    const path = places.get(name.kind) ?? "metadata.name";
     throw new TranslationError([{ path, reason: error.message }], error);
   }
   const { warnings } = translation;

@@ -89,6 +89,7 @@ export const retrySchema = z.object({
 export const timeoutsSchema = z.object({
   requestMs: z.exactOptional(ms),
   idleMs: z.exactOptional(ms),
+  perTryMs: z.exactOptional(ms),
 });
 
 const faultSchema = z.object({

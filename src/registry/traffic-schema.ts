@@ -75,6 +75,7 @@ const settings = z.object({
   concurrency: z.exactOptional(z.object({ minLimit: count, maxLimit: count })),
   rateLimits: z.exactOptional(rateLimitsSchema),
   mtls: z.exactOptional(z.enum(["required", "disable"])),
+  protocol: z.exactOptional(z.enum(["http", "http2", "grpc", "tls", "tcp"])),
 });
 
 export const trafficSchema = z.object({

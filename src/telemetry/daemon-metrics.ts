@@ -64,6 +64,17 @@ const CONNECTION_METRICS: readonly MetricDeclaration[] = [
       [["refused"], series.total((region) => region.event("mesh_refused"))],
     ],
   },
+  events(
+    "hostmesh_turn_waits_total",
+    "Requests and pieces of streams that waited as their source had had its share of a turn",
+    "turn_waited",
+  ),
+  single(
+    "gauge",
+    "hostmesh_buffered_bytes",
+    "Bytes kept in buffers for workloads of this host",
+    (sources) => sources.bufferedBytes(),
+  ),
   events("hostmesh_tunnels_opened_total", "TCP tunnels opened", "tunnel_opened"),
   open("hostmesh_tunnels_open", "TCP tunnels that are open", "tunnel_opened", "tunnel_closed"),
   events(
@@ -103,6 +114,11 @@ const POOL_METRICS: readonly MetricDeclaration[] = [
       [["skipped"], series.total((region) => region.event("mirror_skipped"))],
     ],
   },
+  events(
+    "hostmesh_rate_limit_overflows_total",
+    "Requests that no rate limit could hold, as limits.rateBuckets is reached",
+    "rate_limit_overflow",
+  ),
   events(
     "hostmesh_ejections_suppressed_total",
     "Ejections that the limits on ejected endpoints forbade",

@@ -37,6 +37,8 @@ export interface MetricsSources {
   endpointsRefused(): number;
   workloads(): number;
   workloadsRefused(): number;
+  /** Bytes that all workers keep for workloads. */
+  bufferedBytes(): number;
   /** Endpoints that are ejected just now. */
   endpointsEjected(): number;
   workersAlive(): number;

@@ -1,4 +1,4 @@
-import { CODES, type MeshErrorCode } from "../core/errors.ts";
+import { CODES, isMeshErrorCode, type MeshErrorCode } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 
 /** Label values of `code`, by the first digit of the status; `0`: no response was sent, or TCP. */
@@ -29,14 +29,10 @@ export function protocolOf(facts: Readonly<RequestFacts>): number {
  */
 export function isFailure(code: string | undefined, error: string | undefined): boolean {
   if (code === "5xx") return true;
-  return error !== undefined && isCode(error) && CODES[error].side !== "downstream";
+  return error !== undefined && isMeshErrorCode(error) && CODES[error].side !== "downstream";
 }
 
 /** Did the endpoint itself fail? Errors of the client or of the proxy are not its fault. */
 export function isEndpointFailure(status: number, error: MeshErrorCode | null): boolean {
   return error === null ? status >= 500 : CODES[error].side === "upstream";
-}
-
-function isCode(text: string): text is MeshErrorCode {
-  return Object.hasOwn(CODES, text);
 }

@@ -6,9 +6,10 @@ import type {
   Recorder,
   RequestFacts,
   RetryReason,
+  TrafficSource,
 } from "../core/facts.ts";
 import { keyOf } from "../core/model.ts";
-import type { DataEndpoint, DataService, DataWorkload } from "../core/snapshot.ts";
+import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
 import {
   CODE_CLASSES,
@@ -134,7 +135,7 @@ export class WorkerRecorder implements Recorder {
     this.#endpoints = allotter("endpoints");
   }
 
-  started(source: DataWorkload | null, service: DataService | null): void {
+  started(source: TrafficSource | null, service: DataService | null): void {
     const base = this.#pair(source, service).inFlight;
     const { words } = this.#series.tables.pairs;
     this.#pairs.use(base);
@@ -230,7 +231,7 @@ export class WorkerRecorder implements Recorder {
   }
 
   /** With the bases of the pair itself as they are now. */
-  #pair(source: DataWorkload | null, service: DataService | null): Pair {
+  #pair(source: TrafficSource | null, service: DataService | null): Pair {
     const services = this.#bySource.get(source ?? NO_SOURCE);
     const pair = services?.get(service ?? NO_SERVICE) ?? this.#newPair(source, service);
     const releases = this.#releases;
@@ -243,7 +244,7 @@ export class WorkerRecorder implements Recorder {
     return pair;
   }
 
-  #newPair(source: DataWorkload | null, service: DataService | null): Pair {
+  #newPair(source: TrafficSource | null, service: DataService | null): Pair {
     const labels = [nameOf(source), service?.key ?? NO_DESTINATION];
     const inFlight = this.#pairs.handle(labels);
     const handles = { inFlight, destination: this.#destinationOf(service), flows: [] };
@@ -331,7 +332,7 @@ export class WorkerRecorder implements Recorder {
 }
 
 /** The containers of one service that nobody registered by name have keys of their own but one name. */
-function nameOf(source: DataWorkload | null): string {
+function nameOf(source: TrafficSource | null): string {
   return source === null ? UNKNOWN_SOURCE : keyOf(source);
 }
 

@@ -170,8 +170,8 @@ describe("kinds of Kubernetes that are not for a mesh", () => {
       [code, stdout, stderr],
       [
         0,
-        "VirtualService mixed/reviews created\nDeployment reviews-v1 skipped\nSecret password skipped\n",
-        "2 of 3 are skipped: not a resource of the mesh\n",
+        "VirtualService mixed/reviews created\nDeployment reviews-v1 skipped: not a resource of the mesh\nSecret password skipped: not a resource of the mesh\n",
+        "2 of 3 are skipped\n",
       ],
     );
     const removed = await hostmesh("delete", "-f", path);
@@ -185,6 +185,35 @@ describe("kinds of Kubernetes that are not for a mesh", () => {
     const refused = await hostmesh("apply", "-f", file("wrong.yaml", wrong));
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /apiVersion: unknown group apps/);
+  });
+
+  it("are told of by kind and with the reason where they are many", async () => {
+    const gateway = (name: string, apiVersion: string, kind: string) =>
+      `---\napiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: { name: ${name} }\nspec: {}\n`;
+    const path = file(
+      "gateways.yaml",
+      [
+        gateway("a", "networking.istio.io/v1", "Gateway"),
+        gateway("b", "gateway.networking.k8s.io/v1", "Gateway"),
+        gateway("c", "gateway.networking.k8s.io/v1", "GatewayClass"),
+        gateway("d", "gateway.networking.k8s.io/v1beta1", "ReferenceGrant"),
+      ].join(""),
+    );
+    const { code, stdout, stderr } = await hostmesh("apply", "-f", path);
+    const why = "there is no ingress gateway: the mesh carries what is called within it";
+    assert.deepEqual(
+      [code, stdout.split("\n"), stderr],
+      [
+        0,
+        [
+          `2 Gateway skipped: ${why}`,
+          `1 GatewayClass skipped: ${why}`,
+          "1 ReferenceGrant skipped: none is needed: routes may refer to Services of other namespaces",
+          "",
+        ],
+        "4 of 4 are skipped\n",
+      ],
+    );
   });
 
   it("are skipped by the registry itself too", async () => {

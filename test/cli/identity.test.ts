@@ -75,8 +75,20 @@ describe("identity commands", () => {
     assert.equal(wrong.code, 1);
     assert.match(wrong.stderr, /the new authority does not sign yet/);
     // Begun already: the rest of it.
-    const rest = await identity("rotate-ca", "--timeout", "10s");
+    for (const more of [
+      ["--step", "finish", "--grace", "1s"],
+      ["--grace", "soon"],
+      ["--grace", "25h"],
+    ]) {
+      const { code, stderr } = await identity("rotate-ca", ...more);
+      assert.equal(code, 2, more.join(" "));
+      assert.match(stderr, /--grace/);
+    }
+    const beganMs = performance.now();
+    const rest = await identity("rotate-ca", "--timeout", "10s", "--grace", "700ms");
     assert.equal(rest.code, 0, rest.stderr);
+    assert.ok(performance.now() - beganMs > 700);
+    assert.match(rest.stdout, /tunnels of the old authority have 0\.7 s to end\nfinish:/);
     assert.match(rest.stdout, /^issue: .*\n(.*\n)*finish: the old authority/);
     assert.doesNotMatch(rest.stdout, /begin:/);
     assert.equal(countOf((await identity("trust-bundle")).stdout), 1);

@@ -188,7 +188,11 @@ describe("service and workload commands against a registry", () => {
         addresses: ["10.0.1.1", "fd00::1"],
       },
     ]);
-    assert.equal((await hostmesh("workload", "deregister", "api")).code, 0);
+    const elsewhere = await hostmesh("workload", "deregister", "api", "--host", "node-4");
+    assert.equal(elsewhere.code, 1);
+    assert.match(elsewhere.stderr, /default\/api runs on node-3, not on node-4\nhint: /);
+    const here = await hostmesh("workload", "deregister", "api", "--host", "node-3");
+    assert.deepEqual([here.code, here.stderr], [0, ""]);
     const again = await hostmesh("workload", "deregister", "api");
     assert.equal(again.code, 1);
     assert.match(again.stderr, /no workload default\/api/);

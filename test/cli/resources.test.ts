@@ -70,6 +70,55 @@ describe("hostmesh apply, get and delete", () => {
     ]);
   });
 
+  it("refuse by itself what would keep the registry from taking the whole request", async () => {
+    const cyclic = `${GOOD.replace("nothing", "cyclic").replace("spec: {}", "spec: &a { rules: [*a] }")}`;
+    const prototype = GOOD.replace("nothing }", "proto, labels: { __proto__: x } }");
+    const path = file("unsendable.yaml", `${cyclic}---\n${prototype}---\n${GOOD}`);
+    for (const command of ["apply", "analyze"]) {
+      const { code, stderr, stdout } = await hostmesh(command, "-f", path, "-n", "unsent");
+      assert.equal(code, command === "apply" ? 1 : 79, stderr + stdout);
+      assert.match(stdout + stderr, /unsendable\.yaml:\d+:\d+: .*nested/);
+      assert.match(stdout + stderr, /unsendable\.yaml:8:\d+: metadata\.labels\.__proto__: /);
+    }
+    const { stdout } = await hostmesh("get", "ap", "-n", "unsent");
+    assert.match(stdout, /nothing/);
+  });
+
+  it("apply more at once than one request may hold", async () => {
+    const padding = "x".repeat(260_000);
+    const resource = (name: string) => ({
+      apiVersion: "security.istio.io/v1",
+      kind: "AuthorizationPolicy",
+      metadata: { name, namespace: "large", annotations: { a: padding } },
+      spec: {},
+    });
+    const list = Array.from({ length: 40 }, (_, index) => resource(`p${index}`));
+    const path = file("large.json", JSON.stringify(list));
+    const { code, stdout, stderr } = await hostmesh("apply", "--dry-run", "-f", path);
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.equal(stdout.trim().split("\n").length, 40);
+  });
+
+  it("take merge keys, as kubectl does", async () => {
+    const path = file(
+      "merge.yaml",
+      `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: merged, namespace: merging }
+spec:
+  hosts: [reviews]
+  http:
+    - &canary
+      match: [{ uri: { prefix: /v2 } }]
+      route: [{ destination: { host: reviews } }]
+    - <<: *canary
+      match: [{ uri: { prefix: /v1 } }]
+`,
+    );
+    const { code, stderr } = await hostmesh("apply", "-f", path);
+    assert.deepEqual([code, stderr], [0, ""]);
+  });
+
   it("change nothing with --dry-run", async () => {
     const path = file("dry.yaml", GOOD);
     const { code, stdout } = await hostmesh("apply", "-f", path, "-n", "dry", "--dry-run");

@@ -34,6 +34,17 @@ describe("usage", () => {
     }
   });
 
+  it("what is written to a pipe arrives whole, however much it is", async () => {
+    const resource = (index: number) =>
+      `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c${index} }\n`;
+    const path = join(folder, "many.yaml");
+    writeFileSync(path, Array.from({ length: 4_000 }, (_, index) => resource(index)).join("---\n"));
+    const { code, stdout } = await runCli(["analyze", "--offline", "-f", path, "-o", "json"]);
+    assert.equal(code, 0);
+    const findings: unknown[] = JSON.parse(stdout);
+    assert.equal(findings.length, 4_000);
+  });
+
   it("the process itself ends with that code", async () => {
     const { code, stdout, stderr } = await runCli(["stat", "--bogus"]);
     assert.deepEqual([code, stdout], [2, ""]);

@@ -350,3 +350,74 @@ test("one endpoint's change among 1,000 services and 10,000 endpoints is compile
     ["default/s7"],
   );
 });
+
+test("a service without registration is there while its calls are routed", () => {
+  const { compiler } = setup();
+  const route = (
+    services: readonly string[] | null,
+    clients: readonly string[] | null = null,
+  ): Change => ({
+    kind: "route",
+    key: "r",
+    value:
+      services === null
+        ? null
+        : {
+            ...{ source: "VirtualService default/gone", createdMs: 1, protocol: "http" as const },
+            ...{ role: "route" as const, services, clients, rank: 30 },
+            ...{ order: "listed" as const, otherwise: "refuse" as const, rules: [] },
+          },
+  });
+  const apply = (revision: number, ...changes: Change[]) =>
+    compiler.apply({ revision, full: false, changes });
+  const first = apply(2, route(["default/gone", "host:x.example"]));
+  assert.deepEqual(
+    first.services.map(({ key, endpoints, routes }) => [key, endpoints.length, routes?.length]),
+    [["default/gone", 0, 1]],
+  );
+  apply(3, { kind: "service", key: "default/gone", value: service("gone") });
+  const left = apply(4, { kind: "service", key: "default/gone", value: null });
+  assert.deepEqual([left.removedServices, left.services[0]?.addresses], [[], []]);
+  const [some] = apply(5, route(["default/gone"], ["blue"])).services;
+  assert.deepEqual([first.services[0]?.exportTo, some?.exportTo], [undefined, ["blue"]]);
+  assert.deepEqual(apply(6, route(null)).removedServices, ["default/gone"]);
+  assert.equal(compiler.stats().services, 0);
+});
+
+test("what policies say of protocols: of the whole where nothing is declared, of a port whatever is", () => {
+  const { compiler } = setup();
+  const ports = [
+    { name: "http", port: 80, protocol: "http" as const },
+    { name: "db", port: 3306, protocol: "http" as const },
+  ];
+  const policy: Change = {
+    kind: "traffic",
+    key: "p",
+    value: {
+      ...{ source: "ServiceProfile", createdMs: 1, service: "host:*", namespace: "default" },
+      ...{ root: false, base: true, clients: null, subsets: [] },
+      settings: { protocol: "grpc" },
+      ports: { "3306": { protocol: "tcp" } },
+    },
+  };
+  const { services } = compiler.apply({
+    ...{ revision: 1, full: false },
+    changes: [
+      { kind: "service", key: "default/web", value: service("web", { ports }) },
+      { kind: "service", key: "default/own", value: service("own", { protocol: "http" }) },
+      policy,
+      put(endpoint("node-a/1", "own", { port: 3306 })),
+      put(endpoint("node-a/2", "own", { port: 80 })),
+    ],
+  });
+  const [web, own] = services;
+  assert.deepEqual(
+    [web?.protocol, ...(web?.ports ?? []).map(({ protocol }) => protocol), own?.protocol],
+    ["grpc", "http", "tcp", "http"],
+  );
+  assert.deepEqual(
+    own?.endpoints.map(({ protocol }) => protocol),
+    ["tcp", undefined],
+  );
+  assert.equal(web?.traffic, undefined, "nothing that each request would have to ask for");
+});

@@ -74,7 +74,7 @@ test("the policy of the caller's namespace comes before the service's, and that 
     policy("default/web", { settings: retries(2) }),
     policy("default/web", { namespace: "shop", settings: retries(3) }),
   ]);
-  const views = book.trafficOf(record("web"));
+  const views = book.trafficOf(record("web")).traffic;
   const seen = views.map(({ clients, settings }) => [clients, settings.retryBudget?.minPerSecond]);
   assert.deepEqual(seen, [
     [["shop"], 3],
@@ -84,7 +84,7 @@ test("the policy of the caller's namespace comes before the service's, and that 
 
 test("a policy that is exported to some namespaces holds for them, and for no other", () => {
   const book = setup([policy("default/web", { clients: ["shop"], settings: retries(5) })]);
-  const views = book.trafficOf(record("web"));
+  const views = book.trafficOf(record("web")).traffic;
   assert.deepEqual(
     views.map(({ clients, settings }) => [clients, settings.retryBudget?.minPerSecond]),
     [[["shop"], 5]],
@@ -102,7 +102,7 @@ test("of two policies the older counts; subsets of both are joined and take what
       subsets: [subset("v1", retries(7)), subset("v2", retries(8))],
     }),
   ]);
-  const [view] = book.trafficOf(record("web"));
+  const [view] = book.trafficOf(record("web")).traffic;
   assert.equal(view?.settings.retryBudget?.minPerSecond, 2);
   const subsets = view?.subsets.map(({ name, settings, ports }) => [
     ...[name, settings.mtls, settings.retryBudget?.minPerSecond],
@@ -116,13 +116,13 @@ test("of two policies the older counts; subsets of both are joined and take what
 
 test("what a service says of itself holds beneath every policy, and alone where there is none", () => {
   const own = policy("default/web", { base: true, settings: { ...retries(1), mtls: "required" } });
-  const alone = setup([own]).trafficOf(record("web"));
+  const alone = setup([own]).trafficOf(record("web")).traffic;
   assert.deepEqual(
     alone.map(({ clients, settings }) => [clients, settings.mtls]),
     [[null, "required"]],
   );
   const book = setup([own, policy("default/web", { namespace: "shop", settings: retries(3) })]);
-  const views = book.trafficOf(record("web"));
+  const views = book.trafficOf(record("web")).traffic;
   assert.deepEqual(
     views.map(({ clients, settings }) => [
       clients,
@@ -134,4 +134,48 @@ test("what a service says of itself holds beneath every policy, and alone where 
       [null, "required", 1],
     ],
   );
+});
+
+const limit = (name: string) => ({ name, requests: 1, periodMs: 1_000, burst: 1, per: [] });
+
+test("base policies join field by field, their rate limits all, and those for some callers hold for them alone", () => {
+  const base = (createdMs: number, settings: TrafficPolicy["settings"], more = {}) =>
+    policy("default/web", { base: true, createdMs, settings, ...more });
+  const book = setup([
+    base(2, { rateLimits: [limit("b")], timeouts: { requestMs: 2 } }),
+    base(1, { rateLimits: [limit("a")], timeouts: { requestMs: 1 } }),
+    base(3, retries(5), { namespace: "blue", clients: ["blue"] }),
+    policy("host:*.default.svc.cluster.local", { settings: { mtls: "required" } }),
+  ]);
+  const { traffic } = book.trafficOf(record("web"));
+  assert.deepEqual(
+    traffic.map(({ clients }) => clients),
+    [["blue"], null],
+  );
+  const common = {
+    timeouts: { requestMs: 1 },
+    rateLimits: [limit("a"), limit("b")],
+    mtls: "required",
+  };
+  assert.deepEqual(traffic[1]?.settings, common, "a base policy hides no pattern");
+  assert.deepEqual(traffic[0]?.settings, { ...common, ...retries(5) });
+});
+
+test("a protocol is no part of what callers are told, and that of a port comes with the rest", () => {
+  const book = setup([
+    policy("host:*", { base: true, settings: { protocol: "http" } }),
+    policy("default/web", {
+      ...{ base: true, createdMs: 2, ports: { "3306": { protocol: "tcp" } } },
+      settings: { protocol: "tcp" },
+    }),
+  ]);
+  assert.deepEqual(book.trafficOf(record("web")), {
+    traffic: [],
+    protocols: { all: "tcp", ports: { "3306": "tcp" } },
+  });
+  assert.deepEqual(book.trafficOf(record("api")).protocols, { all: "http", ports: {} });
+  const key = "t1";
+  book.set({ kind: "traffic", key, value: policy("default/web", { settings: retries(1) }) });
+  assert.deepEqual(book.trafficOf(record("web")).protocols, { all: "http", ports: {} });
+  assert.equal(book.trafficOf(record("web")).traffic.length, 1);
 });

@@ -53,6 +53,8 @@ export interface ResilienceOptions extends LabOptions {
 export interface ResilienceLab {
   readonly lab: PlaneLab;
   readonly timers: HandTimers;
+  /** Whatever is drawn at random comes out as this, from 0 to below 1; at 0 requests begin with the first endpoint. */
+  readonly chance: { value: number };
   readonly servers: readonly RawServer[];
   readonly web: DataService;
   open(): Promise<RawClient>;
@@ -73,7 +75,8 @@ export async function resilienceLab(
 ): Promise<ResilienceLab> {
   const timers = new HandTimers();
   const servers = await Promise.all(behaviours.map((one) => rawServer(one)));
-  const lab = await planeLab({ timers, random: () => 0.5, ...options });
+  const chance = { value: 0 };
+  const lab = await planeLab({ timers, random: () => chance.value, ...options });
   const endpoints = servers.map(({ port }, at) => endpoint(port, places[at] ?? {}));
   const web: DataService = {
     ...service("web", endpoints),
@@ -100,7 +103,7 @@ export async function resilienceLab(
     return client;
   };
   return {
-    ...{ lab, timers, servers, web, open, send },
+    ...{ lab, timers, chance, servers, web, open, send },
     counts: () => servers.map((one) => requestsIn(one.received.join(""))),
     async ask(text = GET) {
       const client = await send(text.replace("\r\n", "\r\nConnection: close\r\n"));

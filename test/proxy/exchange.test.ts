@@ -147,8 +147,8 @@ describe("an exchange", () => {
     const { client } = await setUp((socket, received) => socket.write(`<${received}>`));
     client.send("CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n");
     await client.until(/^HTTP\/1\.1 200 [^]*\r\n\r\n$/);
-    client.send("raw");
-    await client.until(/<raw>$/);
+    client.send("raw\r\n");
+    await client.until(/<raw\r\n>$/);
   });
 
   it("takes absolute-form and short and long names with a port", async () => {

@@ -18,6 +18,7 @@ import {
   service,
   workload,
 } from "../helpers/plane.ts";
+import { RawClient } from "../helpers/raw.ts";
 import { until } from "../helpers/until.ts";
 
 /** Two hosts: a data plane that dials and one that is dialled, with real TLS between them. */
@@ -51,6 +52,8 @@ interface Options {
   readonly mtls?: "required";
   readonly config?: ConfigInput;
   readonly protocol?: "tcp";
+  /** Host A calls everything opaque. */
+  readonly opaqueCaller?: boolean;
   readonly greeting?: number;
   readonly workloads?: readonly DataWorkload[];
 }
@@ -106,7 +109,7 @@ async function twoHosts(t: TestContext, options: Options = {}): Promise<TwoHosts
   const a = await planeLab({
     config: { host: "node-a", ...options.config },
     ...(options.workloads === undefined ? {} : { workloads: options.workloads }),
-    ...(options.protocol === "tcp" ? { destination: captured } : {}),
+    ...(options.protocol === "tcp" || options.opaqueCaller ? { destination: captured } : {}),
   });
   t.after(() => a.close());
   const { credentials = credentialsOf([authority], [issue(authority, HOST_A)]) } = options;
@@ -115,7 +118,8 @@ async function twoHosts(t: TestContext, options: Options = {}): Promise<TwoHosts
     ...{ local: false, host: "node-b", identity: WEB, mesh: { host: "127.0.0.1", port: meshPort } },
     ...options.expected,
   });
-  const known: DataService = service("web", [remote], declared);
+  const believed = options.opaqueCaller ? { protocol: "tcp" as const } : declared;
+  const known: DataService = service("web", [remote], believed);
   a.services(options.mtls === undefined ? known : { ...known, mtls: options.mtls });
   return { a, b, meshPort, seen, get: (path = "/") => ask(a.port, path) };
 }
@@ -149,6 +153,13 @@ function denyFrom(principal: string): Policy {
   };
 }
 
+function denyPath(path: string): Policy {
+  const base = { kind: "authorization", createdMs: 0, dryRun: false, action: "deny" } as const;
+  const rules = [{ from: [], to: [{ paths: [path] }], when: [] }];
+  const scope = { namespace: "default", labels: {} };
+  return { ...base, source: "AuthorizationPolicy default/path", scope, rules };
+}
+
 describe("requests to another host", () => {
   test("go by mutual TLS, and the application learns who calls", async (t) => {
     const mesh = await twoHosts(t);
@@ -159,6 +170,7 @@ describe("requests to another host", () => {
       new RegExp(`^By=${WEB};Hash=[0-9a-f]{64};URI=${HOST_A}$`),
     );
     assert.equal(mesh.b.facts[0]?.entry, "mesh");
+    assert.equal(mesh.b.facts[0]?.source?.key, "hostmesh-hosts/node-a", "whom it is counted for");
     assert.equal(mesh.seen[0]?.["x-forwarded-for"], "127.0.0.1", "the client once");
     assert.equal(mesh.seen[0]?.via, "1.1 hostmesh, 1.1 hostmesh");
   });
@@ -258,6 +270,35 @@ describe("requests to another host", () => {
 });
 
 describe("opaque connections to another host", () => {
+  test("in which there are requests are judged like requests, whatever the caller's host calls them", async (t) => {
+    const mesh = await twoHosts(t, { opaqueCaller: true });
+    const client = await RawClient.open(mesh.a.port);
+    t.after(() => client.close());
+    const rest = "HTTP/1.1\r\nHost: web\r\nX-Forwarded-Client-Cert: URI=forged\r\n\r\n";
+    client.send(`GET / ${rest.slice(0, 5)}`);
+    await new Promise(setImmediate);
+    client.send(`${rest.slice(5)}GET /again ${rest}`);
+    await client.until(/200 OK[^]*200 OK/);
+    mesh.b.plane.apply(policyUpdate([denyPath("/secret")]));
+    client.send(`GET /secret ${rest}`);
+    await client.until(/403 Forbidden/);
+    const said = mesh.seen.map((headers) => headers["x-forwarded-client-cert"]);
+    assert.equal(said.length, 2);
+    for (const one of said) {
+      assert.match(String(one), new RegExp(`^By=${WEB};Hash=[0-9a-f]{64};URI=${HOST_A}$`));
+    }
+    client.close();
+    await until(() => mesh.b.plane.stats().connections === 0);
+    assert.deepEqual(
+      mesh.b.facts.map(({ protocol, status }) => [protocol, status]),
+      [
+        ["http", 200],
+        ["http", 200],
+        ["http", 403],
+      ],
+    );
+  });
+
   test("bring what the server says first, whole, to a client that has ended its side at once", async (t) => {
     for (const greeting of [20, 300_000]) {
       const mesh = await twoHosts(t, { protocol: "tcp", greeting });

@@ -30,7 +30,7 @@ function routing() {
   const recorder = { event: () => undefined };
   const parts = {
     ...{ services: new ServiceTable(), clusters: new Clusters(deps, own) },
-    ...{ scopes: new ScopeBook(), own, recorder },
+    ...{ scopes: new ScopeBook(), own, recorder, config },
   };
   const plane = parts as unknown as Plane;
   let revision = 0;

@@ -84,6 +84,24 @@ test("a resource for a declared service is refused with its path, and the others
   assert.equal((await call(registry, "GET", `${PATH}/core/Service/shop/reviews`)).status, 404);
 });
 
+test("a virtual address that another service has is refused where it stands", async (t) => {
+  const registry = await testRegistry(t);
+  await call(registry, "PUT", "/v1/mesh/services/shop/other", { addresses: ["10.9.9.9"] });
+  const spec = { clusterIP: "10.9.9.9", ports: [{ port: 80 }] };
+  const entry = {
+    ...{ apiVersion: "networking.istio.io/v1", kind: "ServiceEntry" },
+    metadata: { name: "outside", namespace: "shop" },
+    spec: {
+      ...{ hosts: ["a.example.com"], addresses: ["10.9.9.9"] },
+      ports: [{ number: 80, name: "http" }],
+    },
+  };
+  const { body } = await call(registry, "POST", PATH, [{ ...service, spec }, entry]);
+  assert.equal(dig(body, "results.0.errors.0.path"), "spec.clusterIP");
+  assert.equal(dig(body, "results.1.errors.0.path"), "spec.addresses");
+  assert.match(String(dig(body, "results.1.errors.0.reason")), /virtual address of shop\/other/);
+});
+
 test("what a resource brought is not changed past it, and the lists say whose it is", async (t) => {
   const registry = await testRegistry(t);
   await call(registry, "POST", PATH, service);

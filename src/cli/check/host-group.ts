@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { release } from "node:os";
 import { execRunner } from "../../../iptables/runner.ts";
 import type { Config } from "../../config/schema.ts";
+import { clockFinding } from "./clock.ts";
 import { type CheckGroup, type Finding, failure, ok, skipped, warning } from "./finding.ts";
 import { portOwners } from "./listeners.ts";
 
@@ -15,7 +16,6 @@ const BINARIES: readonly (readonly [command: string, flag: string])[] = [
 ];
 /** What TPROXY capture needs of the kernel. */
 const MODULES = ["xt_TPROXY", "xt_socket", "xt_set", "ip_set_hash_ip", "ip_set_hash_net", "xt_CT"];
-const MAX_SKEW_MS = 2_000;
 
 /** Binaries, kernel modules, ports and the clock of this host. */
 export function hostGroup(
@@ -88,28 +88,4 @@ async function portFindings(config: Config, running: boolean): Promise<Finding[]
       `Stop it, or choose another port with --set ports.${name}=PORT.`,
     ),
   );
-}
-
-async function clockFinding(config: Config): Promise<Finding> {
-  const [url = ""] = config.registry.urls;
-  try {
-    const before = Date.now();
-    const { request } = await import("undici");
-    const { headers, body } = await request(`${url}/v1/mesh/status`, {
-      signal: AbortSignal.timeout(2_000),
-    });
-    await body.dump();
-    const there = Date.parse(String(headers["date"]));
-    if (Number.isNaN(there)) return skipped("clock: the registry's answer has no date");
-    // Date has whole seconds: half a second is the best guess of the rest.
-    const skewMs = Math.round(there + 500 - (before + Date.now()) / 2);
-    if (Math.abs(skewMs) <= MAX_SKEW_MS) return ok("the clock agrees with the registry's");
-    return warning(
-      `the clock differs from the registry's by ${(skewMs / 1_000).toFixed(1)} s`,
-      "Synchronise both with NTP; logs and certificates depend on it.",
-    );
-  } catch {
-    // The registry's own group has said that it cannot be reached.
-    return skipped("clock: no registry to compare with");
-  }
 }

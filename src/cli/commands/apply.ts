@@ -1,25 +1,23 @@
 import { Command } from "commander";
 import { printable } from "../../core/terminal.ts";
-import { SKIPPED } from "../../dialects/foreign-kinds.ts";
 import {
   type Applied,
   outcomesOf,
   reportAffected,
   reportIssues,
+  reportSkipped,
   withoutForeign,
+  withoutUnsendable,
 } from "../applied-resources.ts";
 import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
 import { printStructured } from "../print-data.ts";
-import { callRegistry } from "../registry.ts";
-import { inNamespace, resourcesInFiles } from "../resource-files.ts";
+import { postResources } from "../resource-batches.ts";
+import { inNamespace, type ResourceInFile, resourcesInFiles } from "../resource-files.ts";
 import type { AffectedResource } from "../resource-records.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
-
-/** Resources in one request. */
-const BATCH = 250;
 
 interface ApplyFlags extends FormatFlag, SettingsFlags {
   readonly file: readonly string[];
@@ -57,30 +55,32 @@ async function apply(
 ): Promise<void> {
   const config = readSettings(flags);
   const { own, skipped } = withoutForeign(await resourcesInFiles(flags.file));
-  const bodies = own.map((each) => inNamespace(each, flags.namespace));
+  const named = own.map((each) => ({ ...each, resource: inNamespace(each, flags.namespace) }));
+  const { sendable, refused: unsent } = withoutUnsendable(named);
   const path = flags.dryRun ? "/v1/mesh/resources/validate" : "/v1/mesh/resources";
-  const applied: Applied[] = [];
+  const applied: Applied[] = [...unsent];
   const affected: AffectedResource[] = [];
-  for (let start = 0; start < bodies.length; start += BATCH) {
-    const body = bodies.slice(start, start + BATCH);
-    const answer = await callRegistry(config, { method: "POST", path, body, alsoOk: [400] });
-    const outcomes = outcomesOf(answer, own.slice(start, start + BATCH));
+  for await (const { answer, batch } of postResources(config, path, sendable, contentOf)) {
+    const outcomes = outcomesOf(answer, batch);
     applied.push(...outcomes.applied);
     affected.push(...outcomes.affected);
   }
   const all = [...applied, ...skipped];
   if (!printStructured(output, flags.output, all)) {
-    for (const each of all) report(output, errors, each, flags.dryRun === true);
+    for (const each of applied) report(output, errors, each, flags.dryRun === true);
+    reportSkipped(output, skipped);
     reportAffected(errors, affected);
-    if (skipped.length > 0) {
-      errors.line(`${skipped.length} of ${all.length} are skipped: ${SKIPPED}`);
-    }
+    if (skipped.length > 0) errors.line(`${skipped.length} of ${all.length} are skipped`);
   }
   const refused = applied.filter(({ result }) => result === "refused");
   if (refused.length === 0) return;
   throw new CliError(`${refused.length} of ${all.length} resources are refused`, {
     exitCode: EXIT.failure,
   });
+}
+
+function contentOf({ resource }: ResourceInFile): unknown {
+  return resource;
 }
 
 function report(

@@ -14,10 +14,12 @@ interface RotateFlags extends SettingsFlags {
   readonly step?: RotationStep;
   readonly force?: boolean;
   readonly timeout: string;
+  readonly grace: string;
 }
 
 /** Between two looks; daemons renew within a second. */
 const LOOK_MS = 500;
+const MAX_GRACE_MS = 86_400_000;
 const AUTHORITIES = "/v1/identity/authorities";
 
 /** What has been reached when a step is done. */
@@ -37,21 +39,28 @@ export function identityRotateCaCommand(output: TerminalOutput): Command {
     .addOption(new Option("--step <step>", "only this step").choices([...ROTATION_STEPS]))
     .option("--force", "go on without hosts that are not ready")
     .option("--timeout <duration>", "how long to wait for hosts in each step", "10m")
+    .option("--grace <duration>", "how long tunnels may go on before finish cuts them off", "0s")
     .action(async (flags: RotateFlags) => {
-      const timeoutMs = parseGoDuration(flags.timeout);
-      if (timeoutMs === null) {
-        const reason = `--timeout ${flags.timeout}: not a duration such as 10m`;
+      const timeoutMs = duration("--timeout", flags.timeout);
+      const graceMs = duration("--grace", flags.grace);
+      if (graceMs > MAX_GRACE_MS) {
+        const reason = `--grace ${flags.grace}: at most 24h`;
+        throw new CliError(reason, { exitCode: EXIT.usage });
+      }
+      if (flags.step !== undefined && graceMs > 0) {
+        const reason = "--grace is for all steps: with --step, wait before --step finish";
         throw new CliError(reason, { exitCode: EXIT.usage });
       }
       const config = readSettings(flags);
       const force = flags.force === true;
       if (flags.step !== undefined) await take(config, flags.step, force, output);
-      else await rotate(config, { force, timeoutMs }, output);
+      else await rotate(config, { force, timeoutMs, graceMs }, output);
     });
   addSettingsOptions(command, ["registry"]);
   return describeCommand(command, {
     examples: [
       "hostmesh identity rotate-ca",
+      "hostmesh identity rotate-ca --grace 30m",
       "hostmesh identity rotate-ca --step begin",
       "hostmesh identity rotate-ca --step finish --force",
     ],
@@ -62,11 +71,20 @@ export function identityRotateCaCommand(output: TerminalOutput): Command {
   });
 }
 
-async function rotate(
-  config: Config,
-  wait: { readonly force: boolean; readonly timeoutMs: number },
-  output: TerminalOutput,
-): Promise<void> {
+interface Wait {
+  readonly force: boolean;
+  readonly timeoutMs: number;
+  readonly graceMs: number;
+}
+
+/** In ms. */
+function duration(option: string, text: string): number {
+  const ms = parseGoDuration(text);
+  if (ms !== null && ms >= 0) return ms;
+  throw new CliError(`${option} ${text}: not a duration such as 10m`, { exitCode: EXIT.usage });
+}
+
+async function rotate(config: Config, wait: Wait, output: TerminalOutput): Promise<void> {
   let { phase } = await readRegistry(config, AUTHORITIES, rotationState);
   if (phase === "steady") ({ phase } = await take(config, "begin", false, output));
   if (phase === "begun") {
@@ -74,6 +92,10 @@ async function rotate(
     ({ phase } = await take(config, "issue", isLate, output));
   }
   const isLate = await mustForce(config, wait, output);
+  if (wait.graceMs > 0) {
+    output.line(`tunnels of the old authority have ${wait.graceMs / 1_000} s to end`);
+    await sleep(wait.graceMs);
+  }
   await take(config, "finish", isLate, output);
 }
 
@@ -98,7 +120,7 @@ async function take(
 /** Waits for all hosts. False: all are ready; true: not all in time, and the user forces it. */
 async function mustForce(
   config: Config,
-  { force, timeoutMs }: { readonly force: boolean; readonly timeoutMs: number },
+  { force, timeoutMs }: Wait,
   output: TerminalOutput,
 ): Promise<boolean> {
   const deadlineMs = performance.now() + timeoutMs;

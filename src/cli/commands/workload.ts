@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { Config } from "../../config/schema.ts";
 import { DEFAULT_NAMESPACE } from "../../core/model.ts";
 import { CliError } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
@@ -71,8 +72,11 @@ function deregisterCommand(output: TerminalOutput): Command {
     .description("Removes a workload; its connections are no longer captured.")
     .argument("<name>", "name of the workload")
     .option("--namespace <namespace>", "namespace", DEFAULT_NAMESPACE)
+    .option("--host <name>", "only if it runs on that host")
     .action(async (name: string, flags: SettingsFlags & { namespace: string }) => {
-      const answer = await callRegistry(readSettings(flags), {
+      const config = readSettings(flags);
+      if (flags.host !== undefined) await mustRunOn(flags.host, name, flags.namespace, config);
+      const answer = await callRegistry(config, {
         method: "DELETE",
         path: pathOf(flags.namespace, name),
       });
@@ -86,7 +90,22 @@ function deregisterCommand(output: TerminalOutput): Command {
       output.line(`deregistered workload ${flags.namespace}/${name}`);
     });
   addSettingsOptions(command, ["registry"]);
-  return describeCommand(command, { examples: ["hostmesh workload deregister web"] });
+  return describeCommand(command, {
+    examples: [
+      "hostmesh workload deregister web",
+      "hostmesh workload deregister web --host node-2",
+    ],
+  });
+}
+
+/** One that has moved on to another host must not be forgotten because it has left this one. */
+async function mustRunOn(host: string, name: string, namespace: string, config: Config) {
+  const all = await readRegistry(config, "/v1/mesh/workloads", workloadList);
+  const found = all.find((one) => one.name === name && one.namespace === namespace);
+  if (found === undefined || found.host === host) return;
+  throw new CliError(`workload ${namespace}/${name} runs on ${found.host}, not on ${host}`, {
+    remedy: "name that host, or leave --host out",
+  });
 }
 
 function listCommand(output: TerminalOutput): Command {

@@ -125,6 +125,14 @@ function isHostName(text: string): boolean {
   return /^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i.test(text);
 }
 
+/** Absent where it is empty, which is how Consul writes what is not set. */
+export const protocolField = differently(
+  z
+    .literal(["", "tcp", "http", "http2", "grpc"])
+    .transform((protocol) => (protocol === "" ? undefined : protocol)),
+  "where the registration declares none; without it, it is found out from a connection's first bytes, where Consul means `tcp`",
+).optional();
+
 const destinationField = z.strictObject({
   addresses: differently(
     z
@@ -153,7 +161,7 @@ export const serviceDefaultsKind = configEntryKind({
   kind: "service-defaults",
   resourceKind: "ServiceDefaults",
   fields: {
-    protocol: ineffective(z.string(), FOUND_OUT),
+    protocol: protocolField,
     ...commonDefaults,
     externalSNI: refused("there are no terminating gateways"),
     maxInboundConnections: ineffective(

@@ -1,7 +1,9 @@
 import * as z from "zod";
+import type { AppProtocol } from "../../core/model.ts";
 import { ineffective } from "../support.ts";
+import type { TranslatedValue, Work } from "../translator.ts";
 import { configEntryKind, configEntryTranslators } from "./config-entry.ts";
-import { commonDefaults } from "./defaults-fields.ts";
+import { commonDefaults, protocolField } from "./defaults-fields.ts";
 import { peerPolicy } from "./service-defaults.ts";
 
 const GLOBAL = "global";
@@ -12,7 +14,7 @@ const proxyDefaultsKind = configEntryKind({
   kind: "proxy-defaults",
   resourceKind: "ProxyDefaults",
   fields: {
-    config: ineffective(z.record(z.string(), z.unknown()), FOR_ALL),
+    config: z.looseObject({ protocol: protocolField }).optional(),
     ...commonDefaults,
     accessLogs: ineffective(z.unknown(), "the daemon's settings say what is logged"),
     failoverPolicy: ineffective(z.unknown(), "targets are tried as they are listed"),
@@ -25,14 +27,37 @@ export const proxyDefaults = configEntryTranslators(proxyDefaultsKind, {
   notes: [
     "Its name is `global`.",
     "`mutualTLSMode` is for the whole mesh, whatever the namespace of the entry.",
-    "The protocol of services, which Consul wants to know from `config`, is found out from the first bytes of a connection.",
+    "Of `config` only the protocol counts; anything else there has no effect, with a warning.",
   ],
   records(work, entry) {
     if (entry.name !== GLOBAL) {
       const path = entry.at.length === 0 ? ["name"] : ["metadata", "name"];
       work.refuse(path, `must be ${GLOBAL}`);
     }
-    const { mutualTLSMode } = entry.fields;
-    return mutualTLSMode ? [peerPolicy(work, mutualTLSMode, { namespace: null, labels: {} })] : [];
+    const { mutualTLSMode, config: { protocol, ...others } = {} } = entry.fields;
+    for (const name of Object.keys(others)) {
+      work.warn([...entry.at, "config", name], `no effect: ${FOR_ALL}`);
+    }
+    const peers = mutualTLSMode
+      ? [peerPolicy(work, mutualTLSMode, { namespace: null, labels: {} })]
+      : [];
+    return protocol === undefined ? peers : [...peers, protocolOfAll(work, entry, protocol)];
   },
 });
+
+/** Beneath what anybody says of one service. */
+function protocolOfAll(
+  work: Work<unknown>,
+  { namespace }: { readonly namespace: string },
+  protocol: AppProtocol,
+): TranslatedValue {
+  return {
+    kind: "traffic",
+    value: {
+      ...{ source: work.source, createdMs: work.context.createdMs },
+      ...{ service: "host:*", namespace, root: false, base: true, clients: null },
+      settings: { protocol },
+      ...{ ports: {}, subsets: [] },
+    },
+  };
+}

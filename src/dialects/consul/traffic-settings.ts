@@ -95,7 +95,7 @@ function partsOf(context: TranslationContext, namespace: string, name: string): 
 function settingsOf(parts: Parts, service: string): TrafficSettings {
   const { resolver, defaults, override } = parts;
   const { requestTimeout, prioritizeByLocality, loadBalancer } = resolver?.fields ?? {};
-  const { localRequestTimeoutMs, rateLimits } = defaults?.fields ?? {};
+  const { localRequestTimeoutMs, rateLimits, protocol } = defaults?.fields ?? {};
   const { passiveHealthCheck } = override?.override ?? {};
   const balancer = balancerOf(loadBalancer);
   const connections = connectionsOf(parts);
@@ -108,6 +108,7 @@ function settingsOf(parts: Parts, service: string): TrafficSettings {
     ...(passiveHealthCheck === undefined ? {} : { outlier: outlierOf(passiveHealthCheck) }),
     ...(requestMs === undefined ? {} : { timeouts: { requestMs } }),
     ...(mode ? { locality: { enabled: mode === "failover" } } : {}),
+    ...(protocol === undefined ? {} : { protocol }),
     ...(instanceLevel === undefined ? {} : { rateLimits: rateLimitsOf(instanceLevel, service) }),
   };
 }

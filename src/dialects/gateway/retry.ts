@@ -47,25 +47,29 @@ const UNSEEN: readonly RetryCondition[] = [
   "reset-before-request",
 ];
 
+/** A limit for one try stands here and not in the retries: it says nothing of how many there are. */
 export function timeoutsOf(
   timeouts: z.infer<typeof timeoutsField> | undefined,
 ): RouteTimeouts | undefined {
-  return timeouts?.request === undefined ? undefined : { requestMs: timeouts.request };
+  const { request: requestMs, backendRequest: perTryMs } = timeouts ?? {};
+  if (requestMs === undefined && perTryMs === undefined) return undefined;
+  return {
+    ...(requestMs === undefined ? {} : { requestMs }),
+    ...(perTryMs === undefined ? {} : { perTryMs }),
+  };
 }
 
-/** A limit for one try is one of the rule's tries, even where there is only one. */
 export function retryOf(
   retry: z.infer<typeof retryField> | undefined,
   timeouts: z.infer<typeof timeoutsField> | undefined,
   matches: readonly RouteMatch[],
 ): RetryRule | undefined {
+  if (retry === undefined) return undefined;
   const perTryMs = timeouts?.backendRequest ?? 0;
-  if (retry === undefined && perTryMs === 0) return undefined;
-  const { codes, attempts, backoff = BASE_MS } = retry ?? { codes: [], attempts: 0 };
+  const { codes, attempts, backoff = BASE_MS } = retry;
   const on = attempts === 0 ? [] : [...UNSEEN, ...(perTryMs === 0 ? [] : ["timeout" as const])];
   return {
     attempts,
-    ...(perTryMs === 0 ? {} : { perTryMs }),
     on,
     statuses: [...new Set(codes)].map((code) => [code, code]),
     backoff: { baseMs: backoff, maxMs: backoff * GROWTH },

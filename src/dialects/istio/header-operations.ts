@@ -34,12 +34,19 @@ const mapField = z
   });
 const variables = "Envoy's variables (`%REQ(...)%`) are refused; `%%` is a percent sign";
 
+const removedField = headerNameField.refine((name) => name !== "host", {
+  message: "Host cannot be removed: every request has one",
+});
+
 const operationsField = z.strictObject({
   set: differently(mapField, `\`Host\` of a request: rewrites the authority; ${variables}`).default(
     {},
   ),
   add: differently(mapField, variables).default({}),
-  remove: honoured(z.array(headerNameField).max(MAX_EDITS)).default([]),
+  remove: honoured(
+    z.array(removedField).max(MAX_EDITS),
+    "`Host` is refused, as Envoy does",
+  ).default([]),
 });
 
 export const headersField = z.strictObject({
@@ -74,7 +81,7 @@ function toEdits(operations: z.infer<typeof operationsField> | undefined): Heade
     Object.entries(map).filter(([name]) => !authorityName.test(name));
   const set = pairs(operations.set);
   const add = pairs(operations.add);
-  const remove = operations.remove.filter((name) => name !== "host");
+  const { remove } = operations;
   if (set.length + add.length + remove.length === 0) return null;
   return {
     ...(set.length > 0 ? { set } : {}),

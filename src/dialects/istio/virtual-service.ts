@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { ROUTE_RANKS, type RouteRule, type RouteTable } from "../../core/traffic.ts";
 import { resourceSchema } from "../envelope.ts";
+import { AnnotationError, parseRateLimit, RATE_LIMIT } from "../hostmesh/own-annotations.ts";
 import { differently, honoured, refused } from "../support.ts";
 import {
   defineTranslator,
@@ -55,6 +56,7 @@ export const virtualService = defineTranslator<Resource>({
     "Without `retries`: two, for `connect-failure,refused-stream,reset-before-request`, the defaults of Istio's client and server side together. Without `timeout`: none.",
     "A delegate (no `hosts`) is joined to the routes that name it; a route of it whose match is part of none of theirs is left out, with a warning.",
     "Paths are normalised, and matched without their query.",
+    "The annotation `hostmesh.io/rate-limit` is a limit for all its HTTP routes together.",
   ],
   forms: [{ versions: ["v1", "v1beta1", "v1alpha3"], schema }],
   provides: ({ metadata, spec }) =>
@@ -94,7 +96,8 @@ function tablesOf(work: Work<Resource>): TranslatedValue[] {
     rank: ROUTE_RANKS.istio,
     order: "listed" as const,
   };
-  const http = httpRules(work);
+  const limits = rateLimitsOf(work);
+  const http = httpRules(work).map((rule) => ({ ...rule, ...limits }));
   const tcp = (spec.tcp ?? []).flatMap((route, index) => {
     const path = ["spec", "tcp", index];
     return toTcpRule(route, { work, path, namespace }) ?? [];
@@ -106,6 +109,18 @@ function tablesOf(work: Work<Resource>): TranslatedValue[] {
   return tables
     .filter(({ rules }) => rules.length > 0)
     .map((value) => ({ kind: "route" as const, value }));
+}
+
+/** Of all its routes together. */
+function rateLimitsOf(work: Work<Resource>): Pick<RouteRule, "rateLimits"> {
+  const text = work.resource.metadata.annotations[RATE_LIMIT];
+  if (text === undefined) return {};
+  try {
+    return { rateLimits: [parseRateLimit(text.trim(), `annotation ${work.key}`)] };
+  } catch (error) {
+    if (!(error instanceof AnnotationError)) throw error;
+    return work.refuse(["metadata", "annotations", RATE_LIMIT], error.message);
+  }
 }
 
 function httpRules(work: Work<Resource>): RouteRule[] {

@@ -119,10 +119,17 @@ function distinct(places: readonly Place[], taken: Set<string>): readonly Place[
   });
 }
 
-/** The places of another slice, of which no labels are needed. */
+/** Places of the slices that were read, for as long as these are kept: each of them looks at all others of its Service. */
+const known = new WeakMap<object, readonly Place[]>();
+
+/** The places of a slice, of which no labels are needed. */
 function placesIn({ content }: KnownResource, service: string): readonly Place[] {
+  const before = typeof content === "object" && content !== null ? known.get(content) : undefined;
+  if (before !== undefined) return before;
   const parsed = schema.safeParse(content);
-  return parsed.success ? placesOf(parsed.data, service, null) : [];
+  const places = parsed.success ? placesOf(parsed.data, service, null) : [];
+  if (typeof content === "object" && content !== null) known.set(content, places);
+  return places;
 }
 
 function placesOf(

@@ -6,9 +6,10 @@ import {
   type RouteMatch,
   type RouteRule,
   type RouteTable,
+  type TrafficSettings,
 } from "../../core/traffic.ts";
 import { resourceSchema } from "../envelope.ts";
-import { differently, honoured, ineffective } from "../support.ts";
+import { differently, honoured } from "../support.ts";
 import { defineTranslator, type TranslatedValue, type Work } from "../translator.ts";
 import { durationField } from "../value-fields.ts";
 import { expandRequestMatch, requestMatchField, UnexpandableError } from "./request-match.ts";
@@ -82,15 +83,19 @@ const overrideField = z.strictObject({
   weight: honoured(weightField, "a number, or a quantity such as `500m`"),
 });
 
+const portNumber = z
+  .string()
+  .refine((text) => /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65_535, "must be a port");
+
 const schema = resourceSchema(
   z.strictObject({
     routes: z.array(routeField).max(MAX_ROUTES).default([]),
     retryBudget: budgetField.optional(),
     dstOverrides: z.array(overrideField).max(MAX_OVERRIDES).optional(),
-    opaquePorts: ineffective(
-      z.record(z.string(), z.boolean()),
-      "say it of the service: `config.linkerd.io/opaque-ports`, `appProtocol: tcp`, or `protocol: tcp` of the registration",
-    ),
+    opaquePorts: differently(
+      z.record(portNumber, z.boolean()),
+      "TCP, nothing is found out; also for callers of other namespaces where it is the profile of the service, and else of no effect",
+    ).optional(),
   }),
 );
 type Resource = z.infer<typeof schema>;
@@ -122,8 +127,12 @@ export const serviceProfile = defineTranslator<Resource>({
         values.push({ kind: "route", value: tableOf(work, protocol, "route", [split]) });
       }
     }
-    if (retryBudget !== undefined || given.some(({ isRetryable }) => isRetryable === true)) {
-      values.push(budgetOf(work));
+    const hasBudget =
+      retryBudget !== undefined || given.some(({ isRetryable }) => isRetryable === true);
+    const ports = opaquePortsOf(work);
+    if (hasBudget || Object.keys(ports).length > 0) {
+      const settings = hasBudget ? { retryBudget: budgetOf(work) } : {};
+      values.push(policyOf(work, settings, ports));
     }
     return values;
   },
@@ -210,22 +219,38 @@ function splitOf({ resource, refuse }: Work<Resource>): RouteRule | null {
   return { name: "", matches: [], action: { kind: "forward", backends } };
 }
 
+function budgetOf({ resource }: Work<Resource>): RetryBudgetRule {
+  const { retryBudget: field } = resource.spec;
+  if (field === undefined) return DEFAULT_BUDGET;
+  return { ratio: field.retryRatio, minPerSecond: field.minRetriesPerSecond, ttlMs: field.ttl };
+}
+
+/** What is spoken is no matter of who calls, so that only the service's own profile says it. */
+function opaquePortsOf(work: Work<Resource>): Record<string, TrafficSettings> {
+  const all = Object.entries(work.resource.spec.opaquePorts ?? {});
+  const ports = all.filter(([, isOpaque]) => isOpaque).map(([port]) => port);
+  if (ports.length > 0 && !scopeOf(work).isOwn) {
+    const { namespace } = serviceNamed(work.name.name);
+    const where = namespace === null ? "a registration" : `a profile in ${namespace}`;
+    work.warn(["spec", "opaquePorts"], `no effect: only ${where} says what the service speaks`);
+    return {};
+  }
+  return Object.fromEntries(ports.map((port) => [port, { protocol: "tcp" }]));
+}
+
 /** It holds beneath other policies, of which none has a retry budget but DestinationRules. */
-function budgetOf(work: Work<Resource>): TranslatedValue {
+function policyOf(
+  work: Work<Resource>,
+  settings: TrafficSettings,
+  ports: Readonly<Record<string, TrafficSettings>>,
+): TranslatedValue {
   const { service, clients } = scopeOf(work);
-  const { retryBudget: field } = work.resource.spec;
-  const budget = field && {
-    ratio: field.retryRatio,
-    minPerSecond: field.minRetriesPerSecond,
-    ttlMs: field.ttl,
-  };
   return {
     kind: "traffic",
     value: {
       ...{ source: work.source, createdMs: work.context.createdMs },
       ...{ service, namespace: work.name.namespace, root: false, base: true, clients },
-      settings: { retryBudget: budget ?? DEFAULT_BUDGET },
-      ...{ ports: {}, subsets: [] },
+      ...{ settings, ports, subsets: [] },
     },
   };
 }

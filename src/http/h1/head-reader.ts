@@ -83,6 +83,11 @@ export class HeadReader {
     return this.#state !== START;
   }
 
+  /** Bytes of a head whose end has not arrived. */
+  get keptBytes(): number {
+    return this.#carry.length;
+  }
+
   /** Forgets everything that was read. */
   reset(): void {
     this.#text = "";

@@ -2,6 +2,7 @@ import type { Clock } from "../../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../../core/deadlines.ts";
 import { MeshError } from "../../core/errors.ts";
 import type { Conn, ConnHandler } from "../conn.ts";
+import { Kept } from "../kept.ts";
 import type { RequestHead } from "../message.ts";
 import { ChunkedDecoder } from "./chunked.ts";
 import { HeadReader } from "./head-reader.ts";
@@ -78,6 +79,8 @@ export class ServerConnection implements ConnHandler, Expirable {
   #undecided: RequestHead | null = null;
   #early: Buffer = NOTHING;
   #kept: Buffer | null = null;
+  /** What the client has sent ahead of its time, as it is counted. */
+  #ahead: Kept | null = null;
   #inBytes = false;
   #finSeen = false;
   /** What the client had not taken yet when we looked last, and how long it may leave it at that. */
@@ -107,6 +110,15 @@ export class ServerConnection implements ConnHandler, Expirable {
       this.#refuse(error);
     }
     this.#inBytes = false;
+    this.#countAhead();
+  }
+
+  #countAhead(): void {
+    if (this.#kept === null && this.#ahead === null && !this.#reader.started) return;
+    const { share } = this.conn;
+    const bytes = (this.#kept?.length ?? 0) + this.#reader.keptBytes;
+    this.#ahead?.drop();
+    this.#ahead = share === null || bytes === 0 ? null : new Kept(share, bytes);
   }
 
   #consume(chunk: Buffer, start: number, end: number): void {
@@ -291,6 +303,7 @@ export class ServerConnection implements ConnHandler, Expirable {
     this.#deps.deadlines.delete(this);
     const kept = this.#kept;
     this.#kept = null;
+    this.#countAhead();
     return kept;
   }
 
@@ -311,6 +324,8 @@ export class ServerConnection implements ConnHandler, Expirable {
   onClose(error: Error | null): void {
     this.#deps.deadlines.delete(this);
     this.#state = "closed";
+    this.#ahead?.drop();
+    this.#ahead = null;
     this.#handler.onClientClose(error);
   }
 

@@ -4,30 +4,55 @@ import type { AppProtocol } from "../../core/model.ts";
 /** How the proxy treats a connection: request by request, or as bytes. */
 export type Treatment = "http" | "opaque";
 
-/** Longest request line that is waited for before the bytes count as something else. */
+/** Longest request line that is waited for before the parser of requests decides about it. */
 const LINE_BYTES = 8_192;
-const REQUEST_LINE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+ \S+ HTTP\/1\.[01]$/;
-const BEGINNING =
-  /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}( \S*( (H(T(T(P(\/(1(\.[01]?)?)?)?)?)?)?)?)?\r?)?$/;
-
+/** What some server takes for a space: all that Python's `split` does. */
+const SPACE = String.raw`[\t\v\f\r\x1c-\x20\x85\xa0]`;
+const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
+/**
+ * A whole line, without its LF, that a lenient server takes for a request's: Node's reads fields behind the versions of
+ * RTSP and ICE, too, and where there is none (HTTP/0.9).
+ */
+const VERSIONED = new RegExp(`^${TOKEN}${SPACE}.*${SPACE}(?:HTTP|RTSP|ICE)/\\d`, "is");
+const UNVERSIONED = new RegExp(
+  `^[A-Z-]+${SPACE}+(?:/|\\*|[A-Za-z][A-Za-z0-9+.-]*://)[!-~\\x80-\\xff]*${SPACE}*$`,
+);
+/** A line that may yet become one: a method, and with a space behind it anything. */
+const BEGINNING = new RegExp(`^${TOKEN}(?:${SPACE}|$)`);
 /** Of a request, not of a protocol that begins with them: none is known. */
-const EMPTY_LINES = /^[\r\n]+/;
+const EMPTY_LINES = new RegExp(`^(?:\n|${SPACE})+`);
+const PREFACE = "PRI * HTTP/2.0";
 
 /**
  * Looks at the first bytes that a client sent. HTTP/1.x is recognised by a whole request line, because
- * single words are not enough: `GET key` is Redis, `CONNECT {` is NATS. `more` asks for more bytes. Like
- * Linkerd's detection it prefers availability: whatever is not certainly HTTP/1.x passes as bytes, the
- * HTTP/2 preface included.
+ * single words are not enough: `GET key` is Redis, `CONNECT {` is NATS. `more` asks for more bytes.
+ *
+ * A connection of bytes carries what its client likes, identity headers too. So `opaque` is only what no server takes for
+ * HTTP/1.x: bare LF (RFC 9112 section 2.2), white space of other kinds and wrong versions count as HTTP, where the parser
+ * refuses them. The HTTP/2 preface passes as bytes.
  */
 export function classify(text: string): Treatment | "more" {
   // Servers skip empty lines before a request (RFC 9112 section 2.2), so they must not hide one here.
   const bytes = text.replace(EMPTY_LINES, "");
-  if (bytes === "") return text.length >= LINE_BYTES ? "opaque" : "more";
-  const lineEnd = bytes.indexOf("\r\n");
-  if (lineEnd !== -1) return REQUEST_LINE.test(bytes.slice(0, lineEnd)) ? "http" : "opaque";
-  if (bytes.length >= LINE_BYTES || bytes.startsWith("PRI *")) return "opaque";
-  return BEGINNING.test(bytes) ? "more" : "opaque";
+  const isLong = text.length >= LINE_BYTES;
+  if (bytes === "") return isLong ? "http" : "more";
+  if (bytes.startsWith(PREFACE)) return "opaque";
+  const lineEnd = bytes.indexOf("\n");
+  if (lineEnd !== -1) return isRequestLine(bytes.slice(0, lineEnd)) ? "http" : "opaque";
+  if (!BEGINNING.test(bytes)) return "opaque";
+  return isLong ? "http" : "more";
 }
+
+function isRequestLine(line: string): boolean {
+  return VERSIONED.test(line) || UNVERSIONED.test(line);
+}
+
+/** Does an answer to HTTP begin so? A server that gives up an idle connection sends one unasked (408). */
+export function isHttpAnswer(chunk: Buffer, end: number): boolean {
+  return end >= ANSWER.length && chunk.toString("latin1", 0, ANSWER.length) === ANSWER;
+}
+
+const ANSWER = "HTTP/";
 
 /** What a declared protocol asks for; null: it has to be found out. */
 export function declaredTreatment(protocol: AppProtocol | undefined): Treatment | null {
@@ -36,9 +61,9 @@ export function declaredTreatment(protocol: AppProtocol | undefined): Treatment 
 }
 
 /**
- * What destinations were found to speak, per worker. HTTP once seen is not overruled by a client that
- * sends something else: one client's garbage must not take request-level treatment from the others. A
- * server that spoke first is certain, and overrules.
+ * What destinations were found to speak, per worker. It decides only what is dialled ahead, never how a connection is
+ * treated: else the first bytes of one client would decide for all others. HTTP once seen is not overruled by a client
+ * that sends something else; a server that spoke first overrules.
  */
 export class ProtocolMemory {
   readonly #seen: LRUCache<string, Treatment>;

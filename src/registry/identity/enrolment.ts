@@ -6,13 +6,22 @@ import type { TokenReviewRule } from "./token-review.ts";
 /** What a host shows once. */
 export type EnrolProof = { readonly token: string } | { readonly serviceAccountToken: string };
 
-const REASONS: Record<TokenRefusal, string> = {
-  malformed: "this is no join token",
-  unknown: "the join token is not known",
-  expired: "the join token has expired",
-  replayed: "the join token was used already",
-  other_host: "the join token is for another host",
-};
+/** What is wrong with the token of a host, and what to do about it. */
+function reasonFor(refusal: TokenRefusal, host: string): string {
+  const another = `make one with: hostmesh identity token --host ${host}`;
+  switch (refusal) {
+    case "malformed":
+      return `this is no join token; ${another}`;
+    case "unknown":
+      return `the join token is not known: it is another registry's, or was void before it was used; ${another}`;
+    case "expired":
+      return `the join token has expired; ${another}`;
+    case "replayed":
+      return `the join token was used already, and it counts once; ${another}`;
+    case "other_host":
+      return `the join token is for another host than ${host}: set \`host\` to the name it was made for, or ${another}`;
+  }
+}
 
 /** Judges proofs that a host is what it says it is. */
 export class Enrolment {
@@ -49,7 +58,8 @@ export class Enrolment {
       return;
     }
     const refusal = await this.#tokens.redeem(proof.token, host);
-    if (refusal !== null) throw new RegistryError(403, REASONS[refusal], `token_${refusal}`);
+    if (refusal !== null)
+      throw new RegistryError(403, reasonFor(refusal, host), `token_${refusal}`);
   }
 
   async #review(token: string, host: string): Promise<void> {

@@ -370,3 +370,12 @@ test("tls routes are refused with the reason, and a resource without routes as w
   );
   assert.match(refusals(resource("VirtualService", { hosts: ["a"] }))[0] ?? "", /^spec: must have/);
 });
+
+test("Host cannot be removed, which is said and not dropped", () => {
+  for (const name of ["Host", "host"]) {
+    const headers = { request: { remove: ["x-a", name] } };
+    const of = resource("VirtualService", { hosts: ["a"], http: [{ headers, route: toReviews }] });
+    const [refusal] = refusals(of);
+    assert.match(JSON.stringify(refusal), /headers\.request\.remove\[1\].*Host cannot be removed/);
+  }
+});

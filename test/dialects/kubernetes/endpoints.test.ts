@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { endpointSlice } from "../../../src/dialects/kubernetes/endpoint-slice.ts";
 import { endpointsOf, refusals, warningsOf } from "../translated.ts";
 
 const service = (spec: object, name = "web") => `
@@ -158,4 +159,49 @@ test("an ExternalName is an endpoint that every host resolves, or an address", (
     const yaml = service({ type: "ExternalName", externalName: bad });
     assert.match(refusals(yaml)[0] ?? "", /^spec\.externalName: /, bad);
   }
+});
+
+test("a slice is read once, however many others of its Service look at it", () => {
+  let reads = 0;
+  const counted = (slice: Record<string, unknown>) =>
+    Object.defineProperty({ ...slice }, "addressType", {
+      enumerable: true,
+      get() {
+        reads++;
+        return "IPv4";
+      },
+    });
+  const resources = Array.from({ length: 8 }, (_, index) =>
+    counted({
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: {
+        name: `s${index}`,
+        namespace: "shop",
+        labels: { "kubernetes.io/service-name": "web" },
+      },
+      ports: [{ port: 8080 }],
+      endpoints: [{ addresses: [`10.0.0.${index}`] }],
+    }),
+  );
+  const all = resources.map((content, index) => ({ key: `k${index}`, content, createdMs: index }));
+  const context = {
+    ...{ rootNamespaces: [], trustDomain: "t", defaultIntention: "deny" as const, createdMs: 0 },
+    balancer: { policy: "least-request" as const, slowStartMs: 0 },
+    about: (topic: string) => (topic.startsWith("EndpointSlices") ? all : []),
+  };
+  const name = { group: "discovery.k8s.io", kind: "EndpointSlice", namespace: "shop", name: "own" };
+  const own = { ...resources[0], metadata: { name: "own", labels: {} } };
+  const content = {
+    ...own,
+    metadata: {
+      ...own.metadata,
+      namespace: "shop",
+      labels: { "kubernetes.io/service-name": "web" },
+    },
+  };
+  endpointSlice.translate(content, "v1", name, context);
+  const first = reads;
+  endpointSlice.translate(content, "v1", name, context);
+  assert.equal(reads, first);
 });

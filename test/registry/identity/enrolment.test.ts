@@ -40,6 +40,17 @@ test("a token works once: a replay is refused, counted and logged, after a resta
   assert.equal((await join1(registry, { token })).status, 403);
 });
 
+test("a refusal says what is wrong with the token and what to do", async (t) => {
+  const registry = await secureRegistry(t);
+  const token = await makeToken(registry, { host: "node-2" });
+  const { status, body } = await join1(registry, { token });
+  assert.equal(status, 403);
+  const text = String(dig(body, "error"));
+  assert.match(text, /is for another host than node-1: set `host`/);
+  assert.match(text, /hostmesh identity token --host node-1$/);
+  assert.equal((await join1(registry, { token }, "node-2")).status, 200, "it is not used up");
+});
+
 test("of many that use one token at once, one gets in", async (t) => {
   const registry = await secureRegistry(t);
   const token = await makeToken(registry);

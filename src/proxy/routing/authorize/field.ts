@@ -10,7 +10,12 @@ import { matcherOf, type ValueKey, type ValueMatcher } from "./value-matcher.ts"
 
 /** What has to be so wherever a field matches; rules are found by it. */
 export type FieldKey =
-  | { readonly attribute: TextAttribute; readonly key: ValueKey }
+  | {
+      readonly attribute: TextAttribute;
+      readonly key: ValueKey;
+      /** What holds as well whenever it does. */
+      readonly others?: readonly FieldKey[];
+    }
   | { readonly attribute: AddressAttribute; readonly block: AddressBlock };
 
 /** One condition on one attribute. */
@@ -27,10 +32,15 @@ export interface Field {
 export function textField(attribute: TextAttribute, matcher: ValueMatcher): Field {
   return {
     attribute,
-    keys: matcher.keys.map((key) => ({ attribute, key })),
+    keys: matcher.keys.map((key) => fieldKey(attribute, key)),
     excluding: [],
     matches: (facts) => matcher.matches(attribute.read(facts)),
   };
+}
+
+function fieldKey(attribute: TextAttribute, key: ValueKey): FieldKey {
+  const { others = [] } = key;
+  return { attribute, key, others: others.map((other) => ({ attribute, key: other })) };
 }
 
 /** The address is in one of the blocks. Throws a RangeError for what is no block. */

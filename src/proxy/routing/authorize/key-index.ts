@@ -1,3 +1,4 @@
+import { InfixTree } from "../text/infix-tree.ts";
 import { PrefixTree } from "../text/prefix-tree.ts";
 import { type AddressBlock, isInBlock, prefixHash } from "./address-block.ts";
 import type { AddressAttribute, TextAttribute } from "./attributes.ts";
@@ -63,6 +64,7 @@ class TextIndex<Value> implements Collector<Value> {
   readonly #exact = new Map<string, Value>();
   readonly #prefixes = new PrefixTree<Value>("forwards");
   readonly #suffixes = new PrefixTree<Value>("backwards");
+  readonly #infixes = new InfixTree<Value>();
 
   constructor(attribute: TextAttribute) {
     this.#attribute = attribute;
@@ -70,6 +72,7 @@ class TextIndex<Value> implements Collector<Value> {
 
   at({ kind, value }: ValueKey, make: () => Value): Value {
     if (kind === "exact") return kept(this.#exact, value, make);
+    if (kind === "infix") return this.#infixes.at(value, make);
     return (kind === "prefix" ? this.#prefixes : this.#suffixes).at(value, make);
   }
 
@@ -85,6 +88,7 @@ class TextIndex<Value> implements Collector<Value> {
     if (exact !== undefined) into.push(exact);
     this.#prefixes.collect(value, into);
     this.#suffixes.collect(value, into);
+    this.#infixes.collect(value, into);
   }
 }
 

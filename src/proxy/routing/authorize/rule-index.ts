@@ -127,11 +127,22 @@ function countKeys(entries: readonly Entry<unknown>[]): Counts {
   for (const { rule } of entries) {
     for (const clauses of [rule.from, rule.to, [rule.when]]) {
       for (const { keys } of clauses.flat()) {
-        for (const key of keys) counts.set(key, counted(byName, nameOf(key)));
+        for (const key of keys.flatMap(formsOf)) counts.set(key, counted(byName, nameOf(key)));
       }
     }
   }
   return counts;
+}
+
+/** The key, and those by which the same can be found. */
+function formsOf(key: FieldKey): readonly FieldKey[] {
+  return "block" in key ? [key] : [key, ...(key.others ?? [])];
+}
+
+function rarestForm(key: FieldKey, counts: Counts): FieldKey {
+  return formsOf(key).reduce((best, form) =>
+    (counts.get(form)?.rules ?? 0) < (counts.get(best)?.rules ?? 0) ? form : best,
+  );
 }
 
 function counted(byName: Map<string, Count>, name: string): Count {
@@ -143,15 +154,23 @@ function counted(byName: Map<string, Count>, name: string): Count {
 
 /** Keys of which one holds whenever the rule matches; empty: there are none. */
 function cheapestKeys({ from, to, when }: Rule, counts: Counts): readonly FieldKey[] {
-  const options = [...when.map(({ keys }) => keys), ofClauses(from, counts), ofClauses(to, counts)];
+  const options = [
+    ...when.map((field) => keysOf(field, counts)),
+    ofClauses(from, counts),
+    ofClauses(to, counts),
+  ];
   return cheapest(options, counts);
+}
+
+function keysOf({ keys }: Field, counts: Counts): readonly FieldKey[] {
+  return keys.map((key) => rarestForm(key, counts));
 }
 
 /** Every clause has to contribute, because any of them may be the one that matches. */
 function ofClauses(clauses: readonly (readonly Field[])[], counts: Counts): readonly FieldKey[] {
   const each = clauses.map((fields) =>
     cheapest(
-      fields.map(({ keys }) => keys),
+      fields.map((field) => keysOf(field, counts)),
       counts,
     ),
   );

@@ -1,12 +1,14 @@
 import { compileRegex } from "../text/compile-regex.ts";
-import { requiredPrefix } from "../text/regex-prefix.ts";
+import { requiredLiterals, requiredPrefix } from "../text/regex-prefix.ts";
 
-/** A value that is known before a request comes, and that a matching one must be, begin or end with. */
+/** A value that is known before a request comes, and that a matching one must be, begin or end with, or contain. */
 export interface ValueKey {
-  readonly kind: "exact" | "prefix" | "suffix";
+  readonly kind: "exact" | "prefix" | "suffix" | "infix";
   readonly value: string;
   /** Is it all that there is to match? */
   readonly suffices: boolean;
+  /** What holds as well whenever this does: a matching value can be found by any of them. */
+  readonly others?: readonly ValueKey[];
 }
 
 interface Pattern {
@@ -138,8 +140,11 @@ function matchSegments(path: string, literals: readonly string[]): number {
 function regexPattern(expression: string): Pattern {
   const compiled = compileRegex(expression);
   const literal = requiredPrefix(expression);
+  const others = requiredLiterals(expression).map(
+    (value) => ({ kind: "infix", value, suffices: false }) as const,
+  );
   return {
-    key: { kind: "prefix", value: literal, suffices: false },
+    key: { kind: "prefix", value: literal, suffices: false, others },
     matches: (candidate) => candidate.startsWith(literal) && compiled.testExact(candidate),
   };
 }

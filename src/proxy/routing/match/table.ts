@@ -67,16 +67,16 @@ export class ServiceTable {
     this.#version += 1;
   }
 
-  /** The service that a reference means, if it is there: `namespace/name`, or `host:NAME`. */
-  byRef(ref: ServiceRef): DataService | undefined {
+  /** What a reference means to callers of a namespace, if it is there: `namespace/name`, or `host:NAME`. */
+  byRef(ref: ServiceRef, namespace: string): DataService | undefined {
     if (!ref.startsWith(HOST)) return this.#services.get(ref);
     const host = ref.slice(HOST.length);
-    return this.#hosts.get(host) ?? this.#byClusterName(host);
+    return this.#hosts.get(host, namespace) ?? this.#byClusterName(host);
   }
 
-  /** By a host name that is none of the mesh's own forms. `port` 0: none was given. */
-  byHost(host: string, port: number): Lookup {
-    const service = this.#hosts.get(host);
+  /** By a host name that is none of the mesh's own forms, for callers of a namespace. `port` 0: none was given. */
+  byHost(host: string, port: number, namespace: string): Lookup {
+    const service = this.#hosts.get(host, namespace);
     return service === undefined ? "none" : matchPort(service, port);
   }
 

@@ -57,6 +57,8 @@ const READERS: Readonly<Record<string, (value: string, into: Overrides) => void>
     into.replaces = true;
     into.on = [...(into.on ?? []), "timeout"];
   },
+  // Statuses of gRPC stand in trailers and come with HTTP/2: there is nothing here that they could apply to.
+  "l5d-retry-grpc": () => undefined,
   "grpc-timeout": (value, into) => shorten(into, grpcDuration(value)),
 };
 

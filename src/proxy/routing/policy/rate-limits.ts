@@ -65,6 +65,9 @@ export class RateLimits {
   readonly #tats: BigInt64Array;
   readonly #hash: HashWords = { low: 0, high: 0 };
 
+  /** Called for each request of this thread that is allowed only because the table has no room for its bucket. */
+  onOverflow: () => void = ignore;
+
   /** `buckets` is rounded up to 8 times a power of two, at least 16. */
   static bytesFor(buckets: number): number {
     const sets = setsFor(buckets);
@@ -141,6 +144,7 @@ export class RateLimits {
       if (tat !== null) return tat;
     }
     Atomics.add(this.#header, OVERFLOWS, 1);
+    this.onOverflow();
     return nowNs + intervalNs;
   }
 
@@ -239,6 +243,10 @@ export class RateLimits {
     Atomics.store(versions, home, version + 2);
     return taken;
   }
+}
+
+function ignore(): void {
+  // Whoever wants to know sets `onOverflow`.
 }
 
 function setsFor(buckets: number): number {

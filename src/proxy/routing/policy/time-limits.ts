@@ -23,14 +23,14 @@ export function timeLimits(
   const requestMs = overrides?.requestMs ?? firstOf(layers, "requestMs") ?? defaults.requestMs;
   return {
     requestMs: shorter(requestMs, overrides?.deadlineMs ?? 0),
-    perTryMs: overrides?.perTryMs ?? perTryMs ?? defaults.perTryMs,
+    perTryMs: overrides?.perTryMs ?? perTryMs ?? firstOf(layers, "perTryMs") ?? defaults.perTryMs,
     idleMs: firstOf(layers, "idleMs") ?? defaults.idleMs,
   };
 }
 
 function firstOf(
   layers: readonly (RouteTimeouts | undefined)[],
-  field: "requestMs" | "idleMs",
+  field: keyof RouteTimeouts,
 ): number | undefined {
   for (const layer of layers) {
     const ms = layer?.[field];

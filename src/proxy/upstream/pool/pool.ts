@@ -156,12 +156,10 @@ export class Pool implements Expirable {
     }
     const { clock, recorder } = this.#deps;
     const settings = this.#settings;
-    if (this.#queue.length >= settings.maxPending || !this.#deps.counts.tryWait(this.target)) {
+    const isFull = this.#queue.length >= settings.maxPending;
+    if (isFull || !this.#deps.counts.tryWait(this.target)) {
       recorder.event("pool_queue_full");
-      const peer = formatHostPort(this.target.host, this.target.port);
-      waiter.onNoConnection(
-        new MeshError("POOL_QUEUE_FULL", `${peer}, ${this.#queue.length} requests wait here`),
-      );
+      waiter.onNoConnection(isFull ? this.#queueFull() : this.#serviceFull());
       return null;
     }
     this.#queue.push({ waiter, deadlineMs: deadlineAfter(clock.now(), settings.queueMs) });
@@ -169,6 +167,18 @@ export class Pool implements Expirable {
     if (this.#firstWaiting !== undefined) recorder.event("pool_queued");
     this.#arm();
     return null;
+  }
+
+  #queueFull(): MeshError {
+    const peer = formatHostPort(this.target.host, this.target.port);
+    return new MeshError("POOL_QUEUE_FULL", `${peer}, ${this.#queue.length} requests wait here`);
+  }
+
+  /** The limit of the service, over all its endpoints and workers. */
+  #serviceFull(): MeshError {
+    const { key = "", maxPending } = this.target.limits ?? {};
+    const detail = `${key} has its ${maxPending} requests that wait for a connection`;
+    return new MeshError("CIRCUIT_OPEN", detail);
   }
 
   #takeIdle(fresh: boolean): ClientConnection | null {
@@ -181,6 +191,11 @@ export class Pool implements Expirable {
       }
       const { clock } = this.#deps;
       const settings = this.#settings;
+      if (this.#lastsUntil(connection) <= clock.now()) {
+        this.#idle.pop();
+        connection.close();
+        continue;
+      }
       // Where the youngest is too old, the rest of the stack is older still.
       if (fresh && clock.now() - connection.idleSinceMs > settings.freshMs) return null;
       this.#idle.pop();
@@ -263,13 +278,22 @@ export class Pool implements Expirable {
   release(connection: ClientConnection, nowMs: number): void {
     const { maxRequestsPerConnection } = this.#settings;
     const served = maxRequestsPerConnection > 0 && connection.requests >= maxRequestsPerConnection;
-    const maxMs = this.#maxConnectionMs;
-    const worn = served || (maxMs > 0 && nowMs - connection.openedMs >= maxMs);
+    const worn = served || this.#lastsUntil(connection) <= nowMs;
     if (connection.reusable && !worn && !this.#retired) {
       this.#serve(connection, nowMs);
       return;
     }
     this.discard(connection);
+  }
+
+  /** The moment from which on the connection takes no further request; Infinity without a limit. */
+  #lastsUntil(connection: ClientConnection): number {
+    return deadlineAfter(connection.openedMs, this.#maxConnectionMs);
+  }
+
+  /** Does this waiter wait for a busy connection, rather than for one that is being opened? */
+  waitsForOthers(waiter: PoolWaiter): boolean {
+    return this.#queue.findIndex((queued) => queued.waiter === waiter) >= this.#dialling;
   }
 
   /** Closes a connection that a request occupied. */
@@ -334,7 +358,18 @@ export class Pool implements Expirable {
     while (settings.idleMs > 0 && (this.#idle[0]?.idleSinceMs ?? nowMs) <= oldest) {
       this.evictOldest();
     }
+    if (this.#maxConnectionMs > 0) this.#evictWorn(nowMs);
     this.#arm();
+  }
+
+  /** Closes the idle connections that have lasted long enough. */
+  #evictWorn(nowMs: number): void {
+    const worn = this.#idle.filter((connection) => this.#lastsUntil(connection) <= nowMs);
+    for (const connection of worn) {
+      this.#idle.splice(this.#idle.indexOf(connection), 1);
+      this.#deps.recorder.event("upstream_connection_evicted");
+      connection.close();
+    }
   }
 
   /** Those before it each wait for a dial, which has a time limit of its own and names the real cause. */
@@ -351,6 +386,10 @@ export class Pool implements Expirable {
         ? Number.POSITIVE_INFINITY
         : deadlineAfter(oldest.idleSinceMs, this.#settings.idleMs);
     this.deadlineMs = Math.min(queued, idle);
+    if (this.#maxConnectionMs === 0) return;
+    for (const connection of this.#idle) {
+      this.deadlineMs = Math.min(this.deadlineMs, this.#lastsUntil(connection));
+    }
   }
 
   close(): void {

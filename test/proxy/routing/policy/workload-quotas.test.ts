@@ -73,3 +73,33 @@ test("real threads never exceed a limit, and a killed one gives back what it hel
     for (const thread of threads) await thread.terminate();
   }
 });
+
+test("counts bytes in buffers over all workers, to a KiB for each", () => {
+  const view = newViews(4, 2);
+  const [a, b, main] = [view(0).buffers(1, 10_240), view(1).buffers(1, 10_240), view(-1)];
+  a.keep(1);
+  assert.equal(main.bufferedBytes(1), 1_024);
+  a.keep(5_000);
+  b.keep(5_000);
+  assert.equal(main.bufferedBytes(1), 10_240);
+  assert.ok(a.full && b.full);
+  assert.ok(!main.isIdle(1));
+  assert.equal(main.allBufferedBytes(), 10_240);
+  b.keep(-5_000);
+  assert.ok(!a.full && !b.full);
+  a.keep(-5_001);
+  assert.equal(main.bufferedBytes(1), 0);
+  assert.ok(main.isIdle(1));
+  assert.throws(() => a.keep(-2_000), RangeError);
+});
+
+test("takes back the bytes, waiting requests and retries of a worker that died", () => {
+  const view = newViews(4, 2);
+  const [worker, main] = [view(0), view(-1)];
+  worker.buffers(2, 1_000).keep(100_000);
+  assert.ok(worker.tryPending(2, 1) && !worker.tryPending(2, 1));
+  assert.ok(worker.tryRetry(2, 1) && !worker.tryRetry(2, 1));
+  assert.deepEqual([main.pending(2), main.retries(2)], [1, 1]);
+  main.releaseWorker(0);
+  assert.ok(main.isIdle(2));
+});

@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RE2JS } from "re2js";
 import { seeded } from "../../../../src/core/random.ts";
-import { requiredPrefix } from "../../../../src/proxy/routing/text/regex-prefix.ts";
+import {
+  requiredLiterals,
+  requiredPrefix,
+} from "../../../../src/proxy/routing/text/regex-prefix.ts";
 
 const CASES: readonly (readonly [expression: string, prefix: string])[] = [
   ["/api/.*", "/api/"],
@@ -79,3 +82,56 @@ function compile(expression: string): RE2JS | null {
     return null;
   }
 }
+
+const LITERALS: readonly (readonly [expression: string, literals: readonly string[]])[] = [
+  ["/api/v[0-9]+/hidden-1/.*", ["/api/v", "/hidden-1/"]],
+  ["(?:/api/.*/x)(?s:.*)y", ["/api/", "/x", "y"]],
+  ["/a(b|c)/d(?P<n>e)f{2,3}/g?h\\.i", ["/a", "/d", "/", "h.i"]],
+  ["/a\\d+/b\\x41/c", ["/a", "/b"]],
+  ["/a\\p{Greek}b", ["/a"]],
+  ["a{2}3}b", ["3", "b"]],
+  ["(?i)/a.*b", []],
+  ["a.*b|c", []],
+  ["a.*(?:b|c)*d", ["a", "d"]],
+  ["\\Qa\\E.*b", []],
+];
+
+for (const [expression, literals] of LITERALS) {
+  test(`what ${expression} matches contains ${literals.join(" and ") || "nothing for certain"}`, () => {
+    assert.deepEqual(requiredLiterals(expression), literals);
+  });
+}
+
+test("no text is matched by an expression of whose literals it lacks one", () => {
+  const random = seeded(12);
+  const oneOf = <Value>(values: readonly Value[]): Value =>
+    values[Math.floor(random() * values.length)]!;
+  const parts = [
+    ...["a", "b", "1", "|", "(", "(?:", "(?P<n>", "(?i)", "(?i:", ")", "[|a]", "[]a]", "[^b]"],
+    ...["*", "?", "+", "{0}", "{1,2}", "{", "}", "\\|", "\\d", "\\x61", "\\x{61}", "\\141"],
+    ...["\\Qa|b\\E", "\\pL", "^", "$", ".", ")", ".*", "\\b"],
+  ];
+  const text = () => Array.from({ length: 1 + random() * 5 }, () => oneOf([..."abA1|{"])).join("");
+  let matched = 0;
+  for (let round = 0; round < 60_000; round++) {
+    const length = 1 + Math.floor(random() * 8);
+    const expression = Array.from({ length }, () => oneOf(parts)).join("");
+    const literals = requiredLiterals(expression);
+    if (literals.length === 0) continue;
+    let compiled: RE2JS;
+    try {
+      compiled = RE2JS.compile(expression);
+    } catch {
+      continue;
+    }
+    for (let attempt = 0; attempt < 6; attempt++) {
+      const candidate = text();
+      if (!compiled.testExact(candidate)) continue;
+      matched += 1;
+      for (const literal of literals) {
+        assert.ok(candidate.includes(literal), `${expression}: ${candidate}, ${literal}`);
+      }
+    }
+  }
+  assert.ok(matched > 300, `${matched}`);
+});

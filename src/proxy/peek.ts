@@ -1,0 +1,156 @@
+import { deadlineAfter, type Expirable } from "../core/deadlines.ts";
+import type { Conn, ConnHandler } from "../http/conn.ts";
+import { guardedOutside } from "./admission.ts";
+import {
+  classify,
+  declaredTreatment,
+  isHttpAnswer,
+  type Treatment,
+} from "./downstream/protocol.ts";
+import type { Plane } from "./plane.ts";
+import type { Destination } from "./resolve.ts";
+
+/**
+ * Outside the mesh nothing is looked at: such traffic passes untouched, unless the port is one where some host name's
+ * HTTP is called, or one of a workload of this host, which may believe identity headers there as well.
+ */
+export function declaredBy(destination: Destination, plane: Plane): Treatment | null {
+  if (destination.kind === "outside") {
+    const isLookedAt =
+      plane.services.hasHostAt(destination.port) || guardedOutside(plane, destination) !== null;
+    return isLookedAt ? null : "opaque";
+  }
+  const { service, endpoints } = destination.cluster;
+  const endpoint = destination.fixed ?? endpoints[0];
+  const port = service.ports.find((one) => one.name === (endpoint?.portName ?? ""));
+  return declaredTreatment(endpoint?.protocol ?? port?.protocol ?? service.protocol);
+}
+
+/** What the client has sent so far; `fin`: and that it will send no more. */
+export interface Early {
+  readonly bytes: Buffer | null;
+  readonly fin: boolean;
+}
+
+/** Told of one thing, once; what is told of next comes from the connections themselves. */
+export interface PeekHandler {
+  /** Nothing that a server of HTTP would read as a request. The server's first bytes or its end, if any, come next. */
+  onOpaque(early: Early): PeekedTunnel;
+  /** A request: the connection to the endpoint is not needed. */
+  onHttp(bytes: Buffer): void;
+  /** The client is gone, or takes too long for a first line; or the endpoint has given up. */
+  onNothing(): void;
+}
+
+/** What takes over from the endpoint's side. */
+export interface PeekedTunnel {
+  fromUpstream(chunk: Buffer, start: number, end: number): void;
+  finFromUpstream(): void;
+}
+
+/**
+ * A tunnel that stands already, from another host or by CONNECT, whose first bytes are looked at like those of a captured
+ * connection: requests in it would else bring along identity headers of the client's making.
+ */
+export class Peek implements ConnHandler, Expirable {
+  deadlineMs: number;
+  readonly #plane: Plane;
+  readonly #client: Conn;
+  readonly #handler: PeekHandler;
+  #early: Buffer | null = null;
+  #settled = false;
+
+  constructor(plane: Plane, client: Conn, upstream: Conn, handler: PeekHandler) {
+    this.#plane = plane;
+    this.#client = client;
+    this.#handler = handler;
+    this.deadlineMs = deadlineAfter(plane.clock.now(), plane.config.timeouts.tunnelIdleMs);
+    upstream.handler = new UpstreamWatch(this, upstream);
+    client.handler = this;
+    plane.deadlines.add(this);
+    client.resumeReading();
+    upstream.resumeReading();
+    if (client.gone || upstream.gone) this.giveUp();
+  }
+
+  onBytes(chunk: Buffer, end: number): void {
+    if (this.#settled) return;
+    const isFirst = this.#early === null;
+    this.#early = Buffer.concat([this.#early ?? Buffer.alloc(0), chunk.subarray(0, end)]);
+    const found = classify(this.#early.toString("latin1"));
+    if (found === "opaque") this.settleOpaque(false);
+    else if (found === "http") {
+      this.#end();
+      this.#handler.onHttp(this.#early);
+    } else if (isFirst) {
+      const { clock, config } = this.#plane;
+      this.deadlineMs = deadlineAfter(clock.now(), config.timeouts.headMs);
+    }
+  }
+
+  /** Half a line is no request. */
+  onFin(): void {
+    this.settleOpaque(true);
+  }
+
+  onDrain(): void {
+    // Nothing is written before it is settled.
+  }
+
+  onClose(): void {
+    this.giveUp();
+  }
+
+  onDeadline(): void {
+    this.giveUp();
+  }
+
+  /** Null: it was settled before. */
+  settleOpaque(fin: boolean): PeekedTunnel | null {
+    if (this.#settled) return null;
+    this.#end();
+    return this.#handler.onOpaque({ bytes: this.#early, fin });
+  }
+
+  giveUp(): void {
+    if (this.#settled) return;
+    this.#end();
+    this.#client.destroy();
+    this.#handler.onNothing();
+  }
+
+  #end(): void {
+    this.#settled = true;
+    this.#plane.deadlines.delete(this);
+  }
+}
+
+/** Waits for the first sign of life of an endpoint whose client is still silent. */
+class UpstreamWatch implements ConnHandler {
+  readonly #peek: Peek;
+  readonly #conn: Conn;
+
+  constructor(peek: Peek, conn: Conn) {
+    this.#peek = peek;
+    this.#conn = conn;
+  }
+
+  onBytes(chunk: Buffer, end: number): void {
+    if (isHttpAnswer(chunk, end)) {
+      this.#conn.destroy();
+      this.#peek.giveUp();
+    } else this.#peek.settleOpaque(false)?.fromUpstream(chunk, 0, end);
+  }
+
+  onFin(): void {
+    this.#peek.settleOpaque(false)?.finFromUpstream();
+  }
+
+  onDrain(): void {
+    // Nothing was written.
+  }
+
+  onClose(): void {
+    this.#peek.giveUp();
+  }
+}
