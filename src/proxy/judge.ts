@@ -4,21 +4,34 @@ import type { Recorder } from "../core/facts.ts";
 import type { Conn } from "../http/conn.ts";
 import type { OwnPlaces } from "./own-places.ts";
 
+/** What is to be known of where connections may lead. */
+export interface Grounds {
+  readonly own: OwnPlaces;
+  readonly recorder: Recorder;
+  /** Connections are captured here, so policies can hold against whoever tries to go round them. */
+  readonly guards: boolean;
+  /** Does a policy guard the workload at this place of ours? */
+  isGuarded(address: string, port: number): boolean;
+}
+
+/** A destination outside the mesh, as it was asked for. */
+export interface Asked {
+  readonly host: string;
+  /** Address of whoever asks. */
+  readonly client: string;
+}
+
 /**
  * Judges a connection that was just made. Only now is it known where a name has led, and which addresses this
  * host has by now: to this proxy itself, which would be a loop, or to the host's loopback, whose services
  * trust whoever reaches them and must not be reached by a container through the proxy. Where connections are captured
  * (`guards`) that goes for every address of the host: its published ports lead to containers, past their policies.
- * `clientAddress` is null for endpoints of the mesh, which somebody has registered on purpose. Returns null where all is
+ * A name that leads to a guarded workload is refused, since its policies were not asked: it has a name of its own in the
+ * mesh. `asked` is null for endpoints of the mesh, which somebody has registered on purpose. Returns null where all is
  * well.
  */
-export function judge(
-  conn: Conn,
-  clientAddress: string | null,
-  own: OwnPlaces,
-  recorder: Recorder,
-  guards: boolean,
-): MeshError | null {
+export function judge(conn: Conn, asked: Asked | null, grounds: Grounds): MeshError | null {
+  const { own, recorder, guards } = grounds;
   const { remoteAddress, remotePort = 0, localAddress } = conn.socket;
   const address = canonicalAddress(remoteAddress ?? "");
   const place = formatHostPort(address, remotePort);
@@ -28,6 +41,9 @@ export function judge(
     return new MeshError("LOOP", place);
   }
   const isInside = guards ? own.isHost(address) : isLoopback(address);
-  const reachesIn = clientAddress !== null && isInside && !own.isHost(clientAddress);
-  return reachesIn ? new MeshError("FORBIDDEN_DESTINATION", place) : null;
+  if (asked === null) return null;
+  const reachesIn = isInside && !own.isHost(asked.client);
+  const goesRound =
+    canonicalAddress(asked.host) !== address && grounds.isGuarded(address, remotePort);
+  return reachesIn || goesRound ? new MeshError("FORBIDDEN_DESTINATION", place) : null;
 }

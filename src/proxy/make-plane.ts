@@ -2,9 +2,10 @@ import type { Config } from "../config/schema.ts";
 import { Alarms } from "../core/alarms.ts";
 import { wallClock } from "../core/clock.ts";
 import { Deadlines, type Expirable } from "../core/deadlines.ts";
-import type { Recorder } from "../core/facts.ts";
 import { hostSpiffeId } from "../core/identity.ts";
+import { targetOfWorkload } from "../core/snapshot.ts";
 import type { RetryBudgetRule } from "../core/traffic.ts";
+import type { ServerDeps } from "../http/h1/server.ts";
 import { TlsContexts } from "../identity/tls-contexts.ts";
 import { TraceContext } from "../telemetry/trace-context.ts";
 import { Callers } from "./callers.ts";
@@ -13,7 +14,7 @@ import { connectionCounts } from "./connection-counts.ts";
 import type { DataPlaneDeps } from "./data-plane.ts";
 import { WorkloadTable } from "./downstream/identify.ts";
 import { ProtocolMemory } from "./downstream/protocol.ts";
-import { judge } from "./judge.ts";
+import { type Grounds, judge } from "./judge.ts";
 import { OwnPlaces } from "./own-places.ts";
 import type { Plane } from "./plane.ts";
 import { RouteBook } from "./route-parts.ts";
@@ -51,16 +52,11 @@ function clusterDeps({ config, clock, random, endpoints, adaptive }: DataPlaneDe
 }
 
 /** A connection is judged once it is known where it has led. */
-function judged(
-  target: PoolTarget,
-  handler: DialHandler,
-  own: OwnPlaces,
-  recorder: Recorder,
-  guards: boolean,
-): DialHandler {
+function judged(target: PoolTarget, handler: DialHandler, grounds: Grounds): DialHandler {
   return {
     onConnected(conn) {
-      const error = judge(conn, target.client ?? null, own, recorder, guards);
+      const { host, client } = target;
+      const error = judge(conn, client === undefined ? null : { host, client }, grounds);
       if (error === null) {
         handler.onConnected(conn);
         return;
@@ -95,7 +91,7 @@ function makeAuthorizer({ config, log }: DataPlaneDeps): Authorizer {
 
 function makePools(
   { config, clock, endpoints, serviceLimits, recorder }: DataPlaneDeps,
-  { deadlines, transport, own, guards }: Pick<Plane, "deadlines" | "transport" | "own" | "guards">,
+  { deadlines, transport, grounds }: Pick<Plane, "deadlines" | "transport" | "grounds">,
 ): Pools {
   const { limits, timeouts, pool } = config;
   return new Pools({
@@ -113,7 +109,7 @@ function makePools(
     dial: (target, handler) => {
       const { connectTimeoutMs: connectMs } = target.limits ?? {};
       const place = connectMs === undefined ? target : { ...target, connectMs };
-      transport.dial(place, judged(target, handler, own, recorder, guards));
+      transport.dial(place, judged(target, handler, grounds));
     },
     recorder,
     clock,
@@ -146,19 +142,43 @@ function everyTick(action: () => void): Expirable {
   return self;
 }
 
+function serverLimits({ limits, timeouts }: Config): ServerDeps["limits"] {
+  const { headMs, downstreamIdleMs: idleMs, streamIdleMs } = timeouts;
+  return { ...limits, headMs, idleMs, streamIdleMs };
+}
+
+/** Tells whether a policy guards the workload at a place of this host. */
+function guardedPlaces({
+  services,
+  workloads,
+  authorizer,
+}: Pick<Plane, "services" | "workloads" | "authorizer">): Grounds["isGuarded"] {
+  return (address, port) => {
+    const found = services.byAddress(address, port);
+    const target = typeof found === "string" ? undefined : found.endpoint?.target;
+    if (target !== undefined && !authorizer.for(target).open) return true;
+    const workload = workloads.at(address);
+    return workload !== null && !authorizer.for(targetOfWorkload(workload)).open;
+  };
+}
+
 /** Everything that one worker's data path works with. */
 export function makePlane(deps: DataPlaneDeps): Plane {
   const { config, clock, random, endpoints, quotas, recorder } = deps;
   const { serviceLimits, budgets, rateLimits, adaptive } = deps;
-  const { limits, timeouts } = config;
+  const { timeouts } = config;
   const deadlines = new Deadlines(clock);
   deadlines.add(everyTick(() => budgets.flush()));
   const own = new OwnPlaces(deps.ownAddresses, deps.ownPorts);
+  const tables = { services: new ServiceTable(), workloads: new WorkloadTable() };
+  const authorizer = makeAuthorizer(deps);
   const guards = deps.destination !== null;
+  const isGuarded = guardedPlaces({ ...tables, authorizer });
+  const grounds = { own, recorder, guards, isGuarded };
   rateLimits.onOverflow = () => recorder.event("rate_limit_overflow");
   const contexts = new TlsContexts({ clock: wallClock });
   const transport = new SecureTransport({ clock, deadlines, contexts, timeouts });
-  const pools = makePools(deps, { deadlines, transport, own, guards });
+  const pools = makePools(deps, { deadlines, transport, grounds });
   return {
     config,
     clock,
@@ -174,34 +194,24 @@ export function makePlane(deps: DataPlaneDeps): Plane {
     budgets,
     defaultBudget: budgetOf(config),
     adaptive,
-    authorizer: makeAuthorizer(deps),
+    authorizer,
     contexts,
     transport,
     outlier: new Outlier(endpoints, config.balance, random, () =>
       recorder.event("ejection_suppressed"),
     ),
-    services: new ServiceTable(),
+    ...tables,
     routes: new RouteBook(rateLimits, (source, reason) =>
       deps.log("a rule cannot be used", { source, reason }),
     ),
     scopes: new ScopeBook(),
-    workloads: new WorkloadTable(),
     callers: new Callers(),
     clusters: new Clusters(clusterDeps(deps), own),
     pools,
     memory: new ProtocolMemory(config.detection),
     own,
-    guards,
-    server: {
-      limits: {
-        ...limits,
-        headMs: timeouts.headMs,
-        idleMs: timeouts.downstreamIdleMs,
-        streamIdleMs: timeouts.streamIdleMs,
-      },
-      clock,
-      deadlines,
-    },
+    grounds,
+    server: { limits: serverLimits(config), clock, deadlines },
     copies: 0,
     draining: false,
   };

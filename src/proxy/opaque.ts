@@ -191,9 +191,10 @@ export class OpaqueSession {
 
   #onConnected(conn: Conn): void {
     this.#dial = null;
-    const { own, recorder } = this.#plane;
-    const client = this.#destination.kind === "outside" ? this.#origin.address : null;
-    const error = judge(conn, client, own, recorder, this.#plane.guards);
+    const destination = this.#destination;
+    const isOutside = destination.kind === "outside";
+    const asked = isOutside ? { host: destination.host, client: this.#origin.address } : null;
+    const error = judge(conn, asked, this.#plane.grounds);
     if (error !== null) {
       conn.destroy();
       this.#fail(error);

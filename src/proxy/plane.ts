@@ -12,6 +12,7 @@ import type { Callers } from "./callers.ts";
 import type { Clusters } from "./clusters.ts";
 import type { WorkloadTable } from "./downstream/identify.ts";
 import type { ProtocolMemory } from "./downstream/protocol.ts";
+import type { Grounds } from "./judge.ts";
 import type { OwnPlaces } from "./own-places.ts";
 import type { RouteBook } from "./route-parts.ts";
 import type { Authorizer } from "./routing/authorize/authorizer.ts";
@@ -59,8 +60,8 @@ export interface Plane {
   readonly pools: Pools;
   readonly memory: ProtocolMemory;
   readonly own: OwnPlaces;
-  /** Connections are captured here, so policies can hold against whoever tries to go round them. */
-  readonly guards: boolean;
+  /** By which connections are judged that were just made. */
+  readonly grounds: Grounds;
   readonly server: ServerDeps;
   /** Copies of requests that are under way to mirrors. */
   copies: number;
