@@ -65,32 +65,18 @@ export class RefIndex<T> {
     this.#patterns.delete(ref);
   }
 
-  /** What refers to a service, each record once. A name beats a pattern, and a longer pattern a shorter one (Istio). */
-  of(service: Service): Found<T>[] {
-    const hosts = hostNamesOf(service);
-    const exact = [keyOf(service), ...hosts.map((host) => `${HOST}${host}`)];
-    const found = this.#collect(exact);
-    if (found.length > 0 || this.#patterns.size === 0) return found;
-    const matching = [...this.#patterns].filter((ref) =>
-      hosts.some((host) => isWithinHost(host, ref.slice(HOST.length))),
-    );
-    const longest = Math.max(...matching.map((ref) => ref.length));
-    return this.#collect(matching.filter((ref) => ref.length === longest));
-  }
-
   /** The records with just this reference. */
   *at(ref: ServiceRef): Generator<T> {
     yield* this.#byRef.get(ref)?.values() ?? [];
   }
 
   /** Everything that refers to a service, by name or pattern, each record once. */
-  all(service: Service): readonly T[] {
+  of(service: Service): readonly Found<T>[] {
     const hosts = hostNamesOf(service);
     const patterns = [...this.#patterns].filter((ref) =>
       hosts.some((host) => isWithinHost(host, ref.slice(HOST.length))),
     );
-    const refs = [keyOf(service), ...hosts.map((host) => `${HOST}${host}`), ...patterns];
-    return this.#collect(refs).map(({ record }) => record);
+    return this.#collect([keyOf(service), ...hosts.map((host) => `${HOST}${host}`), ...patterns]);
   }
 
   #collect(refs: readonly ServiceRef[]): Found<T>[] {

@@ -102,7 +102,7 @@ export class TrafficBook {
   routesOf(service: Service): { routes: readonly RouteTable[]; routeStamp: string } {
     const found = this.#routes.of(service);
     return {
-      routes: found.map(({ record }) => record).sort(byAge),
+      routes: found.map(({ record }) => narrowed(record, service)).sort(byAge),
       routeStamp: found.map(({ serial }) => serial).join(),
     };
   }
@@ -120,8 +120,9 @@ export class TrafficBook {
       .map(({ record }) => record)
       .sort(byAge);
     const named = this.#bases
-      .all(service)
-      .toSorted((a, b) => breadthOf(a.service) - breadthOf(b.service) || byAge(a, b));
+      .of(service)
+      .map(({ record }) => record)
+      .sort((a, b) => breadthOf(a.service) - breadthOf(b.service) || byAge(a, b));
     const bases = own === null ? named : [...named, own];
     const views = viewsOf(service, said.map(withoutProtocols));
     return {
@@ -129,6 +130,16 @@ export class TrafficBook {
       protocols: protocolsOf([...said, ...bases]),
     };
   }
+}
+
+/**
+ * A table that means the service by a pattern only stands behind those of its rank that name it, and the shorter the
+ * pattern the further (Istio).
+ */
+function narrowed(table: RouteTable, service: Service): RouteTable {
+  const refs = table.services.filter((ref) => RefIndex.means(ref, service));
+  const breadth = Math.min(...refs.map(breadthOf));
+  return breadth === 0 ? table : { ...table, rank: table.rank - breadth };
 }
 
 function unregistered(key: string): Service {
@@ -156,7 +167,9 @@ function viewsOf(service: Service, policies: readonly TrafficPolicy[]): readonly
   const found: DataTraffic[] = [];
   const add = (clients: readonly string[] | null, those: readonly TrafficPolicy[]): void => {
     const best = Math.min(...those.map(rankOf));
-    const chosen = those.filter((policy) => rankOf(policy) === best);
+    const ranked = those.filter((policy) => rankOf(policy) === best);
+    const narrowest = Math.min(...ranked.map(({ service: ref }) => breadthOf(ref)));
+    const chosen = ranked.filter(({ service: ref }) => breadthOf(ref) === narrowest);
     if (chosen.length > 0) found.push(joined(clients, chosen));
   };
   for (const namespace of special) {

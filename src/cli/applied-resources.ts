@@ -1,6 +1,7 @@
 import { printable } from "../core/terminal.ts";
 import { foreignResource } from "../dialects/foreign-kinds.ts";
 import { CliError } from "./cli-error.ts";
+import { unsendable } from "./resource-batches.ts";
 import type { ResourceInFile } from "./resource-files.ts";
 import {
   type AffectedResource,
@@ -8,6 +9,9 @@ import {
   resourceOutcomes,
 } from "./resource-records.ts";
 import type { TerminalOutput } from "./terminal-output.ts";
+
+/** Beyond it those that are skipped are told of by kind. */
+const MAX_SKIPPED_LINES = 3;
 
 interface Placed {
   readonly line: number;
@@ -39,6 +43,25 @@ export function withoutForeign(resources: readonly ResourceInFile[]): {
   return { own, skipped };
 }
 
+/** Those that can be sent, and for each of the others why not: it would keep the rest from being taken. */
+export function withoutUnsendable(resources: readonly ResourceInFile[]): {
+  readonly sendable: readonly ResourceInFile[];
+  readonly refused: readonly Applied[];
+} {
+  const sendable: ResourceInFile[] = [];
+  const refused: Applied[] = [];
+  for (const each of resources) {
+    const issue = unsendable(each.resource);
+    if (issue === null) sendable.push(each);
+    else {
+      const errors = [{ ...issue, ...each.placeOf(issue.path) }];
+      const place = { file: each.file, ...each.placeOf("") };
+      refused.push({ ...place, result: "refused", errors, warnings: [] });
+    }
+  }
+  return { sendable, refused };
+}
+
 /** The registry's answer, with the places in the files. Throws where it is none. */
 export function outcomesOf(
   answer: unknown,
@@ -62,6 +85,23 @@ export function outcomesOf(
     return [{ file: from.file, ...from.placeOf(""), ...outcome, errors: failures, warnings }];
   });
   return { applied, affected };
+}
+
+/** Prints what is left alone and why: each, or by kind where these are many. */
+export function reportSkipped(output: TerminalOutput, skipped: readonly Applied[]): void {
+  if (skipped.length <= MAX_SKIPPED_LINES) {
+    for (const { kind = "", namespace = "", name = "", reason = "" } of skipped) {
+      const label = namespace === "" ? name : `${namespace}/${name}`;
+      output.line(printable(`${kind} ${label} skipped: ${reason}`));
+    }
+    return;
+  }
+  const counts = new Map<string, number>();
+  for (const { kind = "", reason = "" } of skipped) {
+    const text = `${kind} skipped: ${reason}`;
+    counts.set(text, (counts.get(text) ?? 0) + 1);
+  }
+  for (const [text, count] of counts) output.line(printable(`${count} ${text}`));
 }
 
 /** Prints what is wrong with it, with the place of each field. */

@@ -12,6 +12,14 @@ async function runCommand(): Promise<number> {
   return runCli(args, output, errors);
 }
 
-// Writes to terminals, files and (on POSIX) pipes are complete when they return, so ending here loses nothing,
-// and a kept-alive connection does not hold the command open.
-process.exit(await (isDaemonCommand(args) ? slimDaemon(args, errors) : runCommand()));
+/** Pipes are written in the background: what a reader has not taken yet would be lost at the end. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write("", () => resolve());
+  });
+}
+
+const code = await (isDaemonCommand(args) ? slimDaemon(args, errors) : runCommand());
+await Promise.all([written(process.stdout), written(process.stderr)]);
+// A kept-alive connection must not hold the command open.
+process.exit(code);

@@ -13,6 +13,8 @@ export interface RegistryCall {
   readonly body?: unknown;
   /** Statuses from 300 on that are an answer like any other. */
   readonly alsoOk?: readonly number[];
+  /** Absent: that of a call which is answered at once. */
+  readonly timeoutMs?: number;
 }
 
 /** One call to the first registry of the settings that can be reached; on TLS as this host, where it has an identity. */

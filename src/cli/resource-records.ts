@@ -23,6 +23,7 @@ export const resourceOutcomes = z.object({
       namespace: z.string().optional(),
       name: z.string().optional(),
       result: z.enum(["created", "changed", "unchanged", "refused", "skipped"]),
+      reason: z.string().optional(),
       errors: z.array(z.object({ path: z.string(), reason: z.string() })),
       warnings,
     }),

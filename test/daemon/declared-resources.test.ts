@@ -57,7 +57,7 @@ test("a bad resource in a file is found before anything starts, with file and li
   });
   await writeFile(file, `${POLICY}---\n${POLICY.replace("spec:", "specs:")}`);
   await assert.rejects(readDeclarations(file, "h1"), {
-    message: `${file}:9: specs: unknown field`,
+    message: `${file}:9: specs: unknown field; did you mean spec?`,
   });
   await writeFile(file, "- 1\n- 2\n");
   await assert.rejects(readDeclarations(file, "h1"), /bad\.yaml:1: expected a mapping/);

@@ -45,9 +45,40 @@ test("a service finds what names it, by its key, its cluster name, its hosts and
   const found = (one: ReturnType<typeof record>) =>
     book.routesOf(one).routes.map(({ source }) => source);
   assert.deepEqual(found(record("web")), ["cluster name", "key"]);
-  assert.deepEqual(found(record("ext", { hosts: ["API.example.com"] })), ["host"]);
+  assert.deepEqual(found(record("ext", { hosts: ["API.example.com"] })), ["host", "pattern"]);
   assert.deepEqual(found(record("ext", { hosts: ["b.example.com"] })), ["pattern"]);
   assert.deepEqual(found(record("api")), []);
+});
+
+test("a table that names the service stands before one with a pattern, and a longer pattern before a shorter", () => {
+  const refs = ["host:*", "host:*.example.com", "host:api.example.com"];
+  const book = setup(
+    [],
+    refs.map((ref) => table([ref], { source: ref })),
+  );
+  const { routes } = book.routesOf(record("ext", { hosts: ["api.example.com"] }));
+  const ordered = [...routes].sort((a, b) => b.rank - a.rank).map(({ source }) => source);
+  assert.deepEqual(ordered, refs.toReversed());
+  assert.ok(
+    routes.every(({ rank }) => rank > 29 && rank <= 30),
+    "no other dialect comes between",
+  );
+});
+
+test("within one namespace a policy for a name stands before one for a pattern", () => {
+  const book = setup([
+    policy("host:*.default.svc.cluster.local", { namespace: "shop", settings: retries(1) }),
+    policy("default/web", { settings: retries(2) }),
+    policy("host:*", { settings: retries(3) }),
+  ]);
+  const views = book.trafficOf(record("web")).traffic;
+  assert.deepEqual(
+    views.map(({ clients, settings }) => [clients, settings.retryBudget?.minPerSecond]),
+    [
+      [["shop"], 1],
+      [null, 2],
+    ],
+  );
 });
 
 test("the stamp of a service's tables changes with them, and with nothing else", () => {

@@ -14,6 +14,7 @@ function makeSources(series: SeriesReader): MetricsSources {
     configAgeMs: () => 1_500,
     registryConnected: () => true,
     revisionsRefused: () => 2,
+    bufferedBytes: () => 4_096,
     services: () => 3,
     endpoints: () => 4,
     endpointsRefused: () => 5,

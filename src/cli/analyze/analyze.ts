@@ -1,4 +1,4 @@
-import { foreignResource, SKIPPED } from "../../dialects/foreign-kinds.ts";
+import { foreignResource } from "../../dialects/foreign-kinds.ts";
 import type { IdentifiedResource } from "../../dialects/translate.ts";
 import { TranslationError } from "../../dialects/translator.ts";
 import {
@@ -90,7 +90,7 @@ function ownResource(given: GivenResource, findings: Finding[]): IdentifiedResou
   const foreign = foreignResource(given.content);
   if (foreign !== null) {
     const label = `${foreign.kind} ${foreign.name}`;
-    findings.push(found({ ...given, label }, "HM0004", "kind", SKIPPED));
+    findings.push(found({ ...given, label }, "HM0004", "kind", foreign.reason));
     return null;
   }
   const resource = identified(given.content);

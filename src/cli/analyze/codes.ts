@@ -29,7 +29,7 @@ export const CODES = {
   HM0004: {
     level: "info",
     title: "not a resource of the mesh, left alone",
-    remedy: "nothing: Kubernetes acts on it",
+    remedy: "nothing: the message says why",
   },
   HM0005: {
     level: "warning",

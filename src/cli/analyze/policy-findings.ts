@@ -45,10 +45,10 @@ function shadowFindings(world: World, { by, value }: Owned<TrafficPolicy>): Find
   const { settings, ports, namespace, service } = value;
   const saysNothing = Object.keys(settings).length === 0 && Object.keys(ports).length === 0;
   if (value.base || saysNothing) return [];
-  const older = world.policies.find((other) => {
+  const older = world.policiesMeeting(service).find((other) => {
     const theirs = other.value;
     if (other.by === by || theirs.base || theirs.namespace !== namespace) return false;
-    if (theirs.clients !== null || !world.meet(theirs.service, service)) return false;
+    if (theirs.clients !== null) return false;
     if (theirs.createdMs !== value.createdMs) return theirs.createdMs < value.createdMs;
     return other.by.resource.key < by.resource.key;
   });

@@ -3,14 +3,12 @@ import type { Config } from "../../config/schema.ts";
 import type { Endpoint, Service } from "../../core/model.ts";
 import { foreignResource } from "../../dialects/foreign-kinds.ts";
 import { endpointSchema, serviceSchema } from "../../registry/record-schema.ts";
-import { callRegistry, readRegistry } from "../registry.ts";
+import { readRegistry } from "../registry.ts";
+import { postResources, unsendable } from "../resource-batches.ts";
 import { resourceOutcomes, resourceRecord } from "../resource-records.ts";
 import type { GivenResource, Holdings } from "./analyze.ts";
 import { found } from "./analyzed.ts";
 import { CODES, type Finding } from "./codes.ts";
-
-/** Resources in one request. */
-const BATCH = 250;
 
 /** What a resource brought comes from the resource, which may be given anew. */
 const registered = { resource: z.string().optional() };
@@ -41,38 +39,36 @@ export async function registryFindings(
   given: readonly GivenResource[],
   known: readonly Finding[],
 ): Promise<Finding[]> {
-  const own = given.filter(({ content }) => foreignResource(content) === null);
+  // What cannot be sent is found to be bad without the registry.
+  const own = given.filter(
+    ({ content }) => foreignResource(content) === null && unsendable(content) === null,
+  );
+  const told = new Set(known.map(placeAndText));
   const findings: Finding[] = [];
-  for (let start = 0; start < own.length; start += BATCH) {
-    const batch = own.slice(start, start + BATCH);
-    const answer = await callRegistry(config, {
-      ...{ method: "POST", path: "/v1/mesh/resources/validate" },
-      ...{ body: batch.map(({ content }) => content), alsoOk: [400] },
-    });
+  const path = "/v1/mesh/resources/validate";
+  for await (const { answer, batch } of postResources(config, path, own, contentOf)) {
     const { results, affected } = resourceOutcomes.parse(answer);
     for (const [index, { errors, kind = "", namespace = "", name = "" }] of results.entries()) {
       const origin = batch[index];
       if (origin === undefined) continue;
       const label = `${kind} ${namespace}/${name}`;
-      const said = errors.map(({ path, reason }) =>
-        found({ ...origin, label }, "HM0002", path, reason),
+      const said = errors.map(({ path: at, reason }) =>
+        found({ ...origin, label }, "HM0002", at, reason),
       );
-      findings.push(...said.filter((each) => !isKnown(each, known)));
+      // The registry's words for what both refuse are ours too.
+      findings.push(...said.filter((each) => !told.has(placeAndText(each))));
     }
     findings.push(...affected.flatMap(worseOff));
   }
   return findings;
 }
 
-/** The registry's words for a kind that it does not know are ours too. */
-function isKnown({ file, line, column, message }: Finding, known: readonly Finding[]): boolean {
-  return known.some(
-    (each) =>
-      each.file === file &&
-      each.line === line &&
-      each.column === column &&
-      each.message === message,
-  );
+function contentOf({ content }: GivenResource): unknown {
+  return content;
+}
+
+function placeAndText({ file, line, column, message }: Finding): string {
+  return JSON.stringify([file, line, column, message]);
 }
 
 function worseOff(affected: z.infer<typeof resourceOutcomes>["affected"][number]): Finding[] {

@@ -97,7 +97,7 @@ function ruleFindings({ by, value }: Owned<RouteTable>): Finding[] {
 function shadowFindings(world: World, table: Owned<RouteTable>): Finding[] {
   const { by, value } = table;
   if (value.role !== "route") return [];
-  return world.tables.flatMap((other): Finding[] => {
+  return world.tablesMeeting(value.services).flatMap((other): Finding[] => {
     if (other.by === by || !isAskedBefore(other, table)) return [];
     const ref = value.services.find((each) =>
       other.value.services.some((theirs) => world.meet(each, theirs)),
@@ -128,14 +128,14 @@ function isAskedBefore(other: Owned<RouteTable>, table: Owned<RouteTable>): bool
 
 /** Offline, a policy that is in none of the files may define it. */
 function isMissing(world: World, ref: ServiceRef, subset: string): boolean {
-  const policies = world.policies.filter(({ value }) => world.meet(value.service, ref));
+  const policies = world.policiesMeeting(ref);
   if (!world.isComplete && policies.length === 0) return false;
   return !policies.some(({ value }) => value.subsets.some(({ name }) => name === subset));
 }
 
 function definedSubsets(world: World, ref: ServiceRef): string {
-  const names = world.policies
-    .filter(({ value }) => world.meet(value.service, ref))
+  const names = world
+    .policiesMeeting(ref)
     .flatMap(({ value }) => value.subsets.map(({ name }) => name));
   return names.length === 0 ? "" : `; there are: ${[...new Set(names)].join(", ")}`;
 }

@@ -21,6 +21,9 @@ export interface BufferQuota {
 /** Below this part of a turn nothing is started that would have to be cleared away at its end. */
 const QUIET = 1 / 4;
 
+/** Turns in which one source was alone, about a second of a busy worker. Stopping a stream costs system calls. */
+const LONELY_TURNS = 4_096;
+
 /**
  * Divides the turns of one worker's event loop among the sources of its work: deficit round robin (Shreedhar and
  * Varghese, 1995) with the turn as the round. A source takes on work freely until it has used a turn's worth; what comes
@@ -38,6 +41,9 @@ export class FairQueue {
   #isArmed = false;
   /** Number of this turn, as far as anybody counts. */
   turn = 0;
+  /** Whose work was done last, and in which turn that of another came before it. */
+  #last: Flow | null = null;
+  #switchedIn = Number.NEGATIVE_INFINITY;
   /** A source's part of a turn while others have lines too. */
   part: number;
 
@@ -71,6 +77,18 @@ export class FairQueue {
     if (flow === undefined) return;
     flow.connections -= 1;
     if (flow.connections === 0) this.#flows.delete(key);
+  }
+
+  /** The source does something. */
+  note(flow: Flow): void {
+    if (this.#last === flow) return;
+    if (this.#last !== null) this.#switchedIn = this.turn;
+    this.#last = flow;
+  }
+
+  /** Has nobody else done anything for long? Then there is nobody for whom a stream would have to stop. */
+  isAlone(flow: Flow): boolean {
+    return this.#last === flow && this.turn - this.#switchedIn > LONELY_TURNS;
   }
 
   /** Has the turn counted at its end. */
@@ -141,7 +159,8 @@ export class Flow implements Share {
   spend(cost: number): boolean {
     this.#catchUp();
     this.#charge(cost);
-    return this.#used < (this.isLined ? this.#queue.part : this.#queue.turnRequests);
+    if (this.#used < (this.isLined ? this.#queue.part : this.#queue.turnRequests)) return true;
+    return this.#queue.isAlone(this);
   }
 
   wait(one: TurnWaiter): void {
@@ -164,6 +183,7 @@ export class Flow implements Share {
 
   #charge(cost: number): void {
     this.#used += cost;
+    this.#queue.note(this);
     if (this.#used >= this.#queue.turnRequests * QUIET) this.#queue.arm();
   }
 

@@ -1,11 +1,12 @@
 import { formatHostPort, type HostPort } from "../../../core/address.ts";
 import type { Clock } from "../../../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
-import { MeshError } from "../../../core/errors.ts";
+import type { MeshError } from "../../../core/errors.ts";
 import type { Recorder } from "../../../core/facts.ts";
 import type { ConnectionLimits } from "../../../core/traffic.ts";
 import type { Conn } from "../../../http/conn.ts";
 import { ClientConnection, type ClientLimits } from "../../../http/h1/client.ts";
+import { queueFull, queueTimeout, serviceFull } from "./pool-errors.ts";
 
 /** How connections reach an endpoint of another host: by mutual TLS to that host. */
 export interface MeshRoute {
@@ -159,7 +160,9 @@ export class Pool implements Expirable {
     const isFull = this.#queue.length >= settings.maxPending;
     if (isFull || !this.#deps.counts.tryWait(this.target)) {
       recorder.event("pool_queue_full");
-      waiter.onNoConnection(isFull ? this.#queueFull() : this.#serviceFull());
+      waiter.onNoConnection(
+        isFull ? queueFull(this.target, this.#queue.length) : serviceFull(this.target),
+      );
       return null;
     }
     this.#queue.push({ waiter, deadlineMs: deadlineAfter(clock.now(), settings.queueMs) });
@@ -167,18 +170,6 @@ export class Pool implements Expirable {
     if (this.#firstWaiting !== undefined) recorder.event("pool_queued");
     this.#arm();
     return null;
-  }
-
-  #queueFull(): MeshError {
-    const peer = formatHostPort(this.target.host, this.target.port);
-    return new MeshError("POOL_QUEUE_FULL", `${peer}, ${this.#queue.length} requests wait here`);
-  }
-
-  /** The limit of the service, over all its endpoints and workers. */
-  #serviceFull(): MeshError {
-    const { key = "", maxPending } = this.target.limits ?? {};
-    const detail = `${key} has its ${maxPending} requests that wait for a connection`;
-    return new MeshError("CIRCUIT_OPEN", detail);
   }
 
   #takeIdle(fresh: boolean): ClientConnection | null {
@@ -189,15 +180,14 @@ export class Pool implements Expirable {
         this.#idle.pop();
         continue;
       }
-      const { clock } = this.#deps;
-      const settings = this.#settings;
-      if (this.#lastsUntil(connection) <= clock.now()) {
+      const nowMs = this.#deps.clock.now();
+      if (this.#lastsUntil(connection) <= nowMs) {
         this.#idle.pop();
         connection.close();
         continue;
       }
       // Where the youngest is too old, the rest of the stack is older still.
-      if (fresh && clock.now() - connection.idleSinceMs > settings.freshMs) return null;
+      if (fresh && nowMs - connection.idleSinceMs > this.#settings.freshMs) return null;
       this.#idle.pop();
       return connection;
     }
@@ -350,8 +340,7 @@ export class Pool implements Expirable {
     const settings = this.#settings;
     while ((this.#firstWaiting?.deadlineMs ?? Number.POSITIVE_INFINITY) <= nowMs) {
       recorder.event("pool_queue_timeout");
-      const peer = formatHostPort(this.target.host, this.target.port);
-      const error = new MeshError("POOL_QUEUE_TIMEOUT", `${peer}, limit ${settings.queueMs} ms`);
+      const error = queueTimeout(this.target, settings.queueMs);
       this.#unqueue(this.#dialling)?.onNoConnection(error);
     }
     const oldest = nowMs - settings.idleMs;

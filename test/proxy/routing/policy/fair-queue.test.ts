@@ -115,12 +115,27 @@ describe("a fair queue", () => {
     const { flow, endTurn } = lab();
     const log: string[] = [];
     const one = flow("a");
+    flow("b").spend(1);
     assert.equal(one.spend(40), false);
     begin(one, "late", log);
     for (let turn = 0; turn < 4; turn += 1) endTurn();
     assert.deepEqual(log, []);
     endTurn();
     assert.deepEqual(log, ["late"]);
+  });
+
+  it("stops no stream of a source that is alone, and does so once another has come", () => {
+    const { flow, endTurn } = lab();
+    const [one, other] = [flow("a"), flow("b")];
+    for (let at = 0; at < 10; at += 1) assert.ok(one.spend(8));
+    other.spend(1);
+    assert.equal(one.spend(8), false);
+    for (let turn = 0; turn < 4_096; turn += 1) {
+      endTurn();
+      one.spend(8);
+    }
+    endTurn();
+    assert.ok(one.spend(80), "alone again");
   });
 
   it("passes over those that no longer want their turn, for nothing", () => {
