@@ -266,12 +266,12 @@ export class Attempt {
   }
 
   /**
-   * May the request be sent again after this failure, by the daemon's own rule? `whole`: it can still be sent as it was.
+   * May the request be sent again after this failure, by the daemon's own rule? `whole`: it can still be sent as it was;
+   * `attempts`: tries that count.
    * To the same endpoint only once, where a connection was lost that had served before: the endpoint may just have
    * been about to close it.
    */
-  mayRepeat(code: MeshErrorCode, method: string, whole: boolean): boolean {
-    const { attempts } = this.#facts;
+  mayRepeat(code: MeshErrorCode, method: string, whole: boolean, attempts: number): boolean {
     return mayRetry({
       code,
       method,
@@ -279,7 +279,7 @@ export class Attempt {
       maxAttempts: this.#plane.config.limits.attempts,
       replayable: whole,
       answered: false,
-      elsewhere: this.#hasOther || (this.isReused && attempts === 1),
+      elsewhere: this.hasOther || (this.isReused && attempts === 1),
     });
   }
 
@@ -289,7 +289,7 @@ export class Attempt {
   }
 
   /** Is there an endpoint that this request was not sent to yet? */
-  get #hasOther(): boolean {
+  get hasOther(): boolean {
     const { endpoint } = this;
     const destination = this.#destination;
     if (endpoint === null || destination === null) return false;

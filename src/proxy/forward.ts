@@ -21,6 +21,8 @@ import { requestTimeout, tryTimeout } from "./routing/policy/time-limits.ts";
 import { TimeLimits } from "./time-limits.ts";
 import type { Freshness, PoolWaiter } from "./upstream/pool/pool.ts";
 
+const NOT_FOUND = 404;
+
 /** Whom a forwarded request belongs to. */
 export interface ForwardOwner {
   /** The final response, with the part of the body that came along. */
@@ -200,7 +202,7 @@ export class Forward implements ClientHandler, PoolWaiter {
     const nowMs = this.#plane.clock.now();
     this.attempt.observe(head.status, false, nowMs);
     const leftMs = this.#times.leftMs(nowMs);
-    const isAsked = this.#plan.retry !== null || head.status >= FIRST_FAILURE_STATUS;
+    const isAsked = this.#plan.retry !== null || mayBeFailure(head.status);
     const pauseMs = isAsked ? this.#retries.pauseAfter(head, request, leftMs) : -1;
     if (pauseMs >= 0) {
       this.attempt.giveUp(last);
@@ -282,4 +284,9 @@ export class Forward implements ClientHandler, PoolWaiter {
   arm(limitMs: number): void {
     this.#server.deadlineMs = deadlineAfter(this.#plane.clock.now(), limitMs);
   }
+}
+
+/** Could a response of this status be another daemon's, for an endpoint that failed or is gone there? */
+function mayBeFailure(status: number): boolean {
+  return status >= FIRST_FAILURE_STATUS || status === NOT_FOUND;
 }

@@ -1,5 +1,5 @@
 import { wallClock } from "../core/clock.ts";
-import { isMeshErrorCode, type MeshError, type MeshErrorCode } from "../core/errors.ts";
+import { CODES, isMeshErrorCode, type MeshError, type MeshErrorCode } from "../core/errors.ts";
 import type { RequestFacts, RetryReason } from "../core/facts.ts";
 import type { RetryBudgetRule } from "../core/traffic.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
@@ -12,9 +12,13 @@ import type { RoutePlan } from "./route-plan.ts";
 import { fieldOf } from "./routing/policy/field.ts";
 import { isIdempotent } from "./routing/policy/retry.ts";
 import { isOverloaded, retryAfterMs } from "./routing/policy/retry-after.ts";
+import type { RetryPolicy } from "./routing/policy/retry-policy.ts";
 
 /** No retry. */
 const NONE = -1;
+const NOT_FOUND = 404;
+/** Endpoints that may be gone at the same time, before a request gives up to look for one that is not. */
+const MOST_UNSENT = 10;
 
 /** May the request be tried again, and when? Asked after each try that has failed, within the service's budget. */
 export class Retries {
@@ -24,6 +28,8 @@ export class Retries {
   readonly #plan: RoutePlan;
   readonly #attempt: Attempt;
   #cluster: Cluster | null = null;
+  /** Tries of which nothing has reached an application. */
+  #unsent = 0;
   /** Slot on which the present try counts as a retry; -1: it is none, or there is nothing to count on. */
   #slot = -1;
   /** Slot of the calling workload on which it counts; -1: on none. */
@@ -68,16 +74,25 @@ export class Retries {
    * Pause in ms before another try after this response; -1: it is the answer. `leftMs` is left of the request's time.
    */
   pauseAfter(response: ResponseHead, request: RequestHead, leftMs: number): number {
-    const policy = this.#plan.retry;
     const { body, complete } = this.#state;
-    const { attempts } = this.#facts;
     if (!body.whole || !complete) return NONE;
     const { method } = request;
     const said = this.#failureSaid(response, method);
-    if (policy === null) {
-      const may = said !== null && this.#attempt.mayRepeat(said, method, true);
-      return may && leftMs > 0 && this.#withdraw(said) ? 0 : NONE;
-    }
+    if (said !== null && this.#goesElsewhere(said, leftMs)) return 0;
+    const policy = this.#plan.retry;
+    if (policy !== null) return this.#pauseBy(policy, response, method, said, leftMs);
+    const may = said !== null && this.#attempt.mayRepeat(said, method, true, this.#made);
+    return may && leftMs > 0 && this.#withdraw(said) ? 0 : NONE;
+  }
+
+  #pauseBy(
+    policy: RetryPolicy,
+    response: ResponseHead,
+    method: string,
+    said: MeshErrorCode | null,
+    leftMs: number,
+  ): number {
+    const attempts = this.#made;
     if (attempts > policy.attempts) return NONE;
     const { status } = response;
     const overloaded = isOverloaded(response);
@@ -98,19 +113,42 @@ export class Retries {
    */
   #failureSaid({ status, fields }: ResponseHead, method: string): MeshErrorCode | null {
     const { endpoint } = this.#attempt;
-    if (status < 500 || endpoint === null || endpoint.local || !isIdempotent(method)) return null;
+    if (endpoint === null || endpoint.local || !isIdempotent(method)) return null;
+    if (status < 500 && status !== NOT_FOUND) return null;
     const said = fieldOf(fields, "x-hostmesh-error") ?? "";
-    return isMeshErrorCode(said) ? said : null;
+    // An endpoint that has just been taken back there: its host opens nothing to it.
+    if (said === "NO_ROUTE") return "MESH_REFUSED";
+    return status >= 500 && isMeshErrorCode(said) ? said : null;
+  }
+
+  /** Tries that an application may have seen: what never reached one is no load on anybody, and no reason to give up. */
+  get #made(): number {
+    return this.#facts.attempts - this.#unsent;
+  }
+
+  /**
+   * Nothing of the request has reached an application, and there is an endpoint that was not asked yet: that one is asked
+   * at once, whatever the rules say of retries, unless they forbid them.
+   */
+  #goesElsewhere(code: MeshErrorCode, leftMs: number): boolean {
+    const { retry, side } = CODES[code];
+    if (retry !== "always" || side !== "upstream" || leftMs <= 0) return false;
+    if (this.#plan.retry?.attempts === 0 || this.#unsent >= MOST_UNSENT) return false;
+    if (!this.#state.body.whole || !this.#attempt.hasOther) return false;
+    this.#unsent += 1;
+    this.#plane.recorder.retry(this.#facts.service, code);
+    return true;
   }
 
   /** Pause in ms before another try after this failure; -1: there is none. `leftMs` is left of the request's time. */
   pauseAfterFailure(error: MeshError, head: RequestHead, leftMs: number): number {
     const policy = this.#plan.retry;
-    const { attempts } = this.#facts;
+    const attempts = this.#made;
     const { body } = this.#state;
     const { code } = error;
+    if (this.#goesElsewhere(code, leftMs)) return 0;
     if (policy === null) {
-      const may = this.#attempt.mayRepeat(code, head.method, body.whole);
+      const may = this.#attempt.mayRepeat(code, head.method, body.whole, attempts);
       return may && leftMs > 0 && this.#withdraw(code) ? 0 : NONE;
     }
     if (attempts > policy.attempts || !body.whole) return NONE;
@@ -123,7 +161,8 @@ export class Retries {
       sent: this.#attempt.upstream !== null,
     };
     // A connection that its endpoint closes at this very moment says nothing about the endpoint.
-    const isStale = this.#attempt.isReused && this.#attempt.mayRepeat(code, method, true);
+    const mayRepeat = this.#attempt.mayRepeat(code, method, true, attempts);
+    const isStale = this.#attempt.isReused && mayRepeat;
     if (!policy.wants(outcome) && !isStale) return NONE;
     const pauseMs = isStale ? 0 : policy.backoffMs(attempts, this.#plane.random);
     return pauseMs < leftMs && this.#withdraw(code) ? pauseMs : NONE;
@@ -178,5 +217,6 @@ export class Retries {
   end(): void {
     this.#endRetry();
     this.#cluster = null;
+    this.#unsent = 0;
   }
 }

@@ -9,9 +9,6 @@ import { ChaosStage, type Outcome, SERVICE, type Server } from "./stage.ts";
 /** What servers read beyond the requests may be so many of them, and so many a second besides. */
 const BUDGET = { ratio: 0.2, minPerSecond: 10 };
 
-/** Scenarios that the data path does not master yet run only on request. */
-const AWAITED = process.env["CHAOS_AWAITED"] === "1";
-
 /** A try that has no answer after this time is given up for another one. */
 const TRY_LIMITS = {
   apiVersion: "networking.istio.io/v1",
@@ -65,12 +62,7 @@ describe("chaos", { skip: noTunReason() || skipReason() }, () => {
     await until(served, { timeoutMs: 15_000, what: "requests at every server" });
   }
 
-  /** Where an endpoint of another host fails, the daemon there answers: that has to be tried again as well. */
-  const places = AWAITED ? (["near", "far"] as const) : (["near"] as const);
-  /** An answer that is none is tried again where the error table says so. */
-  const manners = ["reset", "half-close", ...(AWAITED ? (["garbage"] as const) : [])] as const;
-
-  for (const where of places) {
+  for (const where of ["near", "far"] as const) {
     test(`endpoints ${where} are killed and started again`, async (t) => {
       const outcome = await stage.under(async () => {
         await serving(stage.servers);
@@ -84,7 +76,7 @@ describe("chaos", { skip: noTunReason() || skipReason() }, () => {
       unharmed(t, outcome);
     });
 
-    for (const manner of manners) {
+    for (const manner of ["reset", "half-close", "garbage"] as const) {
       test(`an endpoint ${where} answers every request with ${manner}`, async (t) => {
         const outcome = await stage.under(async () => {
           await serving(stage.servers);
@@ -164,8 +156,7 @@ describe("chaos", { skip: noTunReason() || skipReason() }, () => {
     unharmed(t, outcome);
   });
 
-  const awaited = AWAITED ? test : () => undefined;
-  awaited("all endpoints but one are killed at once", async (t) => {
+  test("all endpoints but one are killed at once", async (t) => {
     const [, ...victims] = stage.servers;
     const outcome = await stage.under(async () => {
       await serving(stage.servers);

@@ -319,3 +319,35 @@ test("with a limit for a try, requests survive an endpoint that hangs", async (t
   await until(() => answered() === 30);
   await settle();
 });
+
+describe("what has reached no application", () => {
+  const dead = (count: number) => Array.from({ length: count }, () => NOWHERE);
+  const servers = (count: number) => Array.from({ length: count }, () => well);
+  const NO_BUDGET = { retries: { budgetPercent: 0.001, minPerSecond: 0 } };
+
+  for (const [how, rule] of [
+    ["without a rule", undefined],
+    ["whatever number of tries a rule allows", { retry: retry({ attempts: 1, on: ["5xx"] }) }],
+  ] as const) {
+    it(`goes on to the one endpoint that lives, outside of the budget: ${how}`, async (t) => {
+      const options = {
+        places: dead(6),
+        config: NO_BUDGET,
+        ...(rule === undefined ? {} : { rule }),
+      };
+      const { ask, counts, settle } = await resilienceLab(t, servers(7), options);
+      for (const text of [GET, POST]) assert.match(await ask(text), /^HTTP\/1\.1 200 /);
+      assert.deepEqual(counts(), [0, 0, 0, 0, 0, 0, 2]);
+      await settle();
+    });
+  }
+
+  it("stays where it is for a rule without retries, and does not look for ever", async (t) => {
+    const rule = { retry: retry({ attempts: 0 }) };
+    const none = await resilienceLab(t, servers(2), { rule, places: dead(1) });
+    assert.match(await none.ask(), /^HTTP\/1\.1 502 /);
+    const many = await resilienceLab(t, servers(30), { places: dead(29) });
+    assert.match(await many.ask(), /^HTTP\/1\.1 502 /);
+    assert.ok((many.lab.facts.at(-1)?.attempts ?? 0) < 15);
+  });
+});

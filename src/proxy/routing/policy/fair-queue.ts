@@ -76,7 +76,10 @@ export class FairQueue {
     const flow = this.#flows.get(key);
     if (flow === undefined) return;
     flow.connections -= 1;
-    if (flow.connections === 0) this.#flows.delete(key);
+    if (flow.connections > 0) return;
+    this.#flows.delete(key);
+    // Under its name it may come back, and is nobody else then.
+    if (this.#last === flow) this.#last = null;
   }
 
   /** The source does something. */
