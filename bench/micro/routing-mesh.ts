@@ -19,7 +19,15 @@ import { WorkerRecorder } from "../../src/telemetry/worker-recorder.ts";
 /** The parts of a worker that route, balance and count; what speaks to sockets is left out. */
 export type RoutingPlane = Pick<
   Plane,
-  "services" | "clusters" | "scopes" | "own" | "recorder" | "endpoints" | "outlier" | "clock"
+  | "config"
+  | "services"
+  | "clusters"
+  | "scopes"
+  | "own"
+  | "recorder"
+  | "endpoints"
+  | "outlier"
+  | "clock"
 >;
 
 /** What a client connection has of its own. */
@@ -73,7 +81,7 @@ export function routingMesh(
   });
   const plane: RoutingPlane = {
     ...{ services: new ServiceTable(), clusters: new Clusters(deps, own), own, recorder },
-    scopes: new ScopeBook(),
+    ...{ config, scopes: new ScopeBook() },
     ...{ endpoints, outlier: new Outlier(endpoints, config.balance, random), clock },
   };
   const list = Array.from({ length: services }, (_, at) => serviceAt(at, endpointsEach));

@@ -3,7 +3,7 @@ import { MeshError } from "../core/errors.ts";
 import type { Detection } from "../core/facts.ts";
 import type { Conn, ConnHandler } from "../http/conn.ts";
 import type { Origin } from "./context.ts";
-import { classify, isHttpAnswer, type Treatment } from "./downstream/protocol.ts";
+import { classify, isHttpAnswer, looksLikeRequest, type Treatment } from "./downstream/protocol.ts";
 import { Exchange } from "./exchange.ts";
 import { failureResponse } from "./failure.ts";
 import { isRefusal, OpaqueSession } from "./opaque.ts";
@@ -51,6 +51,8 @@ export class CapturedConnection implements ConnHandler {
   #isAhead = true;
   /** Is the rest of a first line awaited? */
   #isHolding = false;
+  /** Was it treated as bytes before its first line was whole? */
+  #isUnclear = false;
 
   /** Throws where the destination is refused (a loop, a port that the service does not have). */
   constructor(plane: Plane, origin: CapturedOrigin, conn: Conn, onEnd: () => void) {
@@ -140,9 +142,10 @@ export class CapturedConnection implements ConnHandler {
       this.#conn.stopReading();
       return;
     }
-    const found = classify(this.#early.toString("latin1"));
+    const text = this.#early.toString("latin1");
+    const found = classify(text);
     if (found === "more") {
-      this.#hold();
+      this.#hold(text);
       return;
     }
     this.#plane.memory.clientSent(this.#place, found);
@@ -150,14 +153,26 @@ export class CapturedConnection implements ConnHandler {
     else this.#goOpaque("client-first");
   }
 
-  /** The beginning of a request, perhaps: what follows, or that nothing does, is waited for like the rest of a head. */
-  #hold(): void {
+  /**
+   * The beginning of a request, perhaps. What looks like one is waited for like the rest of a head; a single word only for
+   * the length of a peek: then it passes, and what follows is watched.
+   */
+  #hold(text: string): void {
+    if (!looksLikeRequest(text)) {
+      this.#after(() => this.#goUnclear());
+      return;
+    }
     if (this.#isHolding) return;
     this.#isHolding = true;
     // A time limit of 0 is none.
     const { headMs } = this.#plane.config.timeouts;
     if (headMs > 0) this.#after(() => this.#refuseHalf(), headMs);
     else if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  #goUnclear(): void {
+    this.#isUnclear = true;
+    this.#goOpaque("timeout");
   }
 
   #refuseHalf(): void {
@@ -196,7 +211,7 @@ export class CapturedConnection implements ConnHandler {
     const session = this.#session as OpaqueSession;
     this.#session = null;
     this.#joined = session;
-    this.#tunnel = session.join(this.#conn, this.#early, this.#onEnd);
+    this.#tunnel = session.join(this.#conn, this.#early, this.#onEnd, this.#isUnclear);
     this.#early = null;
     if (this.#finSeen) this.#tunnel.finFromClient();
   }

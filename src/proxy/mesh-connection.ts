@@ -78,7 +78,7 @@ export class MeshConnection {
   }
 
   #join(session: OpaqueSession, conn: Conn, early: Early): Tunnel {
-    const tunnel = session.join(conn, early.bytes, () => this.#end());
+    const tunnel = session.join(conn, early.bytes, () => this.#end(), early.isUnclear);
     this.#tunnel = tunnel;
     if (early.fin) tunnel.finFromClient();
     return tunnel;

@@ -6,6 +6,7 @@ import type { Conn } from "../http/conn.ts";
 import { Admission, type Guarded, guardedBy, guardedOutside, isTakenOver } from "./admission.ts";
 import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, trafficSource } from "./context.ts";
+import { FirstLine } from "./downstream/protocol.ts";
 import { newFacts } from "./exchange-facts.ts";
 import { toMeshError } from "./failure.ts";
 import { judge } from "./judge.ts";
@@ -60,6 +61,8 @@ export class OpaqueSession {
   #dial: Dial | null = null;
   #conn: Conn | null = null;
   #attemptMs = 0;
+  /** Why the tunnel was ended from here; null: it was not. */
+  #broken: MeshError | null = null;
   /** The pick was a probe of a shut endpoint; 0: it was none. */
   #probe = 0;
   /** Slot of the service on which the connection counts; -1: on none. */
@@ -245,15 +248,26 @@ export class OpaqueSession {
     if (group.outlier !== null) reportAnalysis(this.#plane, service, group, nowMs);
   }
 
-  /** Joins the client to the connected endpoint. `early` are bytes that the client has sent already. */
-  join(client: Conn, early: Buffer | null, onEnd: () => void): Tunnel {
+  /**
+   * Joins the client to the connected endpoint. `early` are bytes that the client has sent already; `isUnclear`: they may
+   * yet turn out to begin a request, which must not pass.
+   */
+  join(client: Conn, early: Buffer | null, onEnd: () => void, isUnclear = false): Tunnel {
     const conn = this.#conn as Conn;
     const { clock, deadlines, config, recorder } = this.#plane;
     const { tunnelIdleMs, halfCloseMs } = config.timeouts;
     const settings = { idleMs: this.#limits?.idleTimeoutMs ?? tunnelIdleMs, halfCloseMs };
     recorder.event("tunnel_opened");
     this.#count();
-    const tunnel = new Tunnel(client, conn, { settings, clock, deadlines }, (end) => {
+    const line = isUnclear ? new FirstLine() : null;
+    const mayPass = (chunk: Buffer, start: number, end: number) => {
+      const may = line?.mayPass(chunk, start, end) ?? true;
+      if (!may)
+        this.#broken = new MeshError("HEAD_TIMEOUT", "a request after a pause in its first line");
+      return may;
+    };
+    const deps = { settings, clock, deadlines, ...(isUnclear ? { mayPass } : {}) };
+    const tunnel = new Tunnel(client, conn, deps, (end) => {
       recorder.event("tunnel_closed");
       this.#ended(end);
       onEnd();
@@ -270,7 +284,7 @@ export class OpaqueSession {
     this.#facts.requestBytes = end.bytesUp;
     this.#facts.responseBytes = end.bytesDown;
     this.#plane.recorder.event("upstream_connection_closed");
-    this.#finish(null);
+    this.#finish(this.#broken);
   }
 
   /** The client went away before the tunnel stood. */

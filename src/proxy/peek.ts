@@ -5,6 +5,7 @@ import {
   classify,
   declaredTreatment,
   isHttpAnswer,
+  looksLikeRequest,
   type Treatment,
 } from "./downstream/protocol.ts";
 import type { Plane } from "./plane.ts";
@@ -30,6 +31,8 @@ export function declaredBy(destination: Destination, plane: Plane): Treatment | 
 export interface Early {
   readonly bytes: Buffer | null;
   readonly fin: boolean;
+  /** The bytes may yet turn out to begin a request. */
+  readonly isUnclear?: boolean;
 }
 
 /** Told of one thing, once; what is told of next comes from the connections themselves. */
@@ -59,6 +62,8 @@ export class Peek implements ConnHandler, Expirable {
   readonly #handler: PeekHandler;
   #early: Buffer | null = null;
   #settled = false;
+  /** Does what came so far look like a request? */
+  #isRequest = false;
 
   constructor(plane: Plane, client: Conn, upstream: Conn, handler: PeekHandler) {
     this.#plane = plane;
@@ -75,17 +80,23 @@ export class Peek implements ConnHandler, Expirable {
 
   onBytes(chunk: Buffer, end: number): void {
     if (this.#settled) return;
-    const isFirst = this.#early === null;
     this.#early = Buffer.concat([this.#early ?? Buffer.alloc(0), chunk.subarray(0, end)]);
-    const found = classify(this.#early.toString("latin1"));
+    const text = this.#early.toString("latin1");
+    const found = classify(text);
     if (found === "opaque") this.settleOpaque(false);
     else if (found === "http") {
       this.#end();
       this.#handler.onHttp(this.#early);
-    } else if (isFirst) {
-      const { clock, config } = this.#plane;
-      this.deadlineMs = deadlineAfter(clock.now(), config.timeouts.headMs);
-    }
+    } else this.#hold(looksLikeRequest(text));
+  }
+
+  /** What looks like a request has the time of a head; a single word passes after a peek, and is watched. */
+  #hold(isRequest: boolean): void {
+    const { clock, config } = this.#plane;
+    const limitMs = isRequest ? config.timeouts.headMs : config.detection.peekMs;
+    if (isRequest && this.#isRequest) return;
+    this.#isRequest = isRequest;
+    this.deadlineMs = deadlineAfter(clock.now(), limitMs);
   }
 
   /** Half a line is no request. */
@@ -102,14 +113,15 @@ export class Peek implements ConnHandler, Expirable {
   }
 
   onDeadline(): void {
-    this.giveUp();
+    if (this.#early === null || this.#isRequest) this.giveUp();
+    else this.settleOpaque(false, true);
   }
 
   /** Null: it was settled before. */
-  settleOpaque(fin: boolean): PeekedTunnel | null {
+  settleOpaque(fin: boolean, isUnclear = false): PeekedTunnel | null {
     if (this.#settled) return null;
     this.#end();
-    return this.#handler.onOpaque({ bytes: this.#early, fin });
+    return this.#handler.onOpaque({ bytes: this.#early, fin, isUnclear });
   }
 
   giveUp(): void {

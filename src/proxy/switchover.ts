@@ -77,7 +77,12 @@ export class Switchover {
 
   #join({ server, handler }: ConnectParts, early: Early): Tunnel {
     const session = this.#session as OpaqueSession;
-    const tunnel = session.join(server.conn, early.bytes, () => handler.onTunnelEnd());
+    const tunnel = session.join(
+      server.conn,
+      early.bytes,
+      () => handler.onTunnelEnd(),
+      early.isUnclear,
+    );
     this.#tunnel = tunnel;
     if (early.fin) tunnel.finFromClient();
     return tunnel;

@@ -13,6 +13,8 @@ export interface TunnelDeps {
   readonly settings: TunnelSettings;
   readonly clock: Clock;
   readonly deadlines: Deadlines;
+  /** Asked of what the client sends; the tunnel ends where it may not pass. Absent: everything may. */
+  readonly mayPass?: (chunk: Buffer, start: number, end: number) => boolean;
 }
 
 /** How a tunnel ended. Bytes by direction; `error` of the connection that broke, if one did. */
@@ -43,8 +45,8 @@ export class Tunnel implements Expirable {
   constructor(client: Conn, upstream: Conn, deps: TunnelDeps, onEnd: (end: TunnelEnd) => void) {
     this.#deps = deps;
     this.#onEnd = onEnd;
-    this.#client = new Half(client, upstream, this);
-    this.#upstream = new Half(upstream, client, this);
+    this.#client = new Half(client, upstream, this, deps.mayPass ?? null);
+    this.#upstream = new Half(upstream, client, this, null);
     this.deadlineMs = this.#nextStep(deps.clock.now());
     deps.deadlines.add(this);
     this.#client.begin();
@@ -117,8 +119,10 @@ class Half implements ConnHandler {
   ended = false;
   readonly #other: Conn;
   readonly #tunnel: Tunnel;
+  readonly #mayPass: TunnelDeps["mayPass"] | null;
 
-  constructor(conn: Conn, other: Conn, tunnel: Tunnel) {
+  constructor(conn: Conn, other: Conn, tunnel: Tunnel, mayPass: TunnelDeps["mayPass"] | null) {
+    this.#mayPass = mayPass;
     this.conn = conn;
     this.#other = other;
     this.#tunnel = tunnel;
@@ -136,7 +140,8 @@ class Half implements ConnHandler {
   }
 
   onBytes(chunk: Buffer, end: number): void {
-    this.pass(chunk, 0, end);
+    if (this.#mayPass?.(chunk, 0, end) === false) this.#tunnel.close();
+    else this.pass(chunk, 0, end);
   }
 
   pass(chunk: Buffer, start: number, end: number): void {

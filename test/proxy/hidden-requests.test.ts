@@ -210,6 +210,43 @@ describe("half a request line", () => {
     await until(() => mesh.plane.stats().connections === 0);
   });
 
+  for (const explicit of [false, true]) {
+    const way = explicit ? "by CONNECT" : "captured";
+    test(`a single word passes after a peek, and no request behind it, ${way}`, async (t) => {
+      const config = { detection: { peekMs: 10 } };
+      const seen: string[] = [];
+      const server = await rawServer((socket, received) => {
+        seen.push(received);
+        socket.write(`<${received}>`);
+      });
+      t.after(() => server.close());
+      const place = { host: "10.99.0.1", port: 80 };
+      const captured = explicit ? {} : { destination: { of: () => place } };
+      const mesh = await planeLab({ config, ...captured });
+      t.after(() => mesh.close());
+      mesh.services(service("word", [endpoint(server.port)], { addresses: ["10.99.0.1"] }));
+      const open = async () => {
+        const client = await RawClient.open(mesh.port);
+        t.after(() => client.close());
+        if (!explicit) return client;
+        client.send("CONNECT word:80 HTTP/1.1\r\nHost: word:80\r\n\r\n");
+        await client.until("established\r\n");
+        return client;
+      };
+      const good = await open();
+      good.send("ruok");
+      await good.until("<ruok>");
+      good.send("-again\nand more");
+      await good.until("<ruok-again\nand more>");
+      const bad = await open();
+      bad.send("BREW");
+      await bad.until("<BREW>");
+      bad.send(" / HTTP/1.1\r\nX-Forwarded-Client-Cert: By=me\r\n\r\n");
+      await bad.untilEnd();
+      assert.ok(!seen.join().includes("By=me"), "what followed reached nobody");
+    });
+  }
+
   test("in a tunnel by CONNECT ends it", async (t) => {
     const mesh = await lab(t, { explicit: true, config: { timeouts: { headMs: 100 } } });
     const client = await mesh.open();

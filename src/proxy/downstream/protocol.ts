@@ -43,6 +43,38 @@ export function classify(text: string): Treatment | "more" {
   return isLong ? "http" : "more";
 }
 
+/** A method with the begin of a target behind it: whoever sends that will hardly mean anything else. */
+const PLAIN_BEGINNING = /^[A-Z]+ (?:\/|\*|https?:)/;
+
+/** Methods of which a part may have come: RFC 9110 section 9, RFC 5789. */
+const METHODS = "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH".split(" ");
+
+/** Of what `classify` wants more of: does it look like a request already, or like a part of its method? */
+export function looksLikeRequest(text: string): boolean {
+  const bytes = text.replace(EMPTY_LINES, "");
+  if (PLAIN_BEGINNING.test(bytes)) return true;
+  return METHODS.some((method) => `${method} `.startsWith(bytes));
+}
+
+/**
+ * Follows the first line of a client whose bytes pass though it may yet become a request's: a client that sends a word and
+ * waits must not be kept waiting, and one that hides a request in that way must not get it through.
+ */
+export class FirstLine {
+  #text = "";
+  #isClear = false;
+
+  /** May these bytes pass, too? */
+  mayPass(chunk: Buffer, start: number, end: number): boolean {
+    if (this.#isClear) return true;
+    this.#text += chunk.toString("latin1", start, end);
+    const found = classify(this.#text);
+    if (found !== "more") this.#text = "";
+    this.#isClear = found === "opaque";
+    return found !== "http";
+  }
+}
+
 function isRequestLine(line: string): boolean {
   return VERSIONED.test(line) || UNVERSIONED.test(line);
 }
