@@ -162,6 +162,10 @@ const timeouts = z
       "From the end of the request to the response head; then 504. Long polls need it long.",
     ),
     streamIdleMs: ms(300_000, "No byte of a body in either direction. Envoy's stream idle time."),
+    clientGoneMs: ms(
+      1_000,
+      "A client that has ended its direction while its answer is due: how long the answer is waited for, unless its bytes flow. Most such clients have given up.",
+    ),
     upstreamIdleMs: ms(
       55_000,
       "Idle pooled connection. Below the 60 s at which common servers close, so that they rarely close first.",

@@ -3,12 +3,14 @@ import { MeshError } from "../core/errors.ts";
 import type { PolicyTarget } from "../core/policy.ts";
 import { type DataEndpoint, targetOfWorkload } from "../core/snapshot.ts";
 import type { RequestHead } from "../http/message.ts";
+import type { ToCluster } from "./clusters.ts";
 import type { Origin } from "./context.ts";
 import { toMeshError } from "./failure.ts";
 import type { Plane } from "./plane.ts";
 import type { Destination } from "./resolve.ts";
 import type { AuthorizationRequest, WorkloadAuthorizer } from "./routing/authorize/authorizer.ts";
 import type { TokenPlace, TokenResult } from "./routing/authorize/token-result.ts";
+import { meshRoute } from "./secure-transport.ts";
 
 const SCHEME = "spiffe://";
 
@@ -211,9 +213,27 @@ export class Admission {
   }
 }
 
-/** The workload behind an endpoint; null where it lives on another host, which asks for itself. */
-export function guardedBy(endpoint: DataEndpoint): Guarded | null {
-  return isGuarded(endpoint) ? endpoint : null;
+/**
+ * The workload of this host that is reached at an endpoint; null where that lives on another host, which asks for itself.
+ * Whoever is dialled in the clear is where the address is, whatever a record says of its host: a ServiceEntry or a slice of
+ * addresses must open nobody's door.
+ */
+export function guardedAt(
+  plane: Plane,
+  destination: ToCluster,
+  endpoint: DataEndpoint,
+  origin: Origin,
+): Guarded | null {
+  if (isGuarded(endpoint)) return endpoint;
+  const { address, port, local } = endpoint;
+  const workload = plane.workloads.at(address);
+  if (workload === null) return null;
+  const { isMeshed } = plane.transport;
+  if (!local && isMeshed && meshRoute(destination, endpoint, origin, "tcp") !== undefined) {
+    return null;
+  }
+  const target = plane.services.targetAt(address, port) ?? targetOfWorkload(workload);
+  return { target, address, port };
 }
 
 /** Does the endpoint's place belong to another workload now than when it was chosen? */

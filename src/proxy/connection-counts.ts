@@ -1,29 +1,37 @@
 import type { ServiceLimits } from "./routing/policy/service-limits.ts";
 import type { EndpointState } from "./upstream/balance/endpoint-state.ts";
-import type { ConnectionCounts } from "./upstream/pool/pool.ts";
+import type { ConnectionCounts } from "./upstream/pool/connection-counts.ts";
+import type { PoolLimits } from "./upstream/pool/pool.ts";
 
-/** Connections counted on their endpoint, and on their service where that has a limit; outside the mesh on neither. */
+/**
+ * Connections counted on their endpoint while they are open, and on their service while they are in use, where that has
+ * a limit; outside the mesh on neither.
+ */
 export function connectionCounts(
   endpoints: EndpointState,
   services: ServiceLimits,
 ): ConnectionCounts {
+  const tryUse = (limits: PoolLimits | undefined) =>
+    limits?.maxConnections === undefined ||
+    limits.slot < 0 ||
+    services.tryConnection(limits.slot, limits.maxConnections);
+  const endUse = (limits: PoolLimits | undefined) => {
+    if (limits?.maxConnections === undefined || limits.slot < 0) return;
+    services.endConnection(limits.slot);
+  };
   return {
     tryOpenConnection({ slot, limits }, max) {
       if (slot < 0) return true;
-      const most = limits?.maxConnections;
-      const isCounted = limits !== undefined && limits.slot >= 0 && most !== undefined;
-      if (isCounted && !services.tryConnection(limits.slot, most)) return false;
+      if (!tryUse(limits)) return false;
       if (endpoints.tryOpenConnection(slot, max)) return true;
-      if (isCounted) services.endConnection(limits.slot);
+      endUse(limits);
       return false;
     },
-    closeConnection({ slot, limits }) {
-      if (slot < 0) return;
-      endpoints.closeConnection(slot);
-      if (limits !== undefined && limits.slot >= 0 && limits.maxConnections !== undefined) {
-        services.endConnection(limits.slot);
-      }
+    closeConnection({ slot }) {
+      if (slot >= 0) endpoints.closeConnection(slot);
     },
+    tryUse: ({ limits }) => tryUse(limits),
+    endUse: ({ limits }) => endUse(limits),
     tryWait({ limits }) {
       if (limits === undefined || limits.slot < 0 || limits.maxPending === undefined) return true;
       return services.tryPending(limits.slot, limits.maxPending);

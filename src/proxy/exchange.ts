@@ -6,6 +6,7 @@ import type { ClientConnection } from "../http/h1/client.ts";
 import { ServerConnection, type ServerHandler } from "../http/h1/server.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
 import { requestIdIn } from "../telemetry/trace-context.ts";
+import { AbortWatch } from "./abort-watch.ts";
 import { isTakenOver } from "./admission.ts";
 import type { Origin } from "./context.ts";
 import {
@@ -53,6 +54,7 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
   readonly #mirrors: Mirrors;
   readonly #heads: RoutedHeads;
   readonly #gate: Gate;
+  readonly #abort: AbortWatch;
   readonly #relay: ResponseRelay;
   readonly #onEnd: () => void;
   #destination: Destination | null = null;
@@ -72,9 +74,9 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     this.#limits = new RequestLimits(plane, origin, this.#planner);
     this.#relay = new ResponseRelay(plane.server.limits);
     this.#server = new ServerConnection(conn, this, plane.server);
+    this.#abort = new AbortWatch(plane, conn, this.#facts);
     this.#gate = new Gate(plane, conn, { state: this.#state, facts: this.#facts }, this);
-    const { mesh, limits } = plane.config;
-    this.#heads = new RoutedHeads({ path: mesh, limits });
+    this.#heads = new RoutedHeads(plane.config);
     this.#mirrors = new Mirrors(plane, origin, this.#planner);
     this.#forward = new Forward({
       ...{ plane, origin, facts: this.#facts, state: this.#state, server: this.#server },
@@ -105,7 +107,12 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     this.#state.begin(head, last);
     this.#keepAlive = head.keepAlive;
     this.#state.body.begin(chunk, start, end);
+    if (this.#server.finSeen) this.#abort.begin();
     if (this.#gate.enter()) this.onTurnCome();
+  }
+
+  onClientFin(): void {
+    this.#abort.begin();
   }
 
   onTurnCome(): void {
@@ -176,7 +183,7 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     const destination = this.#destination as Destination;
     const head = this.#state.head as RequestHead;
     if (plan.active) {
-      if (plan.abortStatus !== 0) throw aborted(plan.abortStatus);
+      if (plan.abortStatus !== 0) throw abortError(plan.abortStatus);
       this.#limits.begin(destination, plan, head);
       const answer = answerOf(plan, head, this.#origin);
       if (answer !== null) {
@@ -250,9 +257,7 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     const { conn } = this.#forward.attempt.upstream as ClientConnection;
     const goesOn = this.#keepAlive && this.#state.complete && !this.#plane.draining;
     this.#keepAlive = this.#relay.begin(head, request, goesOn);
-    const { lines } = this.#limits;
-    if (plan.active || lines !== "")
-      this.#relay.text = this.#relay.edited(this.#relay.text, plan, lines);
+    this.#relay.edit(plan, this.#limits.lines);
     if (head.status === 101 || (request.method === "CONNECT" && head.status < 300)) {
       this.#server.conn.writeText(this.#relay.text);
       this.#upgrade(conn, chunk, start, end);
@@ -288,6 +293,7 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     this.#forward.reset();
     this.#limits.end();
     this.#mirrors.end();
+    this.#abort.end();
     this.#gate.reset();
     this.#state.head = null;
     this.#state.sent = null;
@@ -391,10 +397,4 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     this.#record(null);
     this.#onEnd();
   }
-}
-
-function aborted(status: number): MeshError {
-  const error = abortError(status);
-  error.answer = { status };
-  return error;
 }

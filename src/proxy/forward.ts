@@ -4,7 +4,7 @@ import type { RequestFacts } from "../core/facts.ts";
 import type { ClientConnection, ClientHandler } from "../http/h1/client.ts";
 import type { ServerConnection } from "../http/h1/server.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
-import { Admission, guardedBy, guardedOutside } from "./admission.ts";
+import { Admission, guardedAt, guardedOutside } from "./admission.ts";
 import { Attempt, FIRST_FAILURE_STATUS } from "./attempt.ts";
 import { ClientCert } from "./client-cert.ts";
 import type { Origin } from "./context.ts";
@@ -113,7 +113,9 @@ export class Forward implements ClientHandler, PoolWaiter {
         this.#limits.admit(destination.cluster, endpoint, head);
       }
       const guarded =
-        endpoint === null ? guardedOutside(this.#plane, destination) : guardedBy(endpoint);
+        endpoint === null || destination.kind === "outside"
+          ? guardedOutside(this.#plane, destination)
+          : guardedAt(this.#plane, destination, endpoint, this.#origin);
       this.#admission.ask(guarded, head, this);
     } catch (error) {
       this.#owner.onNoAnswer(toMeshError(error));

@@ -154,8 +154,7 @@ function guardedPlaces({
   authorizer,
 }: Pick<Plane, "services" | "workloads" | "authorizer">): Grounds["isGuarded"] {
   return (address, port) => {
-    const found = services.byAddress(address, port);
-    const target = typeof found === "string" ? undefined : found.endpoint?.target;
+    const target = services.targetAt(address, port);
     if (target !== undefined && !authorizer.for(target).open) return true;
     const workload = workloads.at(address);
     return workload !== null && !authorizer.for(targetOfWorkload(workload)).open;

@@ -3,7 +3,7 @@ import type { MeshError } from "../core/errors.ts";
 import type { MirrorRule } from "../core/traffic.ts";
 import type { ClientConnection, ClientHandler } from "../http/h1/client.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
-import { Admission, guardedBy } from "./admission.ts";
+import { Admission, guardedAt } from "./admission.ts";
 import { Attempt } from "./attempt.ts";
 import { ClientCert } from "./client-cert.ts";
 import type { ToCluster } from "./clusters.ts";
@@ -19,7 +19,7 @@ import { requestLine } from "./routing/transform/request-line.ts";
 import type { PoolWaiter } from "./upstream/pool/pool.ts";
 
 /** Copies under way in one worker, at most: a mirror that does not answer must not pile them up. */
-const MAX_UNDER_WAY = 1_000;
+const MAX_UNDER_WAY = 256;
 /** Envoy's default for a route, which its mirrored requests share. */
 const LIMIT_MS = 15_000;
 /** By which a mirrored service tells the copies from the originals (Envoy). */
@@ -136,7 +136,8 @@ class Copy implements ClientHandler, PoolWaiter, Sleeper {
     this.#plane.alarms.set(this, this.#plane.clock.now() + LIMIT_MS);
     try {
       const endpoint = this.#attempt.pick(to, head, new RoutePlan());
-      this.#admission.ask(endpoint === null ? null : guardedBy(endpoint), head, this);
+      const guarded = endpoint === null ? null : guardedAt(this.#plane, to, endpoint, this.#origin);
+      this.#admission.ask(guarded, head, this);
     } catch (error) {
       this.#end(false);
       throw error;

@@ -3,7 +3,7 @@ import { CODES, MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Conn } from "../http/conn.ts";
-import { Admission, type Guarded, guardedBy, guardedOutside, isTakenOver } from "./admission.ts";
+import { Admission, type Guarded, guardedAt, guardedOutside, isTakenOver } from "./admission.ts";
 import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, trafficSource } from "./context.ts";
 import { FirstLine } from "./downstream/protocol.ts";
@@ -140,7 +140,7 @@ export class OpaqueSession {
   /** May the connection be made? Throws where it may not; else how it gets to the endpoint's host. */
   #admit(destination: ToCluster, endpoint: DataEndpoint): TransportTarget["mesh"] {
     try {
-      this.#permit(guardedBy(endpoint));
+      this.#permit(guardedAt(this.#plane, destination, endpoint, this.#origin));
       const mesh = meshRoute(destination, endpoint, this.#origin, "tcp");
       this.#takeConnection(destination.cluster, endpoint);
       return mesh;

@@ -36,6 +36,11 @@ export class ResponseRelay {
     return goesOn;
   }
 
+  /** Changes the prepared head as the rules say. */
+  edit(plan: RoutePlan, lines: string): void {
+    if (plan.active || lines !== "") this.text = this.edited(this.text, plan, lines);
+  }
+
   /** A head as the rules change it; `lines`: what is left of the caller's rate. */
   edited(text: string, { backend, corsEdits, cookie }: RoutePlan, lines: string): string {
     let now = text;

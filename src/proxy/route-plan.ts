@@ -192,7 +192,7 @@ export class Planner {
       plan.retry = wanted === null ? null : new RetryPolicy(wanted);
     }
     const layers = [plan.parts?.rule.timeouts, profile?.rule.timeouts, timeouts];
-    const limits = timeLimits(NO_LIMITS, layers, plan.retry?.perTryMs, overrides);
+    const limits = timeLimits(NO_LIMITS, layers, plan.retry?.rule.perTryMs, overrides);
     plan.requestMs = limits.requestMs;
     plan.perTryMs = limits.perTryMs;
     plan.idleMs = limits.idleMs;

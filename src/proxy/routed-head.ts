@@ -12,7 +12,7 @@ import { requestLine } from "./routing/transform/request-line.ts";
 /** What a connection's heads are parsed and normalised by. */
 export interface HeadSettings {
   readonly limits: { readonly headBytes: number; readonly headerCount: number };
-  readonly path: PathSettings;
+  readonly mesh: PathSettings;
 }
 
 /**
@@ -49,7 +49,7 @@ export class RoutedHeads {
 
   #edited(head: RequestHead, plan: RoutePlan): RequestHead {
     const { backend, match, overrides } = plan;
-    const { path: settings, limits } = this.#settings;
+    const { mesh: settings, limits } = this.#settings;
     const upgrade = head.upgrade !== "";
     let text = `${requestHeadLines(head, { host: head.host, upgrade })}\r\n`;
     const rewrite = backend?.rewrite ?? null;

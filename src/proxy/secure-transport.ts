@@ -74,6 +74,11 @@ export class SecureTransport {
     for (const one of [...this.#waiting]) one.look();
   }
 
+  /** Can there be mutual TLS at all? Without identities everything goes in the clear. */
+  get isMeshed(): boolean {
+    return this.#credentials !== null;
+  }
+
   /** Does what the other end has proved still hold? Always so in the clear. */
   isTrusted(conn: Conn): boolean {
     const peer = this.#peers.get(conn);

@@ -25,6 +25,7 @@ class Handler implements ServerHandler {
   complete = 0;
   errors: MeshError[] = [];
   closes = 0;
+  fins = 0;
   expired: number[] = [];
 
   onRequest(head: RequestHead, chunk: Buffer, start: number, end: number, last: boolean): void {
@@ -39,6 +40,10 @@ class Handler implements ServerHandler {
 
   onRequestError(error: MeshError): void {
     this.errors.push(error);
+  }
+
+  onClientFin(): void {
+    this.fins += 1;
   }
 
   onClientDrain(): void {

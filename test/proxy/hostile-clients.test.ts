@@ -236,6 +236,35 @@ describe("a hostile client", () => {
     await web.settle();
   });
 
+  it("is given up a moment after it has closed, before its answer or inside it; a slow answer that flows is not", async () => {
+    const config = { timeouts: { clientGoneMs: 150 } };
+    for (const begun of ["", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"]) {
+      const web = await webLab((socket) => socket.write(begun), { config });
+      const client = await web.send(`${GET}\r\n`);
+      await until(() => web.upstream.received.length > 0);
+      if (begun !== "") await client.until("half");
+      client.socket.end();
+      await until(() => web.lab.endpoints.inFlight(web.slot) === 0, { timeoutMs: 3_000 });
+      assert.equal(web.lab.facts.at(-1)?.error, "CLIENT_CLOSED");
+      await web.settle();
+    }
+    const flowing = await webLab(
+      (socket) => {
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n");
+        let sent = 0;
+        const drip = setInterval(() => {
+          if (sent++ < 20) socket.write("x");
+          else clearInterval(drip);
+        }, 40);
+      },
+      { config },
+    );
+    const patient = await flowing.send(`${GET}\r\n`);
+    await patient.until("x");
+    patient.socket.end();
+    assert.match(await patient.untilEnd(), /x{20}$/);
+  });
+
   it("may half-close at once behind CONNECT or an upgrade, and the tunnel knows", async () => {
     const web = await webLab(
       (socket, received) => {

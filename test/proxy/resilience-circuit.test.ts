@@ -198,3 +198,12 @@ describe("a connection to an endpoint", () => {
     await until(() => lab.lab.endpoints.connections(lab.web.endpoints[0]!.slot) === 0);
   });
 });
+
+test("idle connections hold no place: one client at a time is served, by whichever endpoint", async (t) => {
+  const settings = { connections: { maxConnections: 1, maxPending: 1 } };
+  const { lab, ask, counts, settle } = await resilienceLab(t, [well, well, well], { settings });
+  for (let at = 0; at < 9; at++) assert.match(await ask(), /^HTTP\/1\.1 200 /);
+  assert.deepEqual(counts(), [3, 3, 3]);
+  assert.equal(lab.memory.serviceLimits.connections(1), 0);
+  await settle();
+});

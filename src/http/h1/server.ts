@@ -26,6 +26,8 @@ export interface ServerHandler {
   onRequestBody(chunk: Buffer, start: number, end: number, last: boolean): void;
   /** The bytes are no request, or a limit or time limit was hit. Nothing more is read. */
   onRequestError(error: MeshError): void;
+  /** The client has ended its direction while an answer is due. It may still read, or be gone. */
+  onClientFin(): void;
   /** The client went away while an answer was due, or the whole connection ended. */
   onClientClose(error: Error | null): void;
   /** A time limit set through `ServerConnection.deadlineMs` while an answer was due has passed. */
@@ -314,7 +316,7 @@ export class ServerConnection implements ConnHandler, Expirable {
     else if (this.#state === "head" && !this.#reader.started) this.closeGently();
     else if (this.#state === "head" || this.#state === "body") {
       this.#refuse(new MeshError("BAD_REQUEST", "the client closed inside a request"));
-    }
+    } else if (this.#state === "answer") this.#handler.onClientFin();
   }
 
   onDrain(): void {

@@ -1,5 +1,6 @@
 import { canonicalAddress, formatHostPort } from "../../../core/address.ts";
 import type { ServicePort } from "../../../core/model.ts";
+import type { PolicyTarget } from "../../../core/policy.ts";
 import type { DataEndpoint, DataService, DataUpdate } from "../../../core/snapshot.ts";
 import type { ServiceRef } from "../../../core/traffic.ts";
 import { HostTable } from "./host-table.ts";
@@ -151,10 +152,18 @@ export class ServiceTable {
   byAddress(address: string, port: number): Lookup {
     const service = this.#byAddress.get(address);
     if (service !== undefined) return matchPort(service, port);
-    const direct = this.#byEndpoint.get(formatHostPort(address, port))?.at(-1);
+    const there = this.#byEndpoint.get(formatHostPort(address, port));
+    // Hosts may use the same addresses for their containers: here that of this host is meant.
+    const direct = there?.findLast(({ endpoint }) => endpoint.local) ?? there?.at(-1);
     if (direct === undefined) return "none";
     const { service: owner, endpoint } = direct;
     return { service: owner, port: namedPort(owner, endpoint.portName), endpoint };
+  }
+
+  /** The workload behind a place of this host, as policies select it; undefined where nobody has registered it. */
+  targetAt(address: string, port: number): PolicyTarget | undefined {
+    const there = this.#byEndpoint.get(formatHostPort(address, port));
+    return there?.findLast(({ endpoint }) => endpoint.target !== undefined)?.endpoint.target;
   }
 
   /**

@@ -56,7 +56,9 @@ function asked({ delay, abort }: FaultRule, head: RequestHead): FaultRule {
 
 /** The failure that stands for an abort; its answer has this status and not the one of the table. */
 export function abortError(status: number): MeshError {
-  return new MeshError("FAULT_INJECTED", `the route's rule asks for status ${status}`);
+  const error = new MeshError("FAULT_INJECTED", `the route's rule asks for status ${status}`);
+  error.answer = { status };
+  return error;
 }
 
 function isDrawn(percent: number, random: Random): boolean {

@@ -6,7 +6,9 @@ import type { Recorder } from "../../../core/facts.ts";
 import type { ConnectionLimits } from "../../../core/traffic.ts";
 import type { Conn } from "../../../http/conn.ts";
 import { ClientConnection, type ClientLimits } from "../../../http/h1/client.ts";
+import type { ConnectionCounts } from "./connection-counts.ts";
 import { queueFull, queueTimeout, serviceFull } from "./pool-errors.ts";
+import { type PoolSettings, settingsFor } from "./pool-settings.ts";
 
 /** How connections reach an endpoint of another host: by mutual TLS to that host. */
 export interface MeshRoute {
@@ -44,30 +46,11 @@ export interface PoolTarget {
   readonly limits?: PoolLimits;
 }
 
-/** Open connections per endpoint and per service, and requests that wait for one, exact over all workers. */
-export interface ConnectionCounts {
-  tryOpenConnection(target: PoolTarget, max: number): boolean;
-  closeConnection(target: PoolTarget): void;
-  /** A request waits: false where no more may. */
-  tryWait(target: PoolTarget): boolean;
-  endWait(target: PoolTarget): void;
-}
-
 /** Opens a connection; the spine fills in the transport stage. */
 export type Dialer = (
   target: PoolTarget,
   handler: { onConnected(conn: Conn): void; onDialFailed(error: MeshError): void },
 ) => void;
-
-export interface PoolSettings {
-  readonly maxConnections: number;
-  readonly maxPending: number;
-  readonly maxIdle: number;
-  readonly maxRequestsPerConnection: number;
-  readonly queueMs: number;
-  readonly idleMs: number;
-  readonly freshMs: number;
-}
 
 export interface PoolDeps {
   readonly settings: PoolSettings;
@@ -96,6 +79,8 @@ export interface PoolWaiter {
 interface Queued {
   readonly waiter: PoolWaiter;
   readonly deadlineMs: number;
+  /** Will any idle connection do? */
+  readonly mayReuse: boolean;
 }
 
 /** How often a queue looks again whether the limit, which others share, allows one more connection. */
@@ -150,11 +135,12 @@ export class Pool implements Expirable {
   acquire(waiter: PoolWaiter, freshness: Freshness): ClientConnection | null {
     const mayReuse = this.#queue.length === 0 && freshness !== "new";
     const idle = mayReuse ? this.#takeIdle(freshness === "fresh") : null;
-    if (idle !== null) {
+    if (idle !== null && this.#deps.counts.tryUse(this.target)) {
       this.#busy += 1;
       this.#deps.recorder.event("upstream_connection_reused");
       return idle;
     }
+    if (idle !== null) this.#idle.push(idle);
     const { clock, recorder } = this.#deps;
     const settings = this.#settings;
     const isFull = this.#queue.length >= settings.maxPending;
@@ -165,7 +151,8 @@ export class Pool implements Expirable {
       );
       return null;
     }
-    this.#queue.push({ waiter, deadlineMs: deadlineAfter(clock.now(), settings.queueMs) });
+    const deadlineMs = deadlineAfter(clock.now(), settings.queueMs);
+    this.#queue.push({ waiter, deadlineMs, mayReuse: freshness === "any" });
     this.#grow();
     if (this.#firstWaiting !== undefined) recorder.event("pool_queued");
     this.#arm();
@@ -195,8 +182,9 @@ export class Pool implements Expirable {
 
   /** Opens connections while more requests wait than connections are on their way. */
   #grow(): void {
+    const { counts } = this.#deps;
+    this.#useIdle();
     while (this.#dialling < this.#queue.length) {
-      const { counts } = this.#deps;
       if (!counts.tryOpenConnection(this.target, this.#settings.maxConnections)) {
         this.#makeRoom();
         return;
@@ -206,6 +194,20 @@ export class Pool implements Expirable {
         onConnected: (conn) => this.#onConnected(conn),
         onDialFailed: (error) => this.#onDialFailed(error),
       });
+    }
+  }
+
+  /** Those who waited for a place among the connections in use take idle ones, as far as there are any. */
+  #useIdle(): void {
+    while (this.#queue.length > this.#dialling && this.#queue[0]?.mayReuse === true) {
+      const idle = this.#takeIdle(false);
+      if (idle === null) return;
+      if (!this.#deps.counts.tryUse(this.target)) {
+        this.#idle.push(idle);
+        return;
+      }
+      this.#busy += 1;
+      this.#serve(idle, this.#deps.clock.now());
     }
   }
 
@@ -232,6 +234,7 @@ export class Pool implements Expirable {
 
   #onDialFailed(error: MeshError): void {
     this.#dialling -= 1;
+    this.#deps.counts.endUse(this.target);
     this.#deps.counts.closeConnection(this.target);
     this.#deps.recorder.event("upstream_connection_failed");
     this.#unqueue(0)?.onNoConnection(error);
@@ -254,7 +257,7 @@ export class Pool implements Expirable {
       next.onConnection(connection);
       return;
     }
-    this.#busy -= 1;
+    this.#endUse();
     if (this.#retired || this.#idle.length >= this.#settings.maxIdle) {
       connection.close();
       return;
@@ -288,9 +291,14 @@ export class Pool implements Expirable {
 
   /** Closes a connection that a request occupied. */
   discard(connection: ClientConnection): void {
-    this.#busy -= 1;
+    this.#endUse();
     if (!connection.closed) connection.close();
     this.#grow();
+  }
+
+  #endUse(): void {
+    this.#busy -= 1;
+    this.#deps.counts.endUse(this.target);
   }
 
   /** A waiter that is no longer interested. */
@@ -319,7 +327,7 @@ export class Pool implements Expirable {
 
   /** A connection that had become a tunnel has ended. */
   forget(): void {
-    this.#busy -= 1;
+    this.#endUse();
     this.#countClosed();
   }
 
@@ -386,15 +394,4 @@ export class Pool implements Expirable {
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     this.retire();
   }
-}
-
-/** The daemon's settings, and what a service says otherwise; limits of the daemon are never exceeded. */
-function settingsFor(settings: PoolSettings, limits: PoolLimits | undefined): PoolSettings {
-  if (limits === undefined) return settings;
-  const { maxRequestsPerConnection, idleTimeoutMs } = limits;
-  return {
-    ...settings,
-    ...(maxRequestsPerConnection === undefined ? {} : { maxRequestsPerConnection }),
-    ...(idleTimeoutMs === undefined ? {} : { idleMs: idleTimeoutMs }),
-  };
 }

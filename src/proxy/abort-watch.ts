@@ -1,0 +1,43 @@
+import type { Sleeper } from "../core/alarms.ts";
+import type { RequestFacts } from "../core/facts.ts";
+import type { Conn } from "../http/conn.ts";
+import type { Plane } from "./plane.ts";
+
+/**
+ * A client that has ended its direction while its answer is due: it may still be reading, as a half-close says, but most
+ * have given up and are gone, which nothing tells until something is written to them. So the answer is waited for a
+ * moment only, and longer only while its bytes flow: what the request holds (quotas, circuits, an endpoint) is needed by
+ * others. nginx and Envoy give up at once.
+ */
+export class AbortWatch implements Sleeper {
+  readonly #plane: Plane;
+  readonly #conn: Conn;
+  readonly #facts: RequestFacts;
+  #seenBytes = -1;
+
+  constructor(plane: Plane, conn: Conn, facts: RequestFacts) {
+    this.#plane = plane;
+    this.#conn = conn;
+    this.#facts = facts;
+  }
+
+  begin(): void {
+    const { clientGoneMs } = this.#plane.config.timeouts;
+    if (clientGoneMs === 0) return;
+    this.#seenBytes = this.#facts.responseBytes;
+    this.#plane.alarms.set(this, this.#plane.clock.now() + clientGoneMs);
+  }
+
+  onAlarm(): void {
+    if (this.#seenBytes === -1) return;
+    if (this.#facts.responseBytes > this.#seenBytes) this.begin();
+    else this.#conn.destroy();
+  }
+
+  /** The request is over. */
+  end(): void {
+    if (this.#seenBytes === -1) return;
+    this.#seenBytes = -1;
+    this.#plane.alarms.set(this, Number.POSITIVE_INFINITY);
+  }
+}

@@ -1,0 +1,23 @@
+import type { PoolLimits } from "./pool.ts";
+
+/** Limits of one pool. Times in ms; 0: none. */
+export interface PoolSettings {
+  readonly maxConnections: number;
+  readonly maxPending: number;
+  readonly maxIdle: number;
+  readonly maxRequestsPerConnection: number;
+  readonly queueMs: number;
+  readonly idleMs: number;
+  readonly freshMs: number;
+}
+
+/** The daemon's settings, and what a service says otherwise; limits of the daemon are never exceeded. */
+export function settingsFor(settings: PoolSettings, limits: PoolLimits | undefined): PoolSettings {
+  if (limits === undefined) return settings;
+  const { maxRequestsPerConnection, idleTimeoutMs } = limits;
+  return {
+    ...settings,
+    ...(maxRequestsPerConnection === undefined ? {} : { maxRequestsPerConnection }),
+    ...(idleTimeoutMs === undefined ? {} : { idleMs: idleTimeoutMs }),
+  };
+}
