@@ -227,3 +227,13 @@ test("the answer within its time is the answer", async (t) => {
   assert.equal(timers.size, 0);
   await settle();
 });
+
+test("the limit of a try that a rule sets holds beside retries that set none", async (t) => {
+  const rule = { timeouts: { perTryMs: 200 }, retry: retry({ attempts: 1, on: ["timeout"] }) };
+  const lab = await resilienceLab(t, [silent, well], { rule });
+  const client = await lab.send(GET);
+  await until(() => lab.counts()[0] === 1);
+  lab.timers.advance(200);
+  await client.until("ok");
+  assert.deepEqual(lab.counts(), [1, 1]);
+});
