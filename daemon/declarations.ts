@@ -1,10 +1,6 @@
 import { DEFAULT_NAMESPACE } from "../src/core/model.ts";
 import { foreignResource } from "../src/dialects/foreign-kinds.ts";
-import {
-  DocumentError,
-  type ResourceText,
-  readResources,
-} from "../src/dialects/resource-documents.ts";
+import { type ResourceText, readResources } from "../src/dialects/resource-documents.ts";
 import { identify, isResource } from "../src/dialects/translate.ts";
 import { TranslationError } from "../src/dialects/translator.ts";
 
@@ -74,13 +70,12 @@ function consulCalls(instances: readonly unknown[]) {
   };
 }
 
-function documentsOf(file: string, text: string): ResourceText[] {
-  try {
-    return readResources(text);
-  } catch (cause) {
-    if (!(cause instanceof DocumentError)) throw cause;
-    throw new Error(`${file}:${cause.line}: ${cause.message}`, { cause });
-  }
+/** Throws for a file of which any document is no YAML. */
+function documentsOf(file: string, text: string): readonly ResourceText[] {
+  const { resources, problems } = readResources(text);
+  const [first] = problems;
+  if (first === undefined) return resources;
+  throw new Error(`${file}:${first.line}: ${first.message}`, { cause: first });
 }
 
 /** Resources in a list beside services, with the places that their document knows. */

@@ -2,7 +2,7 @@ import { printable } from "../core/terminal.ts";
 import { foreignResource } from "../dialects/foreign-kinds.ts";
 import { CliError } from "./cli-error.ts";
 import { unsendable } from "./resource-batches.ts";
-import type { ResourceInFile } from "./resource-files.ts";
+import type { ResourceInFile, UnreadableText } from "./resource-files.ts";
 import {
   type AffectedResource,
   type ResourceOutcome,
@@ -41,6 +41,12 @@ export function withoutForeign(resources: readonly ResourceInFile[]): {
     }
   }
   return { own, skipped };
+}
+
+/** What a document that is no YAML comes to. */
+export function refusedText({ file, place, reason }: UnreadableText): Applied {
+  const errors = [{ path: "", reason, ...place }];
+  return { file, ...place, result: "refused", errors, warnings: [] };
 }
 
 /** Those that can be sent, and for each of the others why not: it would keep the rest from being taken. */

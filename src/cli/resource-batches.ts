@@ -1,11 +1,12 @@
 import type { Config } from "../config/schema.ts";
 import { hostilePart } from "../core/hostile-part.ts";
 import type { Issue } from "../core/schema-issue.ts";
+import { MAX_CHARACTERS } from "../dialects/translate.ts";
 import { callRegistry } from "./registry.ts";
 
 /** Resources in one request, and characters: the registry takes 1,000 and 8 MiB, and plans them in one go. */
 const MAX_RESOURCES = 250;
-const MAX_CHARACTERS = 4_194_304;
+const BATCH_CHARACTERS = 4_194_304;
 /** Planning a batch of the largest resources takes a while on a busy machine. */
 const TIMEOUT_MS = 60_000;
 
@@ -43,7 +44,7 @@ function* batchesOf<T>(
   let characters = 0;
   for (const each of resources) {
     const own = JSON.stringify(contentOf(each) ?? null).length;
-    const isFull = batch.length >= MAX_RESOURCES || characters + own > MAX_CHARACTERS;
+    const isFull = batch.length >= MAX_RESOURCES || characters + own > BATCH_CHARACTERS;
     if (isFull && batch.length > 0) {
       yield batch;
       [batch, characters] = [[], 0];

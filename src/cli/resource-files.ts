@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import {
-  DocumentError,
+  type DocumentError,
   type ResourceText,
   readResources,
   type TextPlace,
@@ -17,31 +17,53 @@ export interface ResourceInFile extends ResourceText {
   readonly file: string;
 }
 
-/** A file that is no YAML. */
+/** What is no YAML. */
 export class UnreadableText extends CliError {
+  readonly file: string;
   readonly place: TextPlace;
   readonly reason: string;
 
   constructor(file: string, { line, column, message }: DocumentError) {
     super(`${file}:${line}:${column}: ${message}`, { exitCode: EXIT.usage });
     this.name = "UnreadableText";
+    this.file = file;
     this.place = { line, column };
     this.reason = message;
   }
 }
 
+export interface ResourcesInFiles {
+  readonly resources: readonly ResourceInFile[];
+  /** Documents that are left out, of which the others know nothing. */
+  readonly unreadable: readonly UnreadableText[];
+}
+
 /** The resources of files, of the YAML and JSON files of folders, and of standard input (`-`). */
-export async function resourcesInFiles(names: readonly string[]): Promise<ResourceInFile[]> {
-  const lists: ResourceInFile[] = [];
+export async function readFiles(names: readonly string[]): Promise<ResourcesInFiles> {
+  const resources: ResourceInFile[] = [];
+  const unreadable: UnreadableText[] = [];
   for (const name of names) {
-    for (const file of await filesOf(name)) lists.push(...(await resourcesInFile(file)));
+    for (const file of await filesOf(name)) {
+      const found = await resourcesInFile(file);
+      for (const each of found.resources) resources.push(each);
+      unreadable.push(...found.unreadable);
+    }
   }
-  if (lists.length > 0) return lists;
+  if (resources.length > 0 || unreadable.length > 0) return { resources, unreadable };
   throw new CliError(`${names.join(", ")}: no resource`, { exitCode: EXIT.usage });
 }
 
-/** Throws {@link UnreadableText}. */
-export async function resourcesInFile(file: string): Promise<ResourceInFile[]> {
+/** As {@link readFiles}, and throws {@link UnreadableText} where a document is no YAML. */
+export async function resourcesInFiles(
+  names: readonly string[],
+): Promise<readonly ResourceInFile[]> {
+  const { resources, unreadable } = await readFiles(names);
+  const [first] = unreadable;
+  if (first !== undefined) throw first;
+  return resources;
+}
+
+export async function resourcesInFile(file: string): Promise<ResourcesInFiles> {
   return parse(file, await read(file));
 }
 
@@ -75,13 +97,12 @@ async function attempt<T>(file: string, read: () => Promise<T>): Promise<T> {
   }
 }
 
-function parse(file: string, content: string): ResourceInFile[] {
-  try {
-    return readResources(content).map((each) => ({ ...each, file }));
-  } catch (cause) {
-    if (!(cause instanceof DocumentError)) throw cause;
-    throw new UnreadableText(file, cause);
-  }
+function parse(file: string, content: string): ResourcesInFiles {
+  const { resources, problems } = readResources(content);
+  return {
+    resources: resources.map((each) => ({ ...each, file })),
+    unreadable: problems.map((problem) => new UnreadableText(file, problem)),
+  };
 }
 
 /**

@@ -39,8 +39,10 @@ export const workloadList = z.array(
   }),
 );
 
-/** Splits `NAME` or `NAME.NAMESPACE`. */
-export function splitServiceName(text: string): { name: string; namespace: string | undefined } {
-  const [name = "", ...namespace] = text.split(".");
-  return { name, namespace: namespace.length === 0 ? undefined : namespace.join(".") };
+/** The ways to read `NAME.NAMESPACE`, where NAME may be a host of its own (`ext.example.com.shop`); none without a dot. */
+export function splitServiceName(text: string): { name: string; namespace: string }[] {
+  const cuts = new Set([text.indexOf("."), text.lastIndexOf(".")]);
+  return [...cuts]
+    .filter((cut) => cut > 0)
+    .map((cut) => ({ name: text.slice(0, cut), namespace: text.slice(cut + 1) }));
 }

@@ -1,4 +1,13 @@
-import { type Document, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from "yaml";
+import {
+  type Document,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseAllDocuments,
+  visit,
+  type YAMLMap,
+} from "yaml";
 import { parsePath } from "../core/schema-issue.ts";
 
 /** Lines and columns count from 1. */
@@ -18,7 +27,7 @@ export interface ResourceText {
 
 const TOO_DEEP = "nested too deeply";
 
-/** A text that is no YAML. */
+/** A text, or one of its documents, that is no YAML. */
 export class DocumentError extends Error {
   readonly line: number;
   readonly column: number;
@@ -31,35 +40,83 @@ export class DocumentError extends Error {
   }
 }
 
+export interface ReadResources {
+  readonly resources: readonly ResourceText[];
+  /** What is wrong with the documents that are left out, one for each. */
+  readonly problems: readonly DocumentError[];
+}
+
 /**
  * Reads YAML (of several documents) or JSON, each document a resource, a list of them, `kind: List`, or a mapping with
- * a list `resources`. Empty documents are left out. Throws {@link DocumentError}.
+ * a list `resources`. Empty documents are left out, and bad ones are by themselves: a text that cannot be parted into
+ * documents is one problem. Throws nothing.
  */
-export function readResources(text: string): ResourceText[] {
+export function readResources(text: string): ReadResources {
   const lines = new LineCounter();
-  return parseDocuments(text, lines).flatMap((document) => {
-    const [problem] = document.errors;
-    if (problem !== undefined) {
-      // The lines after the first draw the place.
-      const [said = ""] = problem.message.split("\n");
-      const plain = said.replace(/ at line \d+, column \d+:?$/, "");
-      const reason = plain.startsWith("Maximum call stack") ? TOO_DEEP : plain;
-      throw new DocumentError(placeAt(problem.pos[0], lines), reason, problem);
+  const resources: ResourceText[] = [];
+  const problems: DocumentError[] = [];
+  const attempt = (read: () => void) => {
+    try {
+      read();
+    } catch (cause) {
+      if (!(cause instanceof DocumentError)) throw cause;
+      problems.push(cause);
     }
-    const content = toValue(document, lines);
-    if (content === null || content === undefined) return [];
-    return placesOf(content).map(({ resource, path }) => {
-      const placeOf = (field: string) => placeIn(document, [...path, ...parsePath(field)], lines);
-      const lineOf = (field: string) => placeOf(field).line;
-      return { resource, line: placeIn(document, path, lines).line, lineOf, placeOf };
-    });
+  };
+  attempt(() => {
+    for (const document of parseDocuments(text, lines)) {
+      attempt(() => {
+        for (const each of resourcesOf(document, lines)) resources.push(each);
+      });
+    }
   });
+  return { resources, problems };
+}
+
+/** Throws {@link DocumentError}. */
+function resourcesOf(document: Document, lines: LineCounter): ResourceText[] {
+  const [problem] = document.errors;
+  if (problem !== undefined) {
+    // The lines after the first draw the place.
+    const [said = ""] = problem.message.split("\n");
+    const plain = said.replace(/ at line \d+, column \d+:?$/, "");
+    const reason = plain.startsWith("Maximum call stack") ? TOO_DEEP : plain;
+    throw new DocumentError(placeAt(problem.pos[0], lines), reason, problem);
+  }
+  refuseRepeatedKeys(document, lines);
+  const content = toValue(document, lines);
+  if (content === null || content === undefined) return [];
+  return placesOf(content).map(({ resource, path }) => {
+    const placeOf = (field: string) => placeIn(document, [...path, ...parsePath(field)], lines);
+    const lineOf = (field: string) => placeOf(field).line;
+    return { resource, line: placeIn(document, path, lines).line, lineOf, placeOf };
+  });
+}
+
+/** The parser's own search compares every key with every other: minutes for a mapping of 100,000 keys. */
+function refuseRepeatedKeys(document: Document, lines: LineCounter): void {
+  const refuse = (_: unknown, { items }: YAMLMap) => {
+    const seen = new Set<unknown>();
+    for (const { key } of items) {
+      if (!isScalar(key) || key.value === "<<") continue;
+      if (seen.has(key.value)) {
+        throw new DocumentError(placeAt(rangeOf(key) ?? 0, lines), "Map keys must be unique", key);
+      }
+      seen.add(key.value);
+    }
+  };
+  try {
+    visit(document, { Map: refuse });
+  } catch (cause) {
+    if (cause instanceof DocumentError) throw cause;
+    throw new DocumentError(placeAt(document.range?.[0] ?? 0, lines), reasonOf(cause), cause);
+  }
 }
 
 /** With merge keys (`<<`), which YAML 1.2 has dropped and kubectl still takes. */
 function parseDocuments(text: string, lines: LineCounter): Document[] {
   try {
-    return parseAllDocuments(text, { lineCounter: lines, merge: true });
+    return parseAllDocuments(text, { lineCounter: lines, merge: true, uniqueKeys: false });
   } catch (cause) {
     throw new DocumentError({ line: 1, column: 1 }, reasonOf(cause), cause);
   }

@@ -14,7 +14,7 @@ import {
 import { translators } from "./translators.ts";
 
 /** Text of one resource as JSON. */
-const MAX_CHARACTERS = 524_288;
+export const MAX_CHARACTERS = 524_288;
 const MAX_DEPTH = 64;
 
 /** A resource whose kind is known. */

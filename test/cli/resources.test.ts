@@ -70,6 +70,54 @@ describe("hostmesh apply, get and delete", () => {
     ]);
   });
 
+  it("leave out a document that is no YAML, and apply the others of its file and folder", async () => {
+    const inside = join(folder, "broken");
+    mkdirSync(inside);
+    const twice = "a: 1\nb:\n  c: 1\n  c: 2\n";
+    const one = file("broken/1.yaml", `${twice}---\na: [\n---\n${GOOD}`);
+    file("broken/2.yaml", GOOD.replace("nothing", "other"));
+    const { code, stdout, stderr } = await hostmesh("apply", "-f", inside, "-n", "broken");
+    assert.equal(code, 1);
+    assert.match(stdout, /broken\/nothing created\n.*broken\/other created\n$/);
+    assert.match(stderr, new RegExp(`^error: ${one}:4:3: Map keys must be unique$`, "m"));
+    assert.match(stderr, new RegExp(`^error: ${one}:7:1: Flow sequence`, "m"));
+    assert.match(stderr, /^error: 2 of 4 resources are refused$/m);
+    const analyzed = await hostmesh("analyze", "-f", inside, "-n", "broken");
+    assert.equal(analyzed.code, 65);
+    assert.equal(analyzed.stdout.match(/^error HM0001 /gm)?.length, 2);
+    assert.equal((await hostmesh("delete", "-f", inside, "-n", "broken")).code, 2);
+  });
+
+  it("refuse what is too large with the registry's figure, and soon", async () => {
+    const labels = Array.from({ length: 40_000 }, (_, at) => `    key-${at}: value-${at}\n`);
+    const large = GOOD.replace(
+      "{ name: nothing }",
+      `\n  name: large\n  labels:\n${labels.join("")}`,
+    );
+    const { code, stderr } = await hostmesh("apply", "-f", file("large.yaml", large));
+    assert.equal(code, 1);
+    assert.match(stderr, /large\.yaml:1:1: a resource of more than 524288 characters/);
+  });
+
+  it("list the endpoints of a host that a ServiceEntry brought", async () => {
+    const entry = `apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: ext, namespace: hosts }
+spec:
+  hosts: [ext.example.com]
+  ports: [{ number: 80, name: http, protocol: HTTP }]
+  resolution: STATIC
+  endpoints: [{ address: 192.0.2.7 }]
+`;
+    const applied = await hostmesh("apply", "-f", file("entry.yaml", entry));
+    assert.equal(applied.code, 0, applied.stderr);
+    for (const name of ["ext.example.com", "ext.example.com.hosts"]) {
+      const { code, stdout, stderr } = await hostmesh("service", "list", name);
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, /192\.0\.2\.7:80/);
+    }
+  });
+
   it("refuse by itself what would keep the registry from taking the whole request", async () => {
     const cyclic = `${GOOD.replace("nothing", "cyclic").replace("spec: {}", "spec: &a { rules: [*a] }")}`;
     const prototype = GOOD.replace("nothing }", "proto, labels: { __proto__: x } }");
@@ -190,17 +238,26 @@ spec:
     }
   });
 
+  it("end with 1 where a file is no YAML, as for any refused resource", async () => {
+    const cases: [string, RegExp][] = [
+      [file("broken.yaml", "a: 1\nb: [1,\n"), /broken\.yaml:3:1: /],
+      [file("twice.yaml", "a: 1\na: 2\n"), /twice\.yaml:2:1: .*unique/],
+      [file("bomb.yaml", bomb()), /bomb\.yaml:1:1: .*alias/i],
+    ];
+    for (const [path, reason] of cases) {
+      const { code, stderr } = await hostmesh("apply", "-f", path);
+      assert.deepEqual([code, reason.test(stderr)], [1, true], stderr);
+    }
+  });
+
   it("end with 2 where a file cannot be read or a namespace is contradicted", async () => {
     const cases: [string[], RegExp][] = [
       [["-f", join(folder, "none.yaml")], /cannot read .*none\.yaml: ENOENT/],
-      [["-f", file("broken.yaml", "a: 1\nb: [1,\n")], /broken\.yaml:3:1: /],
-      [["-f", file("twice.yaml", "a: 1\na: 2\n")], /twice\.yaml:2:1: .*unique/],
       [["-f", file("empty.yaml", "---\n---\n")], /empty\.yaml: no resource/],
       [
         ["-f", file("other.yaml", BAD.replace("name: bad", "name: bad, namespace: x")), "-n", "y"],
         /other\.yaml:1: it is in namespace x, not y/,
       ],
-      [["-f", file("bomb.yaml", bomb())], /bomb\.yaml:1:1: .*alias/i],
       [[], /required option/],
     ];
     for (const [args, reason] of cases) {

@@ -9,7 +9,7 @@ import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
 import { printStructured } from "../print-data.ts";
-import { filesOf, inNamespace, resourcesInFile, UnreadableText } from "../resource-files.ts";
+import { filesOf, inNamespace, resourcesInFile } from "../resource-files.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
 
@@ -91,7 +91,7 @@ async function findingsOf(
   return [...findings, ...(await registryFindings(config, given, findings))];
 }
 
-/** A file that is no YAML is told and does not keep the others from being judged. */
+/** A document that is no YAML is told and does not keep the others from being judged. */
 async function read(
   names: readonly string[],
   namespace: string | undefined,
@@ -99,14 +99,11 @@ async function read(
   const given: GivenResource[] = [];
   const findings: Finding[] = [];
   for (const file of (await Promise.all(names.map(filesOf))).flat()) {
-    try {
-      for (const each of await resourcesInFile(file)) {
-        given.push({ ...each, content: inNamespace(each, namespace) });
-      }
-    } catch (error) {
-      if (!(error instanceof UnreadableText)) throw error;
-      findings.push(unreadable(file, error.place, error.reason));
+    const { resources, unreadable: bad } = await resourcesInFile(file);
+    for (const each of resources) {
+      given.push({ ...each, content: inNamespace(each, namespace) });
     }
+    for (const { place, reason } of bad) findings.push(unreadable(file, place, reason));
   }
   return { given, findings };
 }

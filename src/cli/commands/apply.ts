@@ -3,6 +3,7 @@ import { printable } from "../../core/terminal.ts";
 import {
   type Applied,
   outcomesOf,
+  refusedText,
   reportAffected,
   reportIssues,
   reportSkipped,
@@ -14,7 +15,7 @@ import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
 import { printStructured } from "../print-data.ts";
 import { postResources } from "../resource-batches.ts";
-import { inNamespace, type ResourceInFile, resourcesInFiles } from "../resource-files.ts";
+import { inNamespace, type ResourceInFile, readFiles } from "../resource-files.ts";
 import type { AffectedResource } from "../resource-records.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
@@ -54,11 +55,12 @@ async function apply(
   flags: ApplyFlags,
 ): Promise<void> {
   const config = readSettings(flags);
-  const { own, skipped } = withoutForeign(await resourcesInFiles(flags.file));
+  const { resources, unreadable } = await readFiles(flags.file);
+  const { own, skipped } = withoutForeign(resources);
   const named = own.map((each) => ({ ...each, resource: inNamespace(each, flags.namespace) }));
   const { sendable, refused: unsent } = withoutUnsendable(named);
   const path = flags.dryRun ? "/v1/mesh/resources/validate" : "/v1/mesh/resources";
-  const applied: Applied[] = [...unsent];
+  const applied: Applied[] = [...unreadable.map(refusedText), ...unsent];
   const affected: AffectedResource[] = [];
   for await (const { answer, batch } of postResources(config, path, sendable, contentOf)) {
     const outcomes = outcomesOf(answer, batch);

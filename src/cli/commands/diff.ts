@@ -9,7 +9,7 @@ import { withoutForeign } from "../applied-resources.ts";
 import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { readRegistry } from "../registry.ts";
-import { inNamespace, type ResourceInFile, resourcesInFiles } from "../resource-files.ts";
+import { inNamespace, type ResourceInFile, readFiles } from "../resource-files.ts";
 import { resourceRecord } from "../resource-records.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
@@ -65,8 +65,12 @@ async function diff(
   flags: DiffFlags,
 ): Promise<boolean> {
   const config = readSettings(flags);
-  const { own } = withoutForeign(await resourcesInFiles(flags.file));
-  const wanted = own.map((each) => keyedContent(each, flags.namespace));
+  const { resources, unreadable } = await readFiles(flags.file);
+  const { own } = withoutForeign(resources);
+  const wanted = [
+    ...unreadable.map(({ message }) => ({ refusal: message })),
+    ...own.map((each) => keyedContent(each, flags.namespace)),
+  ];
   const applied = await appliedContents(config);
   let isDifferent = false;
   let refused = 0;
@@ -88,7 +92,8 @@ async function diff(
       output.line(paint(printable(line), STYLES[line.slice(0, 1)], output.color));
     }
   }
-  if (refused > 0) throw new CliError(`${refused} of ${own.length} resources are not understood`);
+  if (refused > 0)
+    throw new CliError(`${refused} of ${wanted.length} resources are not understood`);
   return isDifferent;
 }
 

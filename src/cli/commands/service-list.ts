@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { Config } from "../../config/schema.ts";
 import { formatHostPort } from "../../core/address.ts";
 import type { Health } from "../../core/model.ts";
 import type { Style } from "../../core/terminal.ts";
@@ -37,10 +38,7 @@ export function serviceListCommand(output: TerminalOutput): Command {
           const data = await readRegistry(config, `/v1/mesh/services?${query}`, serviceList);
           return printData(output, flags.output, data, () => servicesTable(data));
         }
-        const { name, namespace } = splitServiceName(service);
-        query.set("service", name);
-        if (namespace !== undefined) query.set("namespace", namespace);
-        const data = await readRegistry(config, `/v1/mesh/endpoints?${query}`, endpointList);
+        const data = await endpointsOf(config, service, query);
         if (data.length === 0) {
           throw new CliError(`no endpoint of service ${service} is registered`, {
             remedy: "hostmesh service list shows what is registered",
@@ -57,6 +55,26 @@ export function serviceListCommand(output: TerminalOutput): Command {
       "hostmesh service list -o json | jq '.[].name'",
     ],
   });
+}
+
+/** Of a service of just this name, such as a host that a ServiceEntry brought; else of NAME.NAMESPACE. */
+async function endpointsOf(
+  config: Config,
+  service: string,
+  query: URLSearchParams,
+): Promise<(typeof endpointList)["_output"]> {
+  const found = (name: string) => {
+    query.set("service", name);
+    return readRegistry(config, `/v1/mesh/endpoints?${query}`, endpointList);
+  };
+  const named = await found(service);
+  if (named.length > 0) return named;
+  for (const { name, namespace } of splitServiceName(service)) {
+    query.set("namespace", namespace);
+    const data = await found(name);
+    if (data.length > 0) return data;
+  }
+  return [];
 }
 
 function servicesTable(services: (typeof serviceList)["_output"]): TableData {

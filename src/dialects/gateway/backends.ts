@@ -75,16 +75,19 @@ export function mirrorOf(
   return { backend, percent: percent ?? share };
 }
 
-/** To the backends by weight; what cannot be sent anywhere is answered with `missingStatus`. */
+/**
+ * To the backends by weight, and without any to the Service that the route is bound to, as Linkerd has it; what has
+ * weights of 0 only is answered with `missingStatus`.
+ */
 export function forwardTo(
   work: Work<unknown>,
   backends: readonly Backend[],
   missingStatus: number,
   at: readonly PropertyKey[],
 ): RouteAction {
-  const isSent = backends.some(({ weight }) => weight > 0);
+  const isSent = backends.length === 0 || backends.some(({ weight }) => weight > 0);
   if (isSent) return { kind: "forward", backends };
-  const why = backends.length === 0 ? "without backendRefs" : "with weights of 0 only";
-  work.warn([...at, "backendRefs"], `${why} what this rule matches is answered ${missingStatus}`);
+  const message = `with weights of 0 only what this rule matches is answered ${missingStatus}`;
+  work.warn([...at, "backendRefs"], message);
   return { kind: "respond", status: missingStatus, body: "" };
 }

@@ -103,6 +103,7 @@ export const grpcRoute = defineTranslator<Resource>({
   notes: [
     "Bound to Services as an HTTPRoute is; where both are, the GRPCRoute counts and the HTTPRoute does not.",
     "A gRPC method is a POST to `/SERVICE/METHOD`, and is matched so wherever the mesh reads requests: today of HTTP/1.1 (gRPC-Web, and gateways that translate). gRPC itself is HTTP/2, whose connections are carried without being read, so that a GRPCRoute does nothing to them yet.",
+    "A rule without backendRefs leads to the Service that the route is bound to, as Linkerd has it.",
     "What no rule matches gets 404, which gRPC takes for UNIMPLEMENTED; the share of a backend that leads nowhere gets 503, UNAVAILABLE. Trailers with `grpc-status` are not made.",
     "Precedence: a service and method before a service, the longer before the shorter, then by number of headers, age, name, place; expressions come last.",
   ],

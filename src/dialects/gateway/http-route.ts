@@ -114,7 +114,8 @@ export const httpRoute = defineTranslator<Resource>({
     "Bound to Services by `parentRefs` (GEP-1294). What no rule of the routes of a Service matches gets 404.",
     "A route of the Service's own namespace is for all callers; one of another namespace for the callers of that namespace, who then see none of the former.",
     "The rules of all such routes count together, by Gateway API's precedence: exact path, longest prefix, method, number of headers, number of query parameters, age, name, place. Regular expressions come after prefixes of paths.",
-    "Linkerd's annotations for retries and timeouts, and hostmesh's own for rate limits, hold for the rules that say nothing of their own.",
+    "A rule without backendRefs (and without a redirect) leads to the Service that the route is bound to, as Linkerd has it; Gateway API leaves it to answer 500.",
+    "Linkerd's annotations for retries and timeouts hold for every rule, and win over its own fields, as Linkerd has it; hostmesh's own for rate limits hold for every rule too.",
     "The share of a backend that leads nowhere gets 500; that of one without healthy endpoints 503.",
   ],
   forms: [{ versions: ["v1", "v1beta1", "v1alpha2"], schema }],
@@ -127,13 +128,27 @@ export const httpRoute = defineTranslator<Resource>({
       work,
       parentRefs,
       "httproute",
-      all.map((rule, index) => ({ ...annotated, ...toRule(work, rule, ["spec", "rules", index]) })),
+      all.map((rule, index) =>
+        withAnnotated(toRule(work, rule, ["spec", "rules", index]), annotated),
+      ),
     );
   },
 });
 
-/** For every rule that says nothing of its own. */
-function annotatedBy(work: Work<Resource>): Pick<RouteRule, "timeouts" | "retry" | "rateLimits"> {
+type Annotated = Pick<RouteRule, "timeouts" | "retry" | "rateLimits">;
+
+/** The rule with what the annotations of its route say, which wins; of timeouts each by itself. */
+function withAnnotated(rule: RouteRule, annotated: Annotated): RouteRule {
+  const timeouts = { ...rule.timeouts, ...annotated.timeouts };
+  return {
+    ...rule,
+    ...annotated,
+    ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),
+  };
+}
+
+/** For every rule. */
+function annotatedBy(work: Work<Resource>): Annotated {
   const warn = (name: string, message: string) =>
     work.warn(["metadata", "annotations", name], message);
   const { metadata } = work.resource;

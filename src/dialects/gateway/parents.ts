@@ -12,7 +12,7 @@ const MAX_PARENTS = 32;
 export const parentsField = z
   .array(
     z.strictObject({
-      group: honoured(z.string().max(253), '`""` with the kind Service').default(
+      group: honoured(z.string().max(253), '`""` or `core` with the kind Service').default(
         "gateway.networking.k8s.io",
       ),
       kind: differently(

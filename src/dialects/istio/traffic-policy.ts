@@ -111,7 +111,6 @@ function toBudget(
     ratio: budget.percent / 100,
     minPerSecond: 0,
     ttlMs: budget.budgetInterval,
-    // 0 leaves Envoy's default as it is.
-    minConcurrent: budget.minRetryConcurrency || 3,
+    minConcurrent: budget.minRetryConcurrency,
   };
 }

@@ -31,7 +31,7 @@ const clientRef = z.strictObject({
 const overrideField = z.strictObject({
   requestsPerSecond: differently(
     z.number().int().min(1).max(MAX_PER_SECOND),
-    "for each of its clients, where Linkerd counts those of one override together",
+    "on each host for all clients of one override together, where Linkerd counts for each pod",
   ),
   clientRefs: z.array(clientRef).min(1, "must name a client").max(64),
 });
@@ -66,7 +66,7 @@ export const httpLocalRateLimitPolicy = defineTranslator<Resource>({
   kind: "HTTPLocalRateLimitPolicy",
   notes: [
     "Kept where the endpoints are, whatever the caller's host; a burst may be as large as a second has requests.",
-    "`total` is counted first, then the caller's own limit; callers without identity share one.",
+    "The caller's own limit is counted first, then `total`, so that a flood that is refused takes nothing from the others; Linkerd asks for `total` first. Callers whose identity is not proved are told apart by workload, and share one where that is not known.",
     "Of several policies for one Service the oldest counts, and the others are warned of.",
   ],
   forms: [{ versions: ["v1alpha1"], schema }],

@@ -315,7 +315,19 @@ test("a header is set, added to or removed, not two of these", () => {
   assert.match(issue ?? "", /requestHeaderModifier\.remove\[0\]: x-a is in set too/);
 });
 
-test("Linkerd's annotations hold for the rules that say nothing of their own", () => {
+test("a rule without backendRefs leads to the Service that the route is bound to", () => {
+  for (const group of ["", "core"]) {
+    const yaml = route([{ timeouts: { request: "1s" } }], {
+      parentRefs: [{ group, kind: "Service", name: "echo", port: 8080 }],
+    });
+    assert.deepEqual(ruleOf(yaml).action, { kind: "forward", backends: [] });
+    assert.deepEqual(warningsOf(yaml), []);
+  }
+  const none = route([{ backendRefs: [to("v1", { weight: 0 })] }]);
+  assert.deepEqual(ruleOf(none).action, { kind: "respond", status: 500, body: "" });
+});
+
+test("Linkerd's annotations win over the fields of the rules", () => {
   const yaml = route([
     { name: "quiet", matches: [{ path: { value: "/q" } }], backendRefs: [to("v1")] },
     { name: "own", retry: { attempts: 0 }, timeouts: { request: "1s" }, backendRefs: [to("v1")] },
@@ -327,11 +339,11 @@ test("Linkerd's annotations hold for the rules that say nothing of their own", (
   const rules = record?.kind === "route" ? record.value.rules : [];
   assert.deepEqual(
     rules.map(({ timeouts }) => timeouts?.requestMs),
-    [9_000, 1_000],
+    [9_000, 9_000],
   );
   assert.deepEqual(
     rules.map(({ retry }) => retry?.attempts),
-    [1, 0],
+    [1, 1],
   );
   assert.match(
     warningsOf(yaml)[0] ?? "",

@@ -225,3 +225,8 @@ test("fields that do not fit together, or are no values, are refused by path", (
   const [refusal] = refusals(resource("DestinationRule", { host: "a", subsets: twice }));
   assert.match(refusal ?? "", /^spec\.subsets\[1\]\.name: /);
 });
+
+test("an explicit minRetryConcurrency of 0 is 0, and 3 where it is absent", () => {
+  const least = (retryBudget: object) => settingsOf({ retryBudget }).retryBudget?.minConcurrent;
+  assert.deepEqual([least({ minRetryConcurrency: 0 }), least({})], [0, 3]);
+});
