@@ -40,6 +40,21 @@ describe("demo programs", () => {
     assert.ok(outcomes.some((each) => each.status === "fulfilled" && each.value.status === 500));
   });
 
+  it("ticker goes on when clients reset their connections", async () => {
+    const { port } = await start("ticker");
+    for (let at = 0; at < 10; at++) {
+      const rude = connect(port, "127.0.0.1");
+      await once(rude, "data");
+      rude.write("tick\r\n");
+      rude.resetAndDestroy();
+      await once(rude, "close");
+    }
+    const socket = connect(port, "127.0.0.1");
+    const [greeting] = await once(socket, "data");
+    assert.equal(String(greeting), "220 ticker ready\r\n");
+    socket.destroy();
+  });
+
   it("ticker speaks first and then answers line by line", async () => {
     const { port } = await start("ticker");
     const socket = connect(port, "127.0.0.1");

@@ -13,6 +13,8 @@ const server = createServer({ allowHalfOpen: true }, (socket) => {
   socket.on("error", () => socket.destroy());
   socket.write("220 ticker ready\r\n");
   const lines = createInterface({ input: socket });
+  // It hands the socket's errors on: a client that resets must not end the program.
+  lines.on("error", () => socket.destroy());
   lines.on("line", (line) => {
     ticks += 1;
     socket.write(line === "tick" ? `250 tock ${ticks}\r\n` : `500 unknown word, say tick\r\n`);
