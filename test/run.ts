@@ -22,8 +22,11 @@ import { spec } from "node:test/reporters";
 const FILE_TIMEOUT_MS = { ordinary: 120_000, privileged: 300_000 };
 const PRIVILEGED_AT_A_TIME = 2;
 
-/** The demo's namespaces and its state file have names of the whole machine. */
-const ALONE: ReadonlySet<string> = new Set(["test/netns/demo.test.ts"]);
+/** The demo's namespaces and its state file have names of the whole machine; the fairness test pins to CPUs. */
+const ALONE: ReadonlySet<string> = new Set([
+  "test/netns/demo.test.ts",
+  "test/netns/fairness.test.ts",
+]);
 
 /**
  * Where processes of tests keep code that is stripped of types and compiled: without it each of them, and each of

@@ -23,6 +23,18 @@ const [PROXY_CPU, LOAD_CPU] = ["0", "1"];
 /** Before everything else on its CPU: what is measured shall wait in the proxy and nowhere else. */
 const URGENT = ["chrt", "--rr", "10"];
 
+/** Latencies in milliseconds. */
+interface Round {
+  readonly p50: number;
+  readonly p99: number;
+  /** Requests per second of all that ran beside, and the lowest p50 among them. */
+  readonly beside: number;
+  readonly besideP50: number;
+}
+
+const show = ({ p50, p99, beside, besideP50 }: Round) =>
+  `${p50.toFixed(2)}/${p99.toFixed(2)} ms (${beside.toFixed(0)}/s at ${besideP50.toFixed(2)} ms)`;
+
 const NO_REASON = skipReason();
 const skip = NO_REASON || (availableParallelism() < 2 ? "the proxy needs a CPU of its own" : false);
 
@@ -100,11 +112,8 @@ describe("a container beside a flood", { skip }, () => {
     return { counting: counting.promise, result: result.promise };
   }
 
-  /** p50 and p99 of the modest one beside these, and their requests per second. */
-  async function measure(
-    others: readonly MeshContainer[],
-    connections: number,
-  ): Promise<{ p50: number; p99: number; beside: number }> {
+  /** What the modest one sees beside these: its own p50 and p99, and theirs, with their requests per second. */
+  async function measure(others: readonly MeshContainer[], connections: number): Promise<Round> {
     const load = { connections, rate: null, seconds: SECONDS + MARGIN_SECONDS };
     const running = others.map((one) => run(one, "beside", load));
     await Promise.all(running.map(({ counting }) => counting));
@@ -112,41 +121,35 @@ describe("a container beside a flood", { skip }, () => {
     const { histogram, errors } = await run(modest, "measured", own, URGENT).result;
     assert.deepEqual(errors, {});
     let beside = 0;
+    let besideP50 = Number.POSITIVE_INFINITY;
     for (const { result } of running) {
-      const { requests, seconds, errors } = await result;
+      const { histogram, requests, seconds, errors } = await result;
       assert.deepEqual(errors, {});
       beside += requests / seconds;
+      besideP50 = Math.min(besideP50, percentilesOf(histogram).p50);
     }
     const { p50, p99 } = percentilesOf(histogram);
-    return { p50, p99, beside };
+    return { p50, p99, beside, besideP50 };
   }
 
   test("does not wait behind its hundreds of connections", async (t) => {
     await until(
       async () => (await modest.http(`http://${addresses.get("measured")}/115`)).status === 200,
     );
-    const fair: { p50: number; p99: number; beside: number }[] = [];
-    const flooded: typeof fair = [];
+    const fair: Round[] = [];
+    const flooded: Round[] = [];
     for (let round = 0; round < ROUNDS; round += 1) {
       fair.push(await measure(peers, 8));
       flooded.push(await measure([flood], 300));
     }
-    const best = (list: typeof fair, figure: "p50" | "p99") =>
-      Math.min(...list.map((one) => one[figure]));
-    const show = (list: typeof fair) =>
-      list.map(
-        ({ p50, p99, beside }) => `${p50.toFixed(2)}/${p99.toFixed(2)} ms (${beside.toFixed(0)}/s)`,
-      );
-    t.diagnostic(`p50/p99 beside well-behaved: ${show(fair).join(", ")}`);
-    t.diagnostic(`p50/p99 beside a flood: ${show(flooded).join(", ")}`);
-    const p50 = best(flooded, "p50") / best(fair, "p50");
-    const p99 = best(flooded, "p99") / best(fair, "p99");
-    t.diagnostic(`ratio of the best rounds: p50 ${p50.toFixed(2)}, p99 ${p99.toFixed(2)}`);
+    t.diagnostic(`p50/p99 beside well-behaved: ${fair.map(show).join(", ")}`);
+    t.diagnostic(`p50/p99 beside a flood: ${flooded.map(show).join(", ")}`);
     assert.ok((await host.metric("hostmesh_turn_waits_total")) > 100, "the flood had to wait");
-    // Other jobs of a machine only add to a latency, so the best of the rounds counts. Where generators and services share
-    // a CPU they set the pace of the well-behaved, who then leave the proxy idle at times: a ratio of 1 is not to
-    // be seen here. Without turns it was 20 to 40 (docs/performance.md). The bound of 20 % is held against the
-    // queue itself, in virtual time, by test/proxy/routing/policy/fair-queue.test.ts.
-    assert.ok(p50 < 8, `p50 ${p50}`);
+    // Without turns the modest one stands in the flood's line: its wait is 0.4 to 0.8 of the flood's on this kind of
+    // machine, with them 0.1 to 0.2. A slow machine slows both, so that their ratio is no time. The bound of 20 % is
+    // held against the queue itself, in virtual time, by test/proxy/routing/policy/fair-queue.test.ts.
+    const shares = flooded.map(({ p50, besideP50 }) => p50 / besideP50).sort((a, b) => a - b);
+    t.diagnostic(`share of the flood's own p50: ${shares.map((s) => s.toFixed(2)).join(", ")}`);
+    assert.ok((shares[1] as number) < 0.4, `waits ${shares} of what the flood waits`);
   });
 });
