@@ -49,12 +49,15 @@ export async function removeContainers(): Promise<string[]> {
     await ipCommand(["netns", "del", namespace]);
     removed.push(`namespace ${namespace}`);
   }
-  for (const link of await demoLinks()) {
-    await ipCommand(["link", "del", link]).catch(ignoreVanished);
-    removed.push(`interface ${link}`);
-  }
-  removed.push(...(await removeFiles()));
+  removed.push(...(await removeLinks()), ...(await removeFiles()));
   return removed;
+}
+
+/** Removes the interfaces that the containers have on the host; most go together with their namespaces. */
+export async function removeLinks(): Promise<string[]> {
+  const links = await demoLinks();
+  for (const link of links) await ipCommand(["link", "del", link]).catch(ignoreVanished);
+  return links.map((link) => `interface ${link}`);
 }
 
 async function demoNamespaces(): Promise<string[]> {
@@ -79,9 +82,12 @@ async function removeFiles(): Promise<string[]> {
   return ours.map((name) => `folder ${join(NETNS_ETC, name)}`);
 }
 
-/** An interface goes together with its namespace, a moment after it: to find it gone is success. */
+/**
+ * An interface goes together with its namespace, a moment after it: to find it gone is success. `ip` says so when it
+ * looks the name up, the kernel when the interface goes between that and the deletion.
+ */
 function ignoreVanished(reason: unknown): void {
-  if (!String(reason).includes("Cannot find device")) throw reason;
+  if (!/Cannot find device|No such device/.test(String(reason))) throw reason;
 }
 
 function killQuietly(pid: number): void {

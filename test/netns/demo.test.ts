@@ -129,7 +129,8 @@ describe("the demo in containers", { skip: skipReason() }, () => {
     const next = up();
     const cleared = async () => !(await must("ip", ["netns", "list"])).includes("hmdemo-");
     await shown(until(cleared, { timeoutMs: 30_000, what: "the end of the former demo" }));
-    await until(() => output.join("").includes("cleared after a demo that was killed"));
+    const said = () => output.join("").includes("cleared after a demo that was killed");
+    await shown(until(said, { what: "word of the former demo" }));
     const list = [MAIN, "service", "list", "-o", "json"];
     await until(async () => (await host.namespace.exec(process.execPath, list)).trim() === "[]", {
       what: "the end of the former demo's registrations",
