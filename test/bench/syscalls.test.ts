@@ -16,6 +16,7 @@ import { byKind, parseSummary } from "../../bench/syscalls/summary.ts";
 /** The thread that carries the traffic. Helpers of the runtime (collector, compiler) come and go as they like. */
 const WORKER: Scope = { threadsNamed: "worker-" };
 const IDLE_SECONDS = 4;
+const IDLE_SPANS = 3;
 const NOTHING: PerRequest = {
   ...{ read: 0, write: 0, wait: 0, epollCtl: 0, futex: 0, memory: 0, other: 0, total: 0 },
 };
@@ -97,10 +98,16 @@ describe("system calls of the data path", { skip, concurrency: 1 }, () => {
         await judgeIdle("all threads", IDLE_DAEMON, (text) => t.diagnostic(text));
       });
 
+      /** What a daemon does now and then may fall into one span; what it does all the time is in each. */
       async function judgeIdle(scope: Scope, budget: Budget, say: (text: string) => void) {
-        const calls = await countIdle(hostmesh(), CASES.small, IDLE_SECONDS, scope);
-        say(inWords(calls));
-        assert.deepEqual(excesses(calls, budget), []);
+        let excess: string[] = [];
+        for (let span = 0; span < IDLE_SPANS; span++) {
+          const calls = await countIdle(hostmesh(), CASES.small, IDLE_SECONDS, scope);
+          say(inWords(calls));
+          excess = excesses(calls, budget);
+          if (excess.length === 0) return;
+        }
+        assert.deepEqual(excess, []);
       }
     });
   }
