@@ -1,12 +1,14 @@
 import type { TrafficSettings } from "../src/core/traffic.ts";
-import { settingsOfAnnotations } from "../src/dialects/linkerd/service-annotations.ts";
+import {
+  OPAQUE_PORTS,
+  settingsOfAnnotations,
+} from "../src/dialects/linkerd/service-annotations.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { BasePolicy } from "./base-policies.ts";
 import type { ServiceEntry } from "./service-entries.ts";
 
 /** Keys that say something of the traffic; others are labels. */
 const ANNOTATION = /^(?:(?:retry|timeout|balancer|balancer\.alpha)\.linkerd\.io\/|hostmesh\.io\/)/;
-const OPAQUE_PORTS = "config.linkerd.io/opaque-ports";
 
 interface Known {
   readonly text: string;

@@ -1,4 +1,3 @@
-import { parseArgs } from "node:util";
 import type {
   AuthorizationPolicy,
   AuthorizationRule,
@@ -6,7 +5,6 @@ import type {
   Policy,
   SourceMatch,
 } from "../../src/core/policy.ts";
-import { textTable } from "../../src/core/text-table.ts";
 import { parseRequestHead } from "../../src/http/h1/parser.ts";
 import {
   type AuthorizationRequest,
@@ -14,6 +12,7 @@ import {
   type WorkloadAuthorizer,
 } from "../../src/proxy/routing/authorize/authorizer.ts";
 import { spread } from "../lib/statistics.ts";
+import { figureLines, type Options, parseOptions } from "./options.ts";
 
 /**
  * CPU time of one decision about an HTTP request, with the very code of the data path and without sockets, as the
@@ -52,15 +51,11 @@ const SHAPES = [
 const DENYING: readonly Shape[] = SHAPES.filter((shape) => shape !== "allow" && shape !== "miss");
 type Shape = (typeof SHAPES)[number];
 
+const DEFAULTS = { points: "0,10,100,1000", rounds: "15", requests: "200000" };
+const NUMBER = /^\d+$/;
 const WARM_ROUNDS = 3;
 /** Requests repeat after this many. */
 const ORDER = 4_096;
-
-interface Options {
-  readonly points: readonly number[];
-  readonly rounds: number;
-  readonly requests: number;
-}
 
 interface Subject {
   readonly shape: Shape;
@@ -69,27 +64,6 @@ interface Subject {
   readonly allowed: boolean;
   /** One value a round. */
   readonly nanos: number[];
-}
-
-function parseOptions(args: readonly string[]): Options {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      points: { type: "string", default: "0,10,100,1000" },
-      rounds: { type: "string", default: "15" },
-      requests: { type: "string", default: "200000" },
-    },
-  });
-  const number = (text: string) => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text)) throw new Error(`not a number: ${text}`);
-    return value;
-  };
-  return {
-    points: values.points.split(",").map(number),
-    rounds: number(values.rounds),
-    requests: number(values.requests),
-  };
 }
 
 function rule(
@@ -247,7 +221,6 @@ function measure(subjects: readonly Subject[], { rounds, requests }: Options): n
 }
 
 function report(subjects: readonly Subject[], { points }: Options, loop: number): string[] {
-  const right = { align: "right" } as const;
   const rows = points.map((count) => {
     const cells = SHAPES.map((shape) => {
       const found = subjects.find((subject) => subject.shape === shape && subject.points === count);
@@ -256,17 +229,12 @@ function report(subjects: readonly Subject[], { points }: Options, loop: number)
     });
     return [String(count), ...cells];
   });
-  const titles = ["policies", ...SHAPES.map((shape) => `${shape} ns (max)`)];
-  return textTable(
-    titles.map((title) => ({ title, ...right })),
-    rows,
-    { width: Number.POSITIVE_INFINITY, color: false },
-  );
+  return figureLines(["policies", ...SHAPES.map((shape) => `${shape} ns (max)`)], rows);
 }
 
 if (process.argv.includes("--help")) console.log(USAGE);
 else {
-  const options = parseOptions(process.argv.slice(2));
+  const options = parseOptions(process.argv.slice(2), DEFAULTS, NUMBER);
   const subjects = SHAPES.flatMap((shape) =>
     options.points.map((points) => subjectOf(shape, points)),
   );

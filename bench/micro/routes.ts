@@ -1,5 +1,3 @@
-import { parseArgs } from "node:util";
-import { textTable } from "../../src/core/text-table.ts";
 import type { Backend, RouteMatch, RouteRule, RouteTable } from "../../src/core/traffic.ts";
 import { parseRequestHead } from "../../src/http/h1/parser.ts";
 import type { RequestHead } from "../../src/http/message.ts";
@@ -8,6 +6,7 @@ import { HeadEdits } from "../../src/proxy/routing/transform/head-edits.ts";
 import { rewritePath } from "../../src/proxy/routing/transform/path-rewrite.ts";
 import { requestLine } from "../../src/proxy/routing/transform/request-line.ts";
 import { spread } from "../lib/statistics.ts";
+import { figureLines, type Options, parseOptions } from "./options.ts";
 
 /**
  * CPU time of finding the rule of one request and its backend, with the very code of the data path and without sockets,
@@ -48,6 +47,8 @@ const SHAPES = [
 ] as const;
 type Shape = (typeof SHAPES)[number];
 
+const DEFAULTS = { points: "1,10,100,1000,10000", rounds: "9", requests: "20000" };
+const NUMBER = /^[1-9]\d*$/;
 const WARM_ROUNDS = 2;
 /** Different heads of a round. */
 const HEADS = 512;
@@ -253,33 +254,6 @@ function isRight({ set, found, after }: Subject, request: RouteRequest): boolean
   return found && answer.rule.pickBackend() >= 0 && after(request.head) > 0;
 }
 
-interface Options {
-  readonly points: readonly number[];
-  readonly rounds: number;
-  readonly requests: number;
-}
-
-function parseOptions(args: readonly string[]): Options {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      points: { type: "string", default: "1,10,100,1000,10000" },
-      rounds: { type: "string", default: "9" },
-      requests: { type: "string", default: "20000" },
-    },
-  });
-  const number = (text: string) => {
-    const value = Number(text);
-    if (!/^[1-9]\d*$/.test(text)) throw new Error(`not a number: ${text}`);
-    return value;
-  };
-  return {
-    points: values.points.split(",").map(number),
-    rounds: number(values.rounds),
-    requests: number(values.requests),
-  };
-}
-
 /** Everybody in turn, round after round, so that what changes on the machine meets all of them. */
 function measure(subjects: readonly Subject[], { rounds, requests }: Options): void {
   for (let round = -WARM_ROUNDS; round < rounds; round++) {
@@ -291,7 +265,6 @@ function measure(subjects: readonly Subject[], { rounds, requests }: Options): v
 }
 
 function report(subjects: readonly Subject[], { points }: Options): string[] {
-  const right = { align: "right" } as const;
   const cell = (name: string) => {
     const found = subjects.find((subject) => subject.name === name);
     return found === undefined ? "" : spread(found.nanos).median.toFixed(0);
@@ -300,17 +273,12 @@ function report(subjects: readonly Subject[], { points }: Options): string[] {
     String(count),
     ...SHAPES.map((shape) => cell(`${shape} ${count}`)),
   ]);
-  const titles = ["rules", ...SHAPES];
-  return textTable(
-    titles.map((title) => ({ title, ...right })),
-    rows,
-    { width: Number.POSITIVE_INFINITY, color: false },
-  );
+  return figureLines(["rules", ...SHAPES], rows);
 }
 
 if (process.argv.includes("--help")) console.log(USAGE);
 else {
-  const options = parseOptions(process.argv.slice(2));
+  const options = parseOptions(process.argv.slice(2), DEFAULTS, NUMBER);
   const subjects = SHAPES.flatMap((shape) =>
     options.points.map((points) => shapeSubject(shape, points)),
   );

@@ -1,4 +1,5 @@
 import type * as z from "zod";
+import { editDistance } from "../core/edit-distance.ts";
 import type { ConfigProblem } from "./config-error.ts";
 import { configLeaves, type Leaf } from "./leaves.ts";
 import { configSchema } from "./schema.ts";
@@ -17,7 +18,10 @@ export function describeIssues(tree: unknown, where: (path: Path) => string): Co
 /** `; did you mean ...?` where one of the names is close, else nothing. */
 export function nearest(name: string, known: readonly string[]): string {
   const ranked = known
-    .map((candidate) => ({ candidate, far: distance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .map((candidate) => ({
+      candidate,
+      far: editDistance(name.toLowerCase(), candidate.toLowerCase()),
+    }))
     .sort((a, b) => a.far - b.far);
   const [best] = ranked;
   return best !== undefined && best.far <= 3 ? `; did you mean ${best.candidate}?` : "";
@@ -66,18 +70,4 @@ function valueAt(tree: unknown, path: Path): unknown {
 function shown(value: unknown): string {
   const text = value === undefined ? "nothing" : String(JSON.stringify(value));
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
-}
-
-/** Number of single-character edits between two names (Levenshtein). */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

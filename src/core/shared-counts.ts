@@ -62,6 +62,12 @@ export class SharedCounts {
     return Atomics.load(this.#totals, slot * LINE_INTS + kind);
   }
 
+  /** Is nothing of the slot held by anybody? */
+  isIdle(slot: number): boolean {
+    for (let kind = 0; kind < this.#kinds; kind++) if (this.total(slot, kind) !== 0) return false;
+    return true;
+  }
+
   /** Counts one up. Throws RangeError on the main thread's view and beyond the last slot. */
   add(slot: number, kind: number): void {
     const at = slot * this.#kinds + kind;

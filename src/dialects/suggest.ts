@@ -1,4 +1,5 @@
 import type * as z from "zod";
+import { editDistance } from "../core/edit-distance.ts";
 import { parsePath } from "../core/schema-issue.ts";
 import { fieldsOf } from "./support.ts";
 
@@ -46,22 +47,8 @@ function nearestOf(wrong: string, names: Iterable<string>): string | null {
   if (wrong.length > MAX_NAME) return null;
   let [best, least] = [null as string | null, Math.max(1, Math.floor(wrong.length / 3)) + 1];
   for (const name of names) {
-    const changes = distance(wrong.toLowerCase(), name.toLowerCase());
+    const changes = editDistance(wrong.toLowerCase(), name.toLowerCase());
     if (changes < least) [best, least] = [name, changes];
   }
   return best;
-}
-
-/** Levenshtein's distance; names are short. */
-function distance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
-  for (let at = 1; at <= from.length; at++) {
-    const next = [at];
-    for (let other = 1; other <= to.length; other++) {
-      const replace = (row[other - 1] ?? 0) + (from[at - 1] === to[other - 1] ? 0 : 1);
-      next.push(Math.min(replace, (row[other] ?? 0) + 1, (next[other - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[to.length] ?? 0;
 }

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import * as z from "zod";
+import { LONGEST_TIMER_MS, sumOfParts } from "../core/durations.ts";
 
 const MAX_TEXT = 2_048;
 const MAX_VALUES = 1_024;
@@ -75,27 +76,19 @@ export const methodName = z
   .string()
   .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}$/, "must be an HTTP method");
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-/** The longest that a timer of Node.js takes. */
-const LONGEST_MS = 2_147_483_647;
-
 /** A duration such as `5s`, `1m30s` or `500ms`, in ms; between a millisecond and an hour. */
 export const durationField = durationIn(1, 3_600_000);
 
 /** A duration such as `5s`, in ms; `0s` where `leastMs` is 0. */
-export function durationIn(leastMs: number, mostMs = LONGEST_MS) {
+export function durationIn(leastMs: number, mostMs = LONGEST_TIMER_MS) {
   const range = `${leastMs > 1 ? `at least ${leastMs}ms and ` : ""}at most ${Math.floor(mostMs / 3_600_000)}h`;
   return z
     .string()
     .max(64)
     .transform((text, context) => {
-      const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
-      const whole = parts.map(([part]) => part).join("") === text;
-      const ms = Math.round(
-        parts.reduce((sum, [, count, unit = ""]) => sum + Number(count) * (UNITS[unit] ?? 0), 0),
-      );
-      if (text !== "" && whole && ms >= leastMs && ms <= mostMs) return ms;
+      const sum = text === "" ? null : sumOfParts(text, /(\d+(?:\.\d+)?)(ms|s|m|h)/g);
+      const ms = sum === null ? null : Math.round(sum);
+      if (ms !== null && ms >= leastMs && ms <= mostMs) return ms;
       context.addIssue({ code: "custom", message: `must be a duration such as 5s, ${range}` });
       return z.NEVER;
     });

@@ -1,24 +1,10 @@
-/** Units of Go's `time.ParseDuration`, in ms. */
-const UNITS: Record<string, number> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  μs: 1e-3,
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-};
+import { sumOfParts } from "../core/durations.ts";
 
 /** Reads a duration as Go writes it (`10s`, `1m30s`, `1.5h`), in ms; null where it is none or negative. */
 export function parseGoDuration(text: string): number | null {
   if (text === "0") return 0;
   if (!/^\+?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text)) return null;
-  let total = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)) {
-    total += Number(amount) * (UNITS[unit ?? ""] ?? Number.NaN);
-  }
-  return Number.isFinite(total) ? total : null;
+  return sumOfParts(text.replace("+", ""), /(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g);
 }
 
 /** Writes ms as Go prints a duration (`1m30s`), for Consul's answers. */

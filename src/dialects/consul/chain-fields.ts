@@ -1,24 +1,14 @@
 import * as z from "zod";
+import { sumOfParts } from "../../core/durations.ts";
 import type { HeaderEdits } from "../../core/traffic.ts";
 import { namespaceName } from "../envelope.ts";
 import { differently, honoured } from "../support.ts";
 import { headerNameField } from "../value-fields.ts";
+import { unset } from "./http-fields.ts";
 import { partitionField, serviceName } from "./intention-fields.ts";
 
 const MAX_HEADERS = 64;
-const UNITS_MS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-};
 const MAX_MS = 86_400_000;
-
-/** Consul writes an empty text for what is not set. */
-export const unset = z.literal("").transform(() => undefined);
 
 /** A duration of Go (`1m30s`; a number is nanoseconds), in ms; absent where it is nothing. */
 export const goDuration = z
@@ -32,13 +22,7 @@ export const goDuration = z
   });
 
 function msOf(text: string): number | null {
-  if (text === "" || text === "0") return 0;
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
-  if (parts.map(([part]) => part).join("") !== text) return null;
-  return parts.reduce(
-    (sum, [, count, unit = ""]) => sum + Number(count) * (UNITS_MS[unit] ?? 0),
-    0,
-  );
+  return text === "0" ? 0 : sumOfParts(text, /(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g);
 }
 
 /** Only an empty text: what it would name does not exist here. */

@@ -10,6 +10,7 @@ import {
   type Translator,
   type Work,
 } from "../translator.ts";
+import { unset } from "./http-fields.ts";
 import { partitionField, serviceName, setByConsul } from "./intention-fields.ts";
 import { respellEntry } from "./respell.ts";
 
@@ -143,8 +144,6 @@ export function configEntryTranslators<Fields>(
   };
   return [form(true), form(false)];
 }
-
-const unset = z.literal("").transform(() => undefined);
 
 function headOf(kind: string) {
   return {

@@ -4,8 +4,9 @@ import { namespaceName } from "../envelope.ts";
 import { regexField } from "../regex-field.ts";
 import { differently, honoured, ineffective, refused } from "../support.ts";
 import { portField } from "../value-fields.ts";
-import { goDuration, only, unset } from "./chain-fields.ts";
+import { goDuration, only } from "./chain-fields.ts";
 import { configEntryKind } from "./config-entry.ts";
+import { pathText, unset } from "./http-fields.ts";
 import { partitionField, serviceName } from "./intention-fields.ts";
 
 const MAX_OVERRIDES = 128;
@@ -75,11 +76,10 @@ const defaultsField = z.strictObject({
 
 const perSecond = z.number().int().min(1).max(10_000_000);
 const burst = honoured(perSecond, "default: `requestsPerSecond`").optional();
-const path = z.string().max(2_048).startsWith("/", "must begin with /");
 const rateRouteField = z
   .strictObject({
-    pathExact: honoured(z.union([unset, path])).optional(),
-    pathPrefix: honoured(z.union([unset, path])).optional(),
+    pathExact: honoured(z.union([unset, pathText])).optional(),
+    pathPrefix: honoured(z.union([unset, pathText])).optional(),
     pathRegex: honoured(z.union([unset, regexField]), "RE2 syntax, for the whole path").optional(),
     requestsPerSecond: honoured(perSecond),
     requestsMaxBurst: burst,

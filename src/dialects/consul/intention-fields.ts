@@ -2,7 +2,7 @@ import * as z from "zod";
 import { namespaceName } from "../envelope.ts";
 import { regexField } from "../regex-field.ts";
 import { differently, honoured, ineffective, refused } from "../support.ts";
-import { headerNameField, methodName } from "../value-fields.ts";
+import { hasOnePath, headerConditions, methodsField, pathText, unset } from "./http-fields.ts";
 
 const MAX_SOURCES = 512;
 const MAX_PERMISSIONS = 128;
@@ -20,19 +20,10 @@ export const serviceOrAll = z.union([z.literal("*"), serviceName], {
   error: "must be * or the name of a service",
 });
 const action = z.enum(["allow", "deny"]);
-const text = z.string().max(2_048);
-const path = z.string().max(2_048).startsWith("/", "must begin with /");
-
-/** Consul writes an empty text for what is not set. */
-const unset = z.literal("").transform(() => undefined);
 
 const headerField = z
   .strictObject({
-    name: honoured(headerNameField),
-    present: honoured(z.boolean()).optional(),
-    exact: honoured(text).optional(),
-    prefix: honoured(text).optional(),
-    suffix: honoured(text).optional(),
+    ...headerConditions,
     regex: honoured(z.union([unset, regexField])).optional(),
     invert: differently(
       z.boolean(),
@@ -68,19 +59,13 @@ function refuseSecondRegex(headers: readonly HeaderMatch[], context: z.Refinemen
 
 const httpField = z
   .strictObject({
-    pathExact: honoured(z.union([unset, path])).optional(),
-    pathPrefix: honoured(z.union([unset, path])).optional(),
+    pathExact: honoured(z.union([unset, pathText])).optional(),
+    pathPrefix: honoured(z.union([unset, pathText])).optional(),
     pathRegex: honoured(z.union([unset, regexField]), "RE2 syntax, for the whole path").optional(),
     header: z.array(headerField).max(32).superRefine(refuseSecondRegex).optional(),
-    methods: honoured(
-      z.array(methodName.transform((method) => method.toUpperCase())).max(32),
-    ).optional(),
+    methods: methodsField.optional(),
   })
-  .refine(
-    ({ pathExact, pathPrefix, pathRegex }) =>
-      [pathExact, pathPrefix, pathRegex].filter(Boolean).length <= 1,
-    { message: "at most one of pathExact, pathPrefix and pathRegex may be given" },
-  );
+  .refine(hasOnePath.holds, hasOnePath.message);
 export type HttpMatch = z.infer<typeof httpField>;
 
 const permissionField = z.strictObject({

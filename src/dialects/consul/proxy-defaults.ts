@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { AppProtocol } from "../../core/model.ts";
+import { basePolicy } from "../base-policy.ts";
 import { ineffective } from "../support.ts";
 import type { TranslatedValue, Work } from "../translator.ts";
 import { configEntryKind, configEntryTranslators } from "./config-entry.ts";
@@ -51,13 +52,6 @@ function protocolOfAll(
   { namespace }: { readonly namespace: string },
   protocol: AppProtocol,
 ): TranslatedValue {
-  return {
-    kind: "traffic",
-    value: {
-      ...{ source: work.source, createdMs: work.context.createdMs },
-      ...{ service: "host:*", namespace, root: false, base: true, clients: null },
-      settings: { protocol },
-      ...{ ports: {}, subsets: [] },
-    },
-  };
+  const value = basePolicy(work, { service: "host:*", namespace, settings: { protocol } });
+  return { kind: "traffic", value };
 }

@@ -6,9 +6,9 @@ import {
   remoteFields,
   subsetName,
   targetFields,
-  unset,
 } from "./chain-fields.ts";
 import { configEntryKind } from "./config-entry.ts";
+import { unset } from "./http-fields.ts";
 import { labelsOfFilter } from "./subset-filter.ts";
 
 const MAX_SUBSETS = 64;

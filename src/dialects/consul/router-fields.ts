@@ -1,22 +1,23 @@
 import * as z from "zod";
 import { regexField } from "../regex-field.ts";
 import { differently, honoured } from "../support.ts";
-import { headerNameField, methodName } from "../value-fields.ts";
-import { goDuration, headersField, targetFields, unset } from "./chain-fields.ts";
+import { goDuration, headersField, targetFields } from "./chain-fields.ts";
 import { configEntryKind } from "./config-entry.ts";
+import {
+  comparedText,
+  hasOnePath,
+  headerConditions,
+  methodsField,
+  pathText,
+  unset,
+} from "./http-fields.ts";
 
 const MAX_ROUTES = 256;
-const text = z.string().max(2_048);
-const path = z.string().max(2_048).startsWith("/", "must begin with /");
 
 const headerField = z
   .strictObject({
-    name: honoured(headerNameField),
-    present: honoured(z.boolean()).optional(),
-    exact: honoured(text).optional(),
-    prefix: honoured(text).optional(),
-    suffix: honoured(text).optional(),
-    contains: honoured(text).optional(),
+    ...headerConditions,
+    contains: honoured(comparedText).optional(),
     regex: honoured(z.union([unset, regexField]), "RE2 syntax, for the whole value").optional(),
     invert: honoured(
       z.boolean(),
@@ -39,7 +40,7 @@ const queryField = z
   .strictObject({
     name: honoured(z.string().min(1).max(256)),
     present: honoured(z.boolean()).optional(),
-    exact: honoured(text).optional(),
+    exact: honoured(comparedText).optional(),
     regex: honoured(z.union([unset, regexField]), "RE2 syntax, for the whole value").optional(),
   })
   .refine(({ present, exact, regex }) => [present, exact, regex].filter(Boolean).length === 1, {
@@ -49,21 +50,18 @@ export type RouteQuery = z.infer<typeof queryField>;
 
 const httpField = z
   .strictObject({
-    pathExact: honoured(z.union([unset, path])).optional(),
-    pathPrefix: honoured(z.union([unset, path]), "also within a segment, as in Envoy").optional(),
+    pathExact: honoured(z.union([unset, pathText])).optional(),
+    pathPrefix: honoured(
+      z.union([unset, pathText]),
+      "also within a segment, as in Envoy",
+    ).optional(),
     pathRegex: honoured(z.union([unset, regexField]), "RE2 syntax, for the whole path").optional(),
     caseInsensitive: honoured(z.boolean(), "of `pathExact` and `pathPrefix`").optional(),
     header: z.array(headerField).max(32).optional(),
     queryParam: z.array(queryField).max(32).optional(),
-    methods: honoured(
-      z.array(methodName.transform((method) => method.toUpperCase())).max(32),
-    ).optional(),
+    methods: methodsField.optional(),
   })
-  .refine(
-    ({ pathExact, pathPrefix, pathRegex }) =>
-      [pathExact, pathPrefix, pathRegex].filter(Boolean).length <= 1,
-    { message: "at most one of pathExact, pathPrefix and pathRegex may be given" },
-  );
+  .refine(hasOnePath.holds, hasOnePath.message);
 export type RouteHttp = z.infer<typeof httpField>;
 
 /** Consul's list (isValidRetryCondition), of which the last are gRPC's. */

@@ -1,5 +1,6 @@
 import * as z from "zod";
-import type { TrafficPolicy, TrafficSettings } from "../../core/traffic.ts";
+import type { TrafficSettings } from "../../core/traffic.ts";
+import { basePolicy } from "../base-policy.ts";
 import { resourceSchema } from "../envelope.ts";
 import { differently, honoured, ineffective } from "../support.ts";
 import { defineTranslator, type Work } from "../translator.ts";
@@ -75,9 +76,12 @@ export const backendTrafficPolicy = defineTranslator<Resource>({
   forms: [{ versions: ["v1alpha1"], schema }],
   records(work) {
     const settings = settingsOf(work);
+    const { namespace } = work.name;
     return work.resource.spec.targetRefs.flatMap(({ group, kind, name }, index) => {
-      if (isService(group, kind))
-        return [{ kind: "traffic" as const, value: policyFor(work, name, settings) }];
+      if (isService(group, kind)) {
+        const value = basePolicy(work, { service: `${namespace}/${name}`, namespace, settings });
+        return [{ kind: "traffic" as const, value }];
+      }
       work.warn(
         ["spec", "targetRefs", index, "kind"],
         `no effect: only Services are known, no ${kindOf(group, kind)}`,
@@ -124,21 +128,5 @@ function balancerOf(work: Work<Resource>, sessions: z.infer<typeof sessionPersis
       type === "Header"
         ? { kind: "header" as const, name: sessionName.toLowerCase() }
         : { kind: "cookie" as const, name: sessionName, ttlSeconds, path: "/" },
-  };
-}
-
-function policyFor(work: Work<Resource>, name: string, settings: TrafficSettings): TrafficPolicy {
-  const { namespace } = work.name;
-  return {
-    source: work.source,
-    createdMs: work.context.createdMs,
-    service: `${namespace}/${name}`,
-    namespace,
-    root: false,
-    base: true,
-    clients: null,
-    settings,
-    ports: {},
-    subsets: [],
   };
 }

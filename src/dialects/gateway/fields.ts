@@ -1,23 +1,14 @@
 import * as z from "zod";
+import { LONGEST_TIMER_MS, sumOfParts } from "../../core/durations.ts";
 import { regexField } from "../regex-field.ts";
 import { textField } from "../value-fields.ts";
-
-const UNITS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 };
-
-/** The longest that a timer of Node.js takes. */
-const LONGEST_MS = 2_147_483_647;
 
 /** A duration of Gateway API (GEP-2257), in ms. */
 export const durationField = z
   .string()
   .regex(/^([0-9]{1,5}(h|m|s|ms)){1,4}$/, "must be a duration such as 10s, 1m30s or 500ms")
-  .transform((text) =>
-    [...text.matchAll(/(\d+)(ms|h|m|s)/g)].reduce(
-      (sum, [, count, unit = ""]) => sum + Number(count) * (UNITS[unit] ?? 0),
-      0,
-    ),
-  )
-  .refine((ms) => ms <= LONGEST_MS, { message: "must be at most 596h" });
+  .transform((text) => sumOfParts(text, /(\d+)(ms|h|m|s)/g) ?? Number.NaN)
+  .refine((ms) => ms <= LONGEST_TIMER_MS, { message: "must be at most 596h" });
 
 /** Name of an object of Kubernetes. */
 export const objectName = z

@@ -1,3 +1,4 @@
+import { singleDuration } from "../../core/durations.ts";
 import type {
   AdaptiveConcurrency,
   OutlierPolicy,
@@ -13,13 +14,6 @@ export const ADAPTIVE_CONCURRENCY = "hostmesh.io/adaptive-concurrency";
 const MAX_LENGTH = 512;
 const MAX_REQUESTS = 10_000_000;
 const MAX_KEYS = 4;
-const UNITS_MS: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-};
 const MAX_MS = 86_400_000;
 /** As the settings `balance.*` have them: these detectors go on where only latency is spoken of. */
 const DETECTORS: OutlierPolicy = {
@@ -147,13 +141,12 @@ function keysOf(text: string): RateKey[] {
 }
 
 function periodOf(text: string): number | null {
-  const ms = /^(?:s|m|h|d)$/.test(text) ? (UNITS_MS[text] ?? null) : durationMs(text);
+  const ms = durationMs(/^(?:s|m|h|d)$/.test(text) ? `1${text}` : text);
   return ms === 0 ? null : ms;
 }
 
 /** `10s`, in ms; null for what is none, or is not between a millisecond and a day. 0 is one with its unit. */
 function durationMs(text: string): number | null {
-  const [, count, unit = ""] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
-  const ms = Number(count) * (UNITS_MS[unit] ?? Number.NaN);
-  return ms >= 0 && ms <= MAX_MS ? ms : null;
+  const ms = singleDuration(text);
+  return ms !== null && ms <= MAX_MS ? ms : null;
 }

@@ -1,8 +1,9 @@
 import type * as z from "zod";
 import type { Service, ServicePort } from "../../core/model.ts";
-import type { TrafficPolicy, TrafficSettings } from "../../core/traffic.ts";
+import type { TrafficSettings } from "../../core/traffic.ts";
+import { basePolicy } from "../base-policy.ts";
 import { CORE_GROUP } from "../envelope.ts";
-import { settingsOfAnnotations } from "../linkerd/service-annotations.ts";
+import { OPAQUE_PORTS, settingsOfAnnotations } from "../linkerd/service-annotations.ts";
 import { defineTranslator, type TranslatedValue, type Work } from "../translator.ts";
 import { appProtocolOf, protocolOfPortName } from "./app-protocol.ts";
 import { annotationOfNamespace } from "./namespace.ts";
@@ -10,9 +11,6 @@ import { endpointsOfService } from "./service-endpoints.ts";
 import { serviceSchema } from "./service-fields.ts";
 import { refuseBadServiceName } from "./service-name.ts";
 import { serviceTopic } from "./topics.ts";
-
-/** Linkerd's, of a Service or of its namespace. */
-const OPAQUE_PORTS = "config.linkerd.io/opaque-ports";
 
 type Resource = z.infer<typeof serviceSchema>;
 type Port = Resource["spec"]["ports"][number];
@@ -38,7 +36,9 @@ export const service = defineTranslator<Resource>({
     const records: TranslatedValue[] = [{ kind: "service", value: service }];
     const settings = { ...localityOf(work), ...annotated.settings };
     if (Object.keys(settings).length > 0) {
-      records.push({ kind: "traffic", value: toPolicy(work, settings) });
+      const { namespace, name } = work.name;
+      const value = basePolicy(work, { service: `${namespace}/${name}`, namespace, settings });
+      records.push({ kind: "traffic", value });
     }
     const endpoints = endpointsOfService(work, ports);
     return [...records, ...endpoints.map((value) => ({ kind: "endpoint" as const, value }))];
@@ -127,20 +127,4 @@ function localityOf(work: Work<Resource>): TrafficSettings {
   const { internalTrafficPolicy, trafficDistribution } = work.resource.spec;
   const isLocal = internalTrafficPolicy === "Local" || trafficDistribution !== undefined;
   return isLocal ? { locality: { enabled: true } } : {};
-}
-
-function toPolicy(work: Work<Resource>, settings: TrafficSettings): TrafficPolicy {
-  const { namespace, name } = work.name;
-  return {
-    source: work.source,
-    createdMs: work.context.createdMs,
-    service: `${namespace}/${name}`,
-    namespace,
-    root: false,
-    base: true,
-    clients: null,
-    settings,
-    ports: {},
-    subsets: [],
-  };
 }

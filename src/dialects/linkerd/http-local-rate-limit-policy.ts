@@ -1,5 +1,6 @@
 import * as z from "zod";
-import type { RateLimitRule, TrafficPolicy } from "../../core/traffic.ts";
+import type { RateLimitRule } from "../../core/traffic.ts";
+import { basePolicy } from "../base-policy.ts";
 import { namespaceName, resourceSchema } from "../envelope.ts";
 import { differently, honoured } from "../support.ts";
 import { defineTranslator, type Work } from "../translator.ts";
@@ -80,12 +81,8 @@ export const httpLocalRateLimitPolicy = defineTranslator<Resource>({
       work.warn(["spec", "targetRef"], message);
       return [];
     }
-    const value: TrafficPolicy = {
-      ...{ source: work.source, createdMs: work.context.createdMs },
-      ...{ service: `${namespace}/${name}`, namespace, root: false, base: true, clients: null },
-      settings: { rateLimits: limitsOf(work) },
-      ...{ ports: {}, subsets: [] },
-    };
+    const settings = { rateLimits: limitsOf(work) };
+    const value = basePolicy(work, { service: `${namespace}/${name}`, namespace, settings });
     return [{ kind: "traffic", value }];
   },
 });

@@ -3,6 +3,7 @@ import type { RouteMatch } from "../../core/traffic.ts";
 import { regexField } from "../regex-field.ts";
 import { differently, honoured } from "../support.ts";
 import { methodName } from "../value-fields.ts";
+import { HAS_FIELD } from "./has-field.ts";
 
 /** How deep conditions nest, and to how many alternatives one may grow when it is written out. */
 const MAX_DEPTH = 6;
@@ -21,11 +22,6 @@ export interface RequestMatch {
   readonly pathRegex?: string | undefined;
   readonly method?: string | undefined;
 }
-
-const HAS_FIELD = {
-  holds: (match: object) => Object.values(match).some((value) => value !== undefined),
-  message: "must have a field",
-};
 
 /** Not without end: a text may nest deeper than a stack. */
 function nestedField(depth: number): z.ZodType<RequestMatch> {

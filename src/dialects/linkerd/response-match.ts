@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { honoured } from "../support.ts";
+import { HAS_FIELD } from "./has-field.ts";
 
 const MAX_PARTS = 32;
 const MAX_DEPTH = 6;
@@ -23,10 +24,6 @@ const statusField = z
   .refine(({ min, max }) => (min ?? FIRST_STATUS) <= (max ?? LAST_STATUS), {
     message: "min is above max",
   });
-const hasField = {
-  test: (match: object) => Object.values(match).some((value) => value !== undefined),
-  message: "must have a field",
-};
 
 /** Not without end: a text may nest deeper than a stack. */
 function nestedField(depth: number): z.ZodType<ResponseMatch> {
@@ -35,7 +32,7 @@ function nestedField(depth: number): z.ZodType<ResponseMatch> {
   const parts = z.array(inner).min(1, "must not be empty").max(MAX_PARTS).optional();
   return z
     .strictObject({ all: parts, any: parts, not: inner.optional(), status: statusField.optional() })
-    .refine(hasField.test, hasField.message);
+    .refine(HAS_FIELD.holds, HAS_FIELD.message);
 }
 
 const nested = nestedField(2);
@@ -48,7 +45,7 @@ export const responseMatchField = z
     not: honoured(nested).optional(),
     status: honoured(statusField, "100 to 599; `min` or `max` may be left out").optional(),
   })
-  .refine(hasField.test, hasField.message);
+  .refine(HAS_FIELD.holds, HAS_FIELD.message);
 
 /** Which responses a class is of, and whether they are failures. */
 export interface ResponseClass {

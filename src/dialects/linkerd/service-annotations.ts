@@ -1,3 +1,4 @@
+import { singleDuration } from "../../core/durations.ts";
 import type {
   FailureAccrual,
   OutlierPolicy,
@@ -28,7 +29,8 @@ const ACCRUAL_MAX_PENALTY = `${ACCRUAL}-consecutive-max-penalty`;
 const ACCRUAL_JITTER = `${ACCRUAL}-consecutive-jitter-ratio`;
 const ALPHA = "balancer.alpha.linkerd.io/";
 const SUCCESS_RATE = `${ALPHA}failure-accrual-success-rate-`;
-const OPAQUE_PORTS = "config.linkerd.io/opaque-ports";
+/** Of a Service or of its namespace. */
+export const OPAQUE_PORTS = "config.linkerd.io/opaque-ports";
 
 const GRPC_STATUSES = [
   "cancelled",
@@ -41,13 +43,6 @@ const GRPC_STATUSES = [
 const BACKOFF = { baseMs: 25, maxMs: 250 };
 const BODY_BYTES = 65_536;
 const MAX_RETRIES = 65_535;
-const UNITS_MS: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-};
 
 export interface AnnotatedSettings {
   readonly settings: TrafficSettings;
@@ -272,9 +267,8 @@ function ratioOf(text: string, most: number): number {
 }
 
 function durationOf(text: string): number {
-  const [, count, unit = ""] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
-  const ms = Number(count) * (UNITS_MS[unit] ?? Number.NaN);
-  if (ms >= 1 && ms <= 86_400_000) return ms;
+  const ms = singleDuration(text);
+  if (ms !== null && ms >= 1 && ms <= 86_400_000) return ms;
   throw new Error(`"${text}" is no duration: write one such as 500ms, 10s or 1m, at most 1d`);
 }
 

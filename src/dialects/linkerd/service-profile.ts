@@ -8,6 +8,7 @@ import {
   type RouteTable,
   type TrafficSettings,
 } from "../../core/traffic.ts";
+import { basePolicy } from "../base-policy.ts";
 import { resourceSchema } from "../envelope.ts";
 import { differently, honoured } from "../support.ts";
 import { defineTranslator, type TranslatedValue, type Work } from "../translator.ts";
@@ -245,12 +246,7 @@ function policyOf(
   ports: Readonly<Record<string, TrafficSettings>>,
 ): TranslatedValue {
   const { service, clients } = scopeOf(work);
-  return {
-    kind: "traffic",
-    value: {
-      ...{ source: work.source, createdMs: work.context.createdMs },
-      ...{ service, namespace: work.name.namespace, root: false, base: true, clients },
-      ...{ settings, ports, subsets: [] },
-    },
-  };
+  const { namespace } = work.name;
+  const value = basePolicy(work, { service, namespace, settings, clients, ports });
+  return { kind: "traffic", value };
 }

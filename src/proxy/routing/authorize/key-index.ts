@@ -1,3 +1,4 @@
+import { kept } from "../../../core/kept.ts";
 import { InfixTree } from "../text/infix-tree.ts";
 import { PrefixTree } from "../text/prefix-tree.ts";
 import { type AddressBlock, isInBlock, prefixHash } from "./address-block.ts";
@@ -124,12 +125,4 @@ class AddressIndex<Value> implements Collector<Value> {
       for (const { block, value } of bucket) if (isInBlock(address, block)) into.push(value);
     }
   }
-}
-
-function kept<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
-  const found = map.get(key);
-  if (found !== undefined) return found;
-  const made = make();
-  map.set(key, made);
-  return made;
 }

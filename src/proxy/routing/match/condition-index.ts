@@ -1,3 +1,4 @@
+import { kept } from "../../../core/kept.ts";
 import { PrefixTree } from "../text/prefix-tree.ts";
 import type { Condition, ConditionKey, KeyPlace } from "./condition.ts";
 import type { RequestFacts } from "./request-facts.ts";
@@ -255,12 +256,4 @@ class ValueShelf {
     for (let at = 0; at < found.length; at++) best = found[at]!.shelf?.first(facts, best) ?? best;
     return best;
   }
-}
-
-function kept<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
-  const found = map.get(key);
-  if (found !== undefined) return found;
-  const made = make();
-  map.set(key, made);
-  return made;
 }

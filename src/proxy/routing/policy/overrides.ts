@@ -1,4 +1,5 @@
-import type { RetryCondition, RetryRule } from "../../../core/traffic.ts";
+import { LONGEST_TIMER_MS, sumOfParts } from "../../../core/durations.ts";
+import { RETRY_CONDITIONS, type RetryCondition, type RetryRule } from "../../../core/traffic.ts";
 import type { RequestHead } from "../../../http/message.ts";
 
 /** What a request asks for itself, in the headers of Envoy and Linkerd and in gRPC's. Absent: it does not say. */
@@ -23,7 +24,8 @@ export interface Overrides {
 /** Does any line of the head begin like one of ours? Most requests have none, and are not split for it. */
 const ANY = /^(?:x-envoy-|l5d-|grpc-timeout)/im;
 
-const UNITS: Readonly<Record<string, number>> = { h: 3.6e6, m: 6e4, s: 1e3, ms: 1 };
+/** A single part, as Linkerd writes it: `500ms`, `1.5s`, `2m`, `1h`. */
+const DURATION = /^(\d{1,10}(?:\.\d{1,9})?)(ms|s|m|h)$/g;
 const GRPC_UNITS: Readonly<Record<string, number>> = {
   H: 3.6e6,
   M: 6e4,
@@ -32,8 +34,6 @@ const GRPC_UNITS: Readonly<Record<string, number>> = {
   u: 1e-3,
   n: 1e-6,
 };
-/** The longest that a timer can wait. */
-const MAX_MS = 2 ** 31 - 1;
 
 const READERS: Readonly<Record<string, (value: string, into: Overrides) => void>> = {
   "x-envoy-upstream-rq-timeout-ms": (value, into) => setMs(into, "requestMs", integer(value)),
@@ -62,18 +62,9 @@ const READERS: Readonly<Record<string, (value: string, into: Overrides) => void>
   "grpc-timeout": (value, into) => shorten(into, grpcDuration(value)),
 };
 
+/** All but our own. */
 const ENVOY_CONDITIONS: ReadonlyMap<string, RetryCondition> = new Map(
-  (
-    [
-      "5xx",
-      "gateway-error",
-      "connect-failure",
-      "refused-stream",
-      "reset",
-      "reset-before-request",
-      "retriable-4xx",
-    ] as const
-  ).map((name) => [name, name]),
+  RETRY_CONDITIONS.filter((name) => name !== "timeout").map((name) => [name, name]),
 );
 
 /**
@@ -134,7 +125,7 @@ const BARE: RetryRule = {
  * that work which nobody waits for is not begun further on.
  */
 export function deadlineLine(remainingMs: number, grpc = false): string {
-  const ms = Math.max(1, Math.min(Math.floor(remainingMs), MAX_MS));
+  const ms = Math.max(1, Math.min(Math.floor(remainingMs), LONGEST_TIMER_MS));
   const line = `x-envoy-expected-rq-timeout-ms: ${ms}\r\n`;
   // At most 8 digits (gRPC over HTTP/2), which ms exceed after a day.
   const grpcValue = ms < 1e8 ? `${ms}m` : `${Math.floor(ms / 1_000)}S`;
@@ -181,18 +172,18 @@ function listOf(value: string): string[] {
 }
 
 function integer(text: string): number | null {
-  return /^\d{1,10}$/.test(text) ? Math.min(Number(text), MAX_MS) : null;
+  return /^\d{1,10}$/.test(text) ? Math.min(Number(text), LONGEST_TIMER_MS) : null;
 }
 
-/** A number with a unit, as Linkerd writes it: `500ms`, `1.5s`, `2m`, `1h`. */
+/** An empty value says nothing; it is not 0, which would be no limit. */
 function duration(text: string): number | null {
-  const parts = /^(\d{1,10}(?:\.\d{1,9})?)(ms|s|m|h)$/.exec(text);
-  return parts === null ? null : Math.min(Math.round(Number(parts[1]) * UNITS[parts[2]!]!), MAX_MS);
+  const ms = text === "" ? null : sumOfParts(text, DURATION);
+  return ms === null ? null : Math.min(Math.round(ms), LONGEST_TIMER_MS);
 }
 
 /** gRPC over HTTP/2: at most 8 digits and a unit. */
 function grpcDuration(text: string): number | null {
   const parts = /^(\d{1,8})([HMSmun])$/.exec(text);
   if (parts === null) return null;
-  return Math.min(Math.floor(Number(parts[1]) * GRPC_UNITS[parts[2]!]!), MAX_MS);
+  return Math.min(Math.floor(Number(parts[1]) * GRPC_UNITS[parts[2]!]!), LONGEST_TIMER_MS);
 }

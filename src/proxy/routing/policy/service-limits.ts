@@ -86,10 +86,7 @@ export class ServiceLimits {
 
   /** May the slot be handed to another service? */
   isIdle(slot: number): boolean {
-    for (let kind = 0; kind < KINDS; kind++) {
-      if (this.#counts.total(slot, kind) !== 0) return false;
-    }
-    return true;
+    return this.#counts.isIdle(slot);
   }
 
   /** Takes back what a worker held; the main thread calls it once the worker's thread has ended. */

@@ -6,7 +6,6 @@ const PENDING = 2;
 const RETRIES = 3;
 const BUFFERED = 4;
 const KINDS = 5;
-const ALL = [CONNECTIONS, IN_FLIGHT, PENDING, RETRIES, BUFFERED];
 
 /** Bytes are counted in this unit, so that counts of 32 bits reach far enough. */
 const KIB = 1_024;
@@ -107,7 +106,7 @@ export class WorkloadQuotas {
 
   /** May the slot be handed to another workload? */
   isIdle(slot: number): boolean {
-    return ALL.every((kind) => this.#counts.total(slot, kind) === 0);
+    return this.#counts.isIdle(slot);
   }
 
   /** Takes back what a worker held; the main thread calls it once the worker's thread has ended. */
