@@ -1,7 +1,9 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { Deadlines } from "../../src/core/deadlines.ts";
 import type { Credentials } from "../../src/core/identity.ts";
-import { Conn, type ConnHandler } from "../../src/http/conn.ts";
+import type { ConnHandler } from "../../src/http/carrier.ts";
+import type { Conn } from "../../src/http/conn.ts";
+import { acceptConn } from "../../src/http/open-conn.ts";
 import { listen } from "../../src/proxy/downstream/accept.ts";
 import { acceptMesh } from "../../src/proxy/downstream/mesh-accept.ts";
 import { clock, contextsOf } from "./handshake-lab.ts";
@@ -37,7 +39,7 @@ const mesh = await listen(spec, (socket) =>
   }),
 );
 const plain = await listen(spec, (socket) => {
-  const conn = Conn.accept(socket, NOBODY);
+  const conn = acceptConn(socket, NOBODY);
   conn.handler = echo(conn);
 });
 

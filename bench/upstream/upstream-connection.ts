@@ -1,5 +1,7 @@
 import type { Socket } from "node:net";
-import { Conn, type ConnHandler } from "../../src/http/conn.ts";
+import type { ConnHandler } from "../../src/http/carrier.ts";
+import type { Conn } from "../../src/http/conn.ts";
+import { acceptConn } from "../../src/http/open-conn.ts";
 import { type Answer, type Answers, BODY, MAX_BODY_BYTES, tcpAnswer } from "./answers.ts";
 import { type Asked, type Refusal, readLine, readRequest } from "./request-head.ts";
 
@@ -34,7 +36,7 @@ export class UpstreamConnection implements ConnHandler {
   constructor(accepted: Socket, answers: Answers, onGone: () => void) {
     this.#answers = answers;
     this.#onGone = onGone;
-    this.#conn = Conn.accept(accepted, this);
+    this.#conn = acceptConn(accepted, this);
     this.#conn.socket.setNoDelay(true);
     this.#conn.resumeReading();
   }

@@ -1,22 +1,13 @@
-import { connect, type NetConnectOpts, type OnReadOpts, Socket } from "node:net";
+import type { OnReadOpts, Socket } from "node:net";
 import type { Share } from "../core/share.ts";
 import { COPY_BYTES, copyBuffers, Loan, readBuffers, sharedReadBuffer } from "./buffers.ts";
-import { Kept } from "./kept.ts";
+import type { Carrier, ConnHandler } from "./carrier.ts";
 import { type LateWriter, lateWrites } from "./late-writes.ts";
+import { Outstanding } from "./outstanding.ts";
 import { Pacer } from "./pacer.ts";
 
-/** Who is told what happens on a connection. Swapped as a connection changes its role. */
-export interface ConnHandler {
-  /** `chunk[0, end)` was read. The bytes are only valid during the call: copy, write or `relay` them. */
-  onBytes(chunk: Buffer, end: number): void;
-  /** The peer will send no more. */
-  onFin(): void;
-  /** Everything that was written has been handed to the kernel, after a write that had to wait. */
-  onDrain(): void;
-  /** The connection is gone; nothing is called after this. */
-  onClose(error: Error | null): void;
-}
-
+/** First question to a silent peer. */
+const KEEP_ALIVE_MS = 60_000;
 const NOTHING = Buffer.alloc(0);
 
 /** Chunks below this size are copied into a string: one cheap write, and the read buffer is free again. */
@@ -41,21 +32,22 @@ const STREAM_BYTES = 16_384;
  * Accepted sockets are re-wrapped around their handle, the one private detail of Node used here. Where a
  * runtime has no such handle the connection falls back to `data` events: slower, and otherwise the same.
  */
-export class Conn implements LateWriter {
+export class Conn implements Carrier, LateWriter {
   handler: ConnHandler;
   /** Whose turns its bytes take, and whose memory; of two that relay to each other, the client's has it at least. */
   share: Share | null = null;
   readonly socket: Socket;
   /** Private read buffer while a body streams. */
   #own: Loan | null = null;
-  /** Buffers that our pending writes still read from: of other connections, or with copies. */
-  #borrowed: Loan[] = [];
-  /** Text that the peer does not take, as it is counted. */
-  #unsent: Kept | null = null;
+  readonly #outstanding = new Outstanding();
   /** We are paused until this connection has written what we gave it. */
   #target: Conn | null = null;
   /** This connection is paused until our write is done. */
   #source: Conn | null = null;
+  /** So is this stream, whose bytes were copied. */
+  #feeder: Carrier | null = null;
+  /** A stream takes what is read, and is full. */
+  #isHeldBack = false;
   #stopped = false;
   /** Of a connection that has streamed. */
   #pacer: Pacer | null = null;
@@ -72,7 +64,8 @@ export class Conn implements LateWriter {
   /** Under TLS: is what was read being handed over? */
   #isDecrypting = false;
 
-  private constructor(
+  /** See open-conn.ts for the ways to have one. `onread`: does what `open` makes read into the buffers that it is given? */
+  constructor(
     handler: ConnHandler,
     open: (onread: OnReadOpts) => Socket,
     onread: boolean,
@@ -92,45 +85,6 @@ export class Conn implements LateWriter {
     });
     this.socket.on("close", () => this.#onClose());
     if (!onread) this.socket.on("data", (chunk: Buffer) => this.#onRead(chunk.length, chunk));
-  }
-
-  /** Takes over a socket that a server accepted with `pauseOnConnect`. */
-  static accept(accepted: Socket, handler: ConnHandler): Conn {
-    const carrier = accepted as Socket & { _handle?: unknown };
-    const handle = carrier._handle;
-    if (typeof handle !== "object" || handle === null) {
-      return new Conn(handler, () => accepted, false);
-    }
-    carrier._handle = null;
-    accepted.destroy();
-    return new Conn(
-      handler,
-      (onread) => new Socket({ handle, allowHalfOpen: true, onread } as object),
-      true,
-    );
-  }
-
-  /** Dials; `onConnect` is called once when the connection stands. */
-  static dial(
-    address: { host: string; port: number },
-    handler: ConnHandler,
-    onConnect: () => void,
-  ): Conn {
-    const options = { ...address, noDelay: true, allowHalfOpen: true };
-    return new Conn(
-      handler,
-      (onread) => connect({ ...options, onread } as NetConnectOpts, onConnect),
-      true,
-    );
-  }
-
-  /**
-   * Takes over a TLS connection over the socket `carrier` (with `allowHalfOpen`). It is read by `data` events: behind a
-   * full stop of `onread` Node would still decrypt what it has, into a buffer that a write may own. The end of a direction
-   * is TLS's close_notify and a FIN; of the peer's Node takes either for it.
-   */
-  static overTls(secured: Socket, carrier: Socket, handler: ConnHandler): Conn {
-    return new Conn(handler, () => secured, false, carrier);
   }
 
   get closed(): boolean {
@@ -184,8 +138,7 @@ export class Conn implements LateWriter {
   #countUnsent(): void {
     const { share } = this;
     if (share === null || this.closed) return;
-    this.#unsent?.drop();
-    this.#unsent = new Kept(share, this.socket.writableLength);
+    this.#outstanding.count(share, this.socket.writableLength);
     this.#ask();
   }
 
@@ -193,9 +146,14 @@ export class Conn implements LateWriter {
    * Sends `chunk[start, end)`, which this connection is reading right now, to another connection. Copies
    * small parts; larger ones are written from the private read buffer while this connection waits.
    */
-  relay(chunk: Buffer, start: number, end: number, to: Conn): void {
+  relay(chunk: Buffer, start: number, end: number, to: Carrier): void {
     const size = end - start;
     if (size === 0 || to.closed) return;
+    if (!(to instanceof Conn)) {
+      this.#pay(to, size);
+      to.take(chunk, start, end, this);
+      return;
+    }
     const share = this.#pay(to, size);
     if (size < SMALL_BYTES) {
       to.writeText(chunk.toString("latin1", start, end));
@@ -213,7 +171,7 @@ export class Conn implements LateWriter {
   }
 
   /** Where the source's share of this turn is used up, the rest of the stream waits for the next one. */
-  #pay(to: Conn, size: number): Share | null {
+  #pay(to: Carrier, size: number): Share | null {
     const share = this.share ?? to.share;
     if (share === null) return null;
     this.#pacer ??= new Pacer(() => this.#continue());
@@ -223,11 +181,11 @@ export class Conn implements LateWriter {
   }
 
   /** Like `relay`, with a head before the bytes: both in one write, which saves a system call. */
-  relayWithHead(head: string, chunk: Buffer, start: number, end: number, to: Conn): void {
+  relayWithHead(head: string, chunk: Buffer, start: number, end: number, to: Carrier): void {
     const size = end - start;
     if (size < JOIN_TEXT_BYTES) {
       to.writeText(size === 0 ? head : head + chunk.toString("latin1", start, end));
-    } else if (to.closed || chunk === this.#own?.buffer || head.length + size > COPY_BYTES) {
+    } else if (!(to instanceof Conn) || this.#mustSplit(head.length + size, chunk, to)) {
       to.writeText(head);
       this.relay(chunk, start, end, to);
     } else {
@@ -236,6 +194,32 @@ export class Conn implements LateWriter {
       if (to.socket.writableNeedDrain) this.#waitFor(to);
       this.#streaming = size >= STREAM_BYTES && share?.full !== true;
     }
+  }
+
+  /** Can a head and the bytes behind it not go out in one piece of copied memory? */
+  #mustSplit(size: number, chunk: Buffer, to: Conn): boolean {
+    return to.closed || chunk === this.#own?.buffer || size > COPY_BYTES;
+  }
+
+  take(chunk: Buffer, start: number, end: number, from: Carrier): void {
+    if (this.closed) return;
+    if (end - start < SMALL_BYTES) this.writeText(chunk.toString("latin1", start, end));
+    else this.#writeCopy("", chunk, start, end, from.share ?? this.share);
+    if (!this.congested) return;
+    if (this.#feeder !== from) this.#feeder?.release();
+    this.#feeder = from;
+    from.hold();
+    this.#ask();
+  }
+
+  hold(): void {
+    this.#isHeldBack = true;
+    if (!this.closed) this.socket.pause();
+  }
+
+  release(): void {
+    this.#isHeldBack = false;
+    this.#continue();
   }
 
   /** Pooled memory, because fresh memory for each copy would keep the garbage collector busy. */
@@ -253,7 +237,7 @@ export class Conn implements LateWriter {
     this.socket.write(copy.subarray(0, size));
     if (this.socket.writableLength === 0) copyBuffers.give(copy);
     else {
-      this.#borrowed.push(new Loan(copy, share));
+      this.#outstanding.borrow(new Loan(copy, share));
       this.#ask();
     }
   }
@@ -266,7 +250,8 @@ export class Conn implements LateWriter {
     this.#streaming = false;
     const target = this.#target;
     const pacer = this.#pacer;
-    if (target === null && !pacer?.waits) return;
+    if (target === null && !pacer?.waits && !this.#isHeldBack) return;
+    this.#isHeldBack = false;
     if (pacer !== null) pacer.waits = false;
     if (target !== null) this.#leave(target);
     this.#continue();
@@ -280,6 +265,10 @@ export class Conn implements LateWriter {
   resumeReading(): void {
     this.#stopped = false;
     this.#continue();
+  }
+
+  keepAlive(): void {
+    this.socket.setKeepAlive(true, KEEP_ALIVE_MS);
   }
 
   /** Sends FIN after what was written. */
@@ -319,7 +308,9 @@ export class Conn implements LateWriter {
 
   /** Is nothing to be read now? */
   get #isHeld(): boolean {
-    return this.#stopped || this.#target !== null || this.#pacer?.waits === true;
+    return (
+      this.#stopped || this.#isHeldBack || this.#target !== null || this.#pacer?.waits === true
+    );
   }
 
   /** Only here, at the end of a read, may the buffer change: the next one is armed right after. */
@@ -334,7 +325,7 @@ export class Conn implements LateWriter {
 
   /** Waits no longer for the target, which may still be writing from the private buffer. */
   #leave(target: Conn): void {
-    if (this.#own !== null) target.#borrowed.push(this.#own);
+    if (this.#own !== null) target.#outstanding.borrow(this.#own);
     this.#own = null;
     // Another connection may be waiting for the same target by now.
     if (target.#source === this) target.#source = null;
@@ -363,21 +354,26 @@ export class Conn implements LateWriter {
   readonly #onWritten = (): void => {
     this.#asked = false;
     if (this.socket.writableLength === 0) this.#flushed();
-    else if (this.#source !== null || this.#borrowed.length > 0 || this.#unsent !== null)
-      this.#ask();
+    else if (this.#isAwaited) this.#ask();
   };
+
+  /** Does anybody, or a count, wait for what was written? */
+  get #isAwaited(): boolean {
+    return this.#source !== null || this.#feeder !== null || this.#outstanding.any;
+  }
 
   /** All that was written is out (or lost): who waited goes on, what was borrowed goes back. */
   #flushed(): void {
-    while (this.#borrowed.length > 0) this.#borrowed.pop()?.giveBack();
-    this.#unsent?.drop();
-    this.#unsent = null;
+    this.#outstanding.settle();
     const source = this.#source;
     if (source !== null) {
       this.#source = null;
       source.#target = null;
       source.#continue();
     }
+    const feeder = this.#feeder;
+    this.#feeder = null;
+    feeder?.release();
     if (!this.#closed) this.handler.onDrain();
   }
 

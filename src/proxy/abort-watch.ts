@@ -1,6 +1,6 @@
 import type { Sleeper } from "../core/alarms.ts";
 import type { RequestFacts } from "../core/facts.ts";
-import type { Conn } from "../http/conn.ts";
+import type { Downstream } from "../http/downstream.ts";
 import type { Plane } from "./plane.ts";
 
 /**
@@ -11,13 +11,13 @@ import type { Plane } from "./plane.ts";
  */
 export class AbortWatch implements Sleeper {
   readonly #plane: Plane;
-  readonly #conn: Conn;
+  readonly #client: Downstream;
   readonly #facts: RequestFacts;
   #seenBytes = -1;
 
-  constructor(plane: Plane, conn: Conn, facts: RequestFacts) {
+  constructor(plane: Plane, client: Downstream, facts: RequestFacts) {
     this.#plane = plane;
-    this.#conn = conn;
+    this.#client = client;
     this.#facts = facts;
   }
 
@@ -31,7 +31,7 @@ export class AbortWatch implements Sleeper {
   onAlarm(): void {
     if (this.#seenBytes === -1) return;
     if (this.#facts.responseBytes > this.#seenBytes) this.begin();
-    else this.#conn.destroy();
+    else this.#client.carrier.destroy();
   }
 
   /** The request is over. */

@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { MeshError, type MeshErrorCode } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
-import type { ClientConnection } from "../http/h1/client.ts";
 import type { RequestHead } from "../http/message.ts";
+import type { Upstream } from "../http/upstream.ts";
 import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, sourceKey } from "./context.ts";
 import type { Plane } from "./plane.ts";
@@ -15,7 +15,12 @@ import { isProbe } from "./routing/policy/probe.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
 import { meshRoute } from "./secure-transport.ts";
 import { hashOf } from "./upstream/balance/hash.ts";
-import type { Freshness, Pool, PoolTarget, PoolWaiter } from "./upstream/pool/pool.ts";
+import type {
+  Freshness,
+  PoolTarget,
+  PoolWaiter,
+  UpstreamPool,
+} from "./upstream/pool/upstream-pool.ts";
 
 /** A response of this status counts against its endpoint. */
 export const FIRST_FAILURE_STATUS = 500;
@@ -26,14 +31,14 @@ const NONE: readonly DataEndpoint[] = [];
  * again for the next try and the next request of the connection.
  */
 export class Attempt {
-  /** The connection that the request occupies, once there is one. */
-  upstream: ClientConnection | null = null;
+  /** What the request occupies, once there is one. */
+  upstream: Upstream | null = null;
   endpoint: DataEndpoint | null = null;
   readonly #plane: Plane;
   readonly #origin: Origin;
   readonly #facts: RequestFacts;
   #destination: Destination | null = null;
-  #pool: Pool | null = null;
+  #pool: UpstreamPool | null = null;
   #waiting: PoolWaiter | null = null;
   /** Does it count among those of its source that wait? */
   #isCounted = false;
@@ -100,7 +105,7 @@ export class Attempt {
   }
 
   /** The caller may have so many requests that wait, over all workers. */
-  #countWaiting(pool: Pool, waiter: PoolWaiter): void {
+  #countWaiting(pool: UpstreamPool, waiter: PoolWaiter): void {
     const { workload } = this.#origin;
     if (workload === null) return;
     const max = this.#plane.config.limits.workloadPending;
@@ -138,7 +143,7 @@ export class Attempt {
   }
 
   /** The connection is there; the request is about to be written. */
-  onConnection(connection: ClientConnection): void {
+  onConnection(connection: Upstream): void {
     const waited = this.#waiting !== null;
     const nowMs = waited ? this.#plane.clock.now() : this.#queuedMs;
     const facts = this.#facts;
@@ -305,6 +310,6 @@ export class Attempt {
 
   /** Does the endpoint not take what was sent to it? */
   get congested(): boolean {
-    return this.upstream !== null && this.upstream.conn.pendingBytes > 0;
+    return this.upstream !== null && this.upstream.carrier.pendingBytes > 0;
   }
 }

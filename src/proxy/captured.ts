@@ -1,7 +1,8 @@
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import { MeshError } from "../core/errors.ts";
 import type { Detection } from "../core/facts.ts";
-import type { Conn, ConnHandler } from "../http/conn.ts";
+import type { ConnHandler } from "../http/carrier.ts";
+import type { Conn } from "../http/conn.ts";
 import type { Origin } from "./context.ts";
 import { classify, isHttpAnswer, looksLikeRequest, type Treatment } from "./downstream/protocol.ts";
 import { Exchange } from "./exchange.ts";
@@ -221,7 +222,7 @@ export class CapturedConnection implements ConnHandler {
     this.#session?.abandon();
     this.#session = null;
     this.#early = null;
-    this.#exchange = new Exchange(this.#plane, this.#origin, this.#conn, this.#onEnd);
+    this.#exchange = Exchange.over(this.#plane, this.#origin, this.#conn, this.#onEnd);
     if (early !== null) this.#exchange.receive(early, early.length);
   }
 

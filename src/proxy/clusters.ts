@@ -12,7 +12,7 @@ import {
 } from "./upstream/balance/balancer.ts";
 import { isCandidate } from "./upstream/balance/candidates.ts";
 import type { OutlierGroup } from "./upstream/balance/outlier.ts";
-import type { PoolLimits } from "./upstream/pool/pool.ts";
+import type { PoolLimits } from "./upstream/pool/upstream-pool.ts";
 
 /** Which endpoints of a service are meant, and by whom they are called. */
 export interface ClusterChoice {

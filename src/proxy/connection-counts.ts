@@ -1,7 +1,7 @@
 import type { ServiceLimits } from "./routing/policy/service-limits.ts";
 import type { EndpointState } from "./upstream/balance/endpoint-state.ts";
 import type { ConnectionCounts } from "./upstream/pool/connection-counts.ts";
-import type { PoolLimits } from "./upstream/pool/pool.ts";
+import type { PoolLimits } from "./upstream/pool/upstream-pool.ts";
 
 /**
  * Connections counted on their endpoint while they are open, and on their service while they are in use, where that has

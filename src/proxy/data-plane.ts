@@ -9,7 +9,9 @@ import type { Recorder } from "../core/facts.ts";
 import type { Credentials } from "../core/identity.ts";
 import type { Random } from "../core/random.ts";
 import type { DataUpdate, DataWorkload } from "../core/snapshot.ts";
-import { Conn, type ConnHandler } from "../http/conn.ts";
+import type { ConnHandler } from "../http/carrier.ts";
+import type { Conn } from "../http/conn.ts";
+import { acceptConn } from "../http/open-conn.ts";
 import { CapturedConnection } from "./captured.ts";
 import type { Origin } from "./context.ts";
 import { type Listener, type ListenerSpec, listen } from "./downstream/accept.ts";
@@ -188,7 +190,7 @@ export class DataPlane {
       return;
     }
     recorder.event("connection_opened");
-    this.#serve(Conn.accept(socket, NOBODY), origin);
+    this.#serve(acceptConn(socket, NOBODY), origin);
   }
 
   /** A connection to the mesh port: who is there, and what it wants, is known only behind the handshake. */
@@ -271,7 +273,7 @@ export class DataPlane {
     };
     try {
       const { destination } = origin;
-      if (origin.entry === "explicit") live = new Exchange(this.#plane, origin, conn, onEnd);
+      if (origin.entry === "explicit") live = Exchange.over(this.#plane, origin, conn, onEnd);
       else if (destination !== null) {
         live = new CapturedConnection(this.#plane, { ...origin, destination }, conn, onEnd);
       } else throw new MeshError("INTERNAL", "the original destination is unknown");

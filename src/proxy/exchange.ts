@@ -1,10 +1,11 @@
 import type { HostPort } from "../core/address.ts";
 import { MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
-import type { Conn } from "../http/conn.ts";
-import type { ClientConnection } from "../http/h1/client.ts";
-import { ServerConnection, type ServerHandler } from "../http/h1/server.ts";
+import type { Carrier } from "../http/carrier.ts";
+import type { Downstream, DownstreamHandler, OpenDownstream } from "../http/downstream.ts";
+import { ServerConnection } from "../http/h1/server.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
+import type { Upstream } from "../http/upstream.ts";
 import { requestIdIn } from "../telemetry/trace-context.ts";
 import { AbortWatch } from "./abort-watch.ts";
 import { isTakenOver } from "./admission.ts";
@@ -18,6 +19,7 @@ import {
 } from "./failure.ts";
 import { Forward, type ForwardOwner } from "./forward.ts";
 import { Gate, type GateOwner } from "./gate.ts";
+import { whoIsLate } from "./lateness.ts";
 import { Ledger } from "./ledger.ts";
 import { answerOf, type LocalAnswer, localAnswerText } from "./local-answer.ts";
 import { Mirrors } from "./mirrors.ts";
@@ -40,10 +42,10 @@ import { Switchover } from "./switchover.ts";
  *
  * One object serves the whole connection, so that a request allocates neither closures nor promises.
  */
-export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
+export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
   readonly #plane: Plane;
   readonly #origin: Origin;
-  readonly #server: ServerConnection;
+  readonly #server: Downstream;
   readonly #ledger: Ledger;
   readonly #facts: RequestFacts;
   readonly #state: RequestState;
@@ -62,20 +64,21 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
   /** Set once the connection has stopped being HTTP. */
   #switchover: Switchover | null = null;
 
-  constructor(plane: Plane, origin: Origin, conn: Conn, onEnd: () => void) {
+  /** `open` makes what the requests come by. */
+  constructor(plane: Plane, origin: Origin, open: OpenDownstream, onEnd: () => void) {
     this.#plane = plane;
     this.#origin = origin;
     this.#onEnd = onEnd;
     this.#ledger = new Ledger(plane, origin);
     this.#facts = this.#ledger.facts;
-    this.#state = new RequestState(plane.config.limits.replayBytes, conn.share);
     this.#router = new Router(plane, origin);
     this.#planner = new Planner(plane, origin);
     this.#limits = new RequestLimits(plane, origin, this.#planner);
     this.#relay = new ResponseRelay(plane.server.limits);
-    this.#server = new ServerConnection(conn, this, plane.server);
-    this.#abort = new AbortWatch(plane, conn, this.#facts);
-    this.#gate = new Gate(plane, conn, { state: this.#state, facts: this.#facts }, this);
+    this.#server = open(this);
+    this.#state = new RequestState(plane.config.limits.replayBytes, this.#server.carrier.share);
+    this.#abort = new AbortWatch(plane, this.#server, this.#facts);
+    this.#gate = new Gate(plane, this.#server, { state: this.#state, facts: this.#facts }, this);
     this.#heads = new RoutedHeads(plane.config);
     this.#mirrors = new Mirrors(plane, origin, this.#planner);
     this.#forward = new Forward({
@@ -84,9 +87,15 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     });
   }
 
+  /** For requests of HTTP/1, one after the other. */
+  static over(plane: Plane, origin: Origin, carrier: Carrier, onEnd: () => void): Exchange {
+    const open: OpenDownstream = (handler) => new ServerConnection(carrier, handler, plane.server);
+    return new Exchange(plane, origin, open, onEnd);
+  }
+
   /** Bytes that were read before it was known that they are HTTP. */
   receive(chunk: Buffer, end: number): void {
-    this.#server.onBytes(chunk, end);
+    this.#server.carrier.handler.onBytes(chunk, end);
   }
 
   /** A shutdown begins: an idle connection closes unless it is used again soon, others after their request. */
@@ -98,11 +107,11 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
   /** Ends it now. */
   destroy(): void {
     this.#switchover?.destroy();
-    this.#server.conn.destroy();
+    this.#server.carrier.destroy();
   }
 
   onRequest(head: RequestHead, chunk: Buffer, start: number, end: number, last: boolean): void {
-    this.#ledger.begin(this.#plane.clock.now(), this.#server.conn.share);
+    this.#ledger.begin(this.#plane.clock.now(), this.#server.carrier.share);
     this.#facts.requestBytes = end - start;
     this.#state.begin(head, last);
     this.#keepAlive = head.keepAlive;
@@ -129,7 +138,7 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     const facts = this.#facts;
     const { destination: dialled } = this.#origin;
     if (dialled === null && head.host === INTERNAL_HOST) {
-      this.#server.conn.writeText(internalResponse(head));
+      this.#server.answer(internalResponse(head));
       this.#state.head = null;
       this.#server.finish(head.keepAlive, plane.clock.now());
       return;
@@ -203,7 +212,7 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     const keepAlive = this.#keepAlive && complete && !this.#plane.draining;
     const options = { keepAlive, minor: head.minor, method: head.method };
     const text = localAnswerText(answer, ids === "" ? "" : requestIdIn(ids), options);
-    this.#server.conn.writeText(this.#relay.edited(text, this.#planner.plan, this.#limits.lines));
+    this.#server.answer(this.#relay.edited(text, this.#planner.plan, this.#limits.lines));
     this.#facts.status = answer.status;
     this.#record(null);
     this.#server.finish(keepAlive, this.#plane.clock.now());
@@ -238,33 +247,32 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     if (!this.#gate.isShut) this.#forward.onRequestBody(chunk, start, end, last);
     else {
       this.#state.body.add(chunk, start, end);
-      if (!last) this.#server.conn.stopReading();
+      if (!last) this.#server.carrier.stopReading();
     }
   }
 
   onInterim(head: ResponseHead): void {
     this.#state.interim = true;
     if (head.status === 100) this.#state.continued = true;
-    this.#relay.informational(head, this.#state.head as RequestHead, this.#server.conn);
+    this.#relay.informational(head, this.#state.head as RequestHead, this.#server);
   }
 
   onAnswer(head: ResponseHead, chunk: Buffer, start: number, end: number, last: boolean): void {
     const facts = this.#facts;
     const request = this.#state.head as RequestHead;
     const nowMs = this.#plane.clock.now();
-    const { plan } = this.#planner;
     this.#state.answered = true;
-    const { conn } = this.#forward.attempt.upstream as ClientConnection;
+    const { carrier } = this.#forward.attempt.upstream as Upstream;
     const goesOn = this.#keepAlive && this.#state.complete && !this.#plane.draining;
     this.#keepAlive = this.#relay.begin(head, request, goesOn);
-    this.#relay.edit(plan, this.#limits.lines);
+    this.#relay.edit(this.#planner.plan, this.#limits.lines);
     if (head.status === 101 || (request.method === "CONNECT" && head.status < 300)) {
-      this.#server.conn.writeText(this.#relay.text);
-      this.#upgrade(conn, chunk, start, end);
+      this.#server.answer(this.#relay.text);
+      this.#upgrade(carrier, chunk, start, end);
       return;
     }
     facts.responseBytes = end - start;
-    this.#relay.first(conn, chunk, start, end, this.#server.conn);
+    this.#relay.first(carrier, chunk, start, end, last, this.#server);
     const relayedMs = this.#plane.clock.now();
     facts.proxyMs += relayedMs - nowMs;
     if (last) this.#finish(relayedMs);
@@ -273,8 +281,8 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
 
   onAnswerBody(chunk: Buffer, start: number, end: number, last: boolean): void {
     this.#facts.responseBytes += end - start;
-    const { conn } = this.#forward.attempt.upstream as ClientConnection;
-    this.#relay.more(conn, chunk, start, end, this.#server.conn);
+    const { carrier } = this.#forward.attempt.upstream as Upstream;
+    this.#relay.more(carrier, chunk, start, end, last, this.#server);
     if (last) this.#finish(this.#plane.clock.now());
     else this.#forward.armIdle();
   }
@@ -307,19 +315,15 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
     this.#forward.attempt.end(false);
     if (answered) {
       this.#record(error);
-      this.#server.conn.reset();
+      this.#server.carrier.reset();
       return;
     }
-    const keepAlive =
-      head !== null &&
-      this.#keepAlive &&
-      complete &&
-      !this.#plane.draining &&
-      error.code !== "LOOP";
+    const goesOn = this.#keepAlive && complete && !this.#plane.draining;
+    const keepAlive = head !== null && goesOn && error.code !== "LOOP";
     const requestId = ids === "" ? "" : requestIdIn(ids);
     const options = { keepAlive, minor: head?.minor ?? 1, method: head?.method ?? "" };
     const text = failureResponse(error, requestId, options);
-    if (!this.#server.conn.closed) this.#server.conn.writeText(text);
+    if (!this.#server.carrier.closed) this.#server.answer(text);
     this.#facts.status = statusOf(error);
     this.#record(error);
     this.#server.finish(keepAlive, this.#plane.clock.now());
@@ -352,24 +356,16 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
   }
 
   onAnswerDeadline(): void {
-    const { head, answered, complete, continued } = this.#state;
-    if (head === null) return;
+    if (this.#state.head === null) return;
     const { attempt } = this.#forward;
-    if (answered) {
-      const slowClient = this.#server.conn.pendingBytes > 0;
-      const code = slowClient ? "CLIENT_CLOSED" : "UPSTREAM_STALLED";
-      this.onNoAnswer(new MeshError(code, attempt.peer));
-    } else if (!complete && !attempt.congested && continued) {
-      this.#keepAlive = false;
-      this.onNoAnswer(new MeshError("REQUEST_BODY_TIMEOUT", this.#origin.address));
-    } else {
-      attempt.observe(0, true, this.#plane.clock.now());
-      this.onNoAnswer(new MeshError("UPSTREAM_TIMEOUT", attempt.peer));
-    }
+    const error = whoIsLate(this.#state, attempt, this.#server.carrier, this.#origin);
+    if (error.code === "UPSTREAM_TIMEOUT") attempt.observe(0, true, this.#plane.clock.now());
+    if (error.code === "REQUEST_BODY_TIMEOUT") this.#keepAlive = false;
+    this.onNoAnswer(error);
   }
 
   /** 101, or a CONNECT that the endpoint granted: from here on the connection is a tunnel. */
-  #upgrade(upstream: Conn, chunk: Buffer, start: number, end: number): void {
+  #upgrade(upstream: Carrier, chunk: Buffer, start: number, end: number): void {
     const release = this.#forward.attempt.handOver();
     this.#switchover = Switchover.upgrade(this.#plane, this.#server, upstream, (tunnelEnd) => {
       this.#facts.requestBytes += tunnelEnd.bytesUp;
@@ -387,8 +383,8 @@ export class Exchange implements ServerHandler, ForwardOwner, GateOwner {
 
   serveTunnelled(place: HostPort, bytes: Buffer): Exchange {
     const origin = { ...this.#origin, destination: place };
-    const { conn } = this.#server;
-    const tunnelled = new Exchange(this.#plane, origin, conn, () => this.onTunnelEnd());
+    const onEnd = () => this.onTunnelEnd();
+    const tunnelled = Exchange.over(this.#plane, origin, this.#server.carrier, onEnd);
     tunnelled.receive(bytes, bytes.length);
     return tunnelled;
   }

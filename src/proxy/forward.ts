@@ -1,9 +1,9 @@
 import { deadlineAfter } from "../core/deadlines.ts";
 import { CODES, MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
-import type { ClientConnection, ClientHandler } from "../http/h1/client.ts";
-import type { ServerConnection } from "../http/h1/server.ts";
+import type { Downstream } from "../http/downstream.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
+import type { Upstream, UpstreamHandler } from "../http/upstream.ts";
 import { Admission, guardedAt, guardedOutside } from "./admission.ts";
 import { Attempt, FIRST_FAILURE_STATUS } from "./attempt.ts";
 import { ClientCert } from "./client-cert.ts";
@@ -19,7 +19,7 @@ import { firstHopLines, upstreamHead } from "./rewrite.ts";
 import type { RoutePlan } from "./route-plan.ts";
 import { requestTimeout, tryTimeout } from "./routing/policy/time-limits.ts";
 import { TimeLimits } from "./time-limits.ts";
-import type { Freshness, PoolWaiter } from "./upstream/pool/pool.ts";
+import type { Freshness, PoolWaiter } from "./upstream/pool/upstream-pool.ts";
 
 const NOT_FOUND = 404;
 
@@ -39,7 +39,7 @@ export interface ForwardParts {
   readonly origin: Origin;
   readonly facts: RequestFacts;
   readonly state: RequestState;
-  readonly server: ServerConnection;
+  readonly server: Downstream;
   readonly plan: RoutePlan;
   readonly limits: RequestLimits;
   readonly owner: ForwardOwner;
@@ -51,12 +51,12 @@ export interface ForwardParts {
  *   begin -> try (balance, authorise) -> onAdmission (pool) -> onConnection (transport) -> onResponse -> onResponseBody
  *   a failure, or a response that the rules retry: again from try, at once or after a pause
  */
-export class Forward implements ClientHandler, PoolWaiter {
+export class Forward implements UpstreamHandler, PoolWaiter {
   readonly #plane: Plane;
   readonly #origin: Origin;
   readonly #facts: RequestFacts;
   readonly #state: RequestState;
-  readonly #server: ServerConnection;
+  readonly #server: Downstream;
   readonly #plan: RoutePlan;
   readonly #owner: ForwardOwner;
   readonly #admission: Admission;
@@ -122,7 +122,7 @@ export class Forward implements ClientHandler, PoolWaiter {
       return;
     }
     const waits = this.#state.head !== null && this.attempt.upstream === null;
-    if (waits && !this.#state.complete) this.#server.conn.stopReading();
+    if (waits && !this.#state.complete) this.#server.carrier.stopReading();
   }
 
   /** `error`: what forbids the request; null: nothing does, or it goes to another host, which asks for itself. */
@@ -140,24 +140,24 @@ export class Forward implements ClientHandler, PoolWaiter {
     this.#admission.review(handler);
   }
 
-  onConnection(connection: ClientConnection): void {
+  onConnection(upstream: Upstream): void {
     const state = this.#state;
     const head = state.sent as RequestHead;
-    this.attempt.onConnection(connection);
-    connection.conn.share = this.#server.conn.share;
+    this.attempt.onConnection(upstream);
+    upstream.carrier.share = this.#server.carrier.share;
     const lines = state.ids + this.#clientCert.lineFor(this.attempt.endpoint);
     const { effects } = this.#admission;
     const text = upstreamHead(head, this.#origin, lines, this.#firstHop, effects);
     const leftMs = this.#times.leftMs(this.attempt.sentMs);
     const whole = withDeadline(text, leftMs, head) + state.body.text;
-    connection.send(this, head.method, whole, state.complete);
+    upstream.send(this, head.method, whole, state.complete);
     if (!this.#retries.keepsBody(head)) {
       state.body.forget(state.complete && this.#facts.requestBytes === 0);
     }
     const { responseHeadMs } = this.#plane.config.timeouts;
     const limitMs = state.complete ? responseHeadMs : this.#idleMs;
     this.#server.deadlineMs = deadlineAfter(this.attempt.sentMs, limitMs);
-    if (!state.complete) this.#server.conn.resumeReading();
+    if (!state.complete) this.#server.carrier.resumeReading();
   }
 
   onNoConnection(error: MeshError): void {
@@ -171,12 +171,11 @@ export class Forward implements ClientHandler, PoolWaiter {
     body.add(chunk, start, end);
     if (last) this.#beginTimes();
     if (upstream === null) {
-      if (!last) this.#server.conn.stopReading();
+      if (!last) this.#server.carrier.stopReading();
       return;
     }
     if (!body.fits(-1)) body.forget(false);
-    this.#server.conn.relay(chunk, start, end, upstream.conn);
-    if (last) upstream.completeRequest();
+    upstream.sendBody(chunk, start, end, last, this.#server.carrier);
     const { responseHeadMs } = this.#plane.config.timeouts;
     this.arm(last && !answered ? responseHeadMs : this.#idleMs);
   }

@@ -1,7 +1,7 @@
 import type { Sleeper } from "../core/alarms.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { TurnWaiter } from "../core/share.ts";
-import type { Conn } from "../http/conn.ts";
+import type { Downstream } from "../http/downstream.ts";
 import type { Plane } from "./plane.ts";
 import type { RequestState } from "./request-state.ts";
 
@@ -15,7 +15,7 @@ export interface GateOwner {
 /** Holds a connection's request back: until it is its source's turn, or for the delay that a fault asks for. */
 export class Gate implements TurnWaiter, Sleeper {
   readonly #plane: Plane;
-  readonly #conn: Conn;
+  readonly #client: Downstream;
   readonly #state: RequestState;
   readonly #facts: RequestFacts;
   readonly #owner: GateOwner;
@@ -23,12 +23,12 @@ export class Gate implements TurnWaiter, Sleeper {
 
   constructor(
     plane: Plane,
-    conn: Conn,
+    client: Downstream,
     { state, facts }: { readonly state: RequestState; readonly facts: RequestFacts },
     owner: GateOwner,
   ) {
     this.#plane = plane;
-    this.#conn = conn;
+    this.#client = client;
     this.#state = state;
     this.#facts = facts;
     this.#owner = owner;
@@ -40,7 +40,7 @@ export class Gate implements TurnWaiter, Sleeper {
 
   /** May the request begin at once? If not, its source has had its share of this turn. */
   enter(): boolean {
-    const { share } = this.#conn;
+    const { share } = this.#client.carrier;
     if (share === null || share.tryBegin(1)) return true;
     this.#shut("turn");
     share.wait(this);
@@ -54,7 +54,7 @@ export class Gate implements TurnWaiter, Sleeper {
 
   #shut(why: "turn" | "delay"): void {
     this.#held = why;
-    if (!this.#state.complete) this.#conn.stopReading();
+    if (!this.#state.complete) this.#client.carrier.stopReading();
   }
 
   onTurn(): number {
@@ -73,7 +73,7 @@ export class Gate implements TurnWaiter, Sleeper {
 
   #open(): void {
     this.#held = null;
-    if (!this.#state.complete) this.#conn.resumeReading();
+    if (!this.#state.complete) this.#client.carrier.resumeReading();
   }
 
   /** The request is over, wherever it was. */

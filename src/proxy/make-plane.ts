@@ -24,8 +24,8 @@ import { FairQueue } from "./routing/policy/fair-queue.ts";
 import { ScopeBook } from "./scopes.ts";
 import { SecureTransport } from "./secure-transport.ts";
 import { Outlier } from "./upstream/balance/outlier.ts";
-import type { PoolTarget } from "./upstream/pool/pool.ts";
 import { Pools } from "./upstream/pool/pools.ts";
+import type { PoolTarget } from "./upstream/pool/upstream-pool.ts";
 import type { DialHandler } from "./upstream/transport/dial.ts";
 
 /** SPIFFE ID of the host, which its own processes share; "" where the mesh has no identities. */

@@ -55,7 +55,7 @@ export class MeshConnection {
       const destination = resolveMesh(this.#plane, this.origin);
       if (protocol === "tcp") this.#tcp(destination);
       else
-        this.#exchange = new Exchange(this.#plane, this.origin, this.#request.grant(), () =>
+        this.#exchange = Exchange.over(this.#plane, this.origin, this.#request.grant(), () =>
           this.#end(),
         );
     } catch (error) {
@@ -90,7 +90,7 @@ export class MeshConnection {
       onHttp: (bytes) => {
         session.abandon();
         this.#session = null;
-        this.#exchange = new Exchange(this.#plane, this.origin, conn, () => this.#end());
+        this.#exchange = Exchange.over(this.#plane, this.origin, conn, () => this.#end());
         this.#exchange.receive(bytes, bytes.length);
       },
       onNothing: () => {

@@ -1,8 +1,8 @@
 import type { Sleeper } from "../core/alarms.ts";
 import type { MeshError } from "../core/errors.ts";
 import type { MirrorRule } from "../core/traffic.ts";
-import type { ClientConnection, ClientHandler } from "../http/h1/client.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
+import type { Upstream, UpstreamHandler } from "../http/upstream.ts";
 import { Admission, guardedAt } from "./admission.ts";
 import { Attempt } from "./attempt.ts";
 import { ClientCert } from "./client-cert.ts";
@@ -16,7 +16,7 @@ import type { Destination } from "./resolve.ts";
 import { firstHopLines, upstreamHead } from "./rewrite.ts";
 import { type Planner, RoutePlan } from "./route-plan.ts";
 import { requestLine } from "./routing/transform/request-line.ts";
-import type { PoolWaiter } from "./upstream/pool/pool.ts";
+import type { PoolWaiter } from "./upstream/pool/upstream-pool.ts";
 
 /** Copies under way in one worker, at most: a mirror that does not answer must not pile them up. */
 const MAX_UNDER_WAY = 256;
@@ -109,7 +109,7 @@ interface CopiedRequest {
 }
 
 /** One copy of a request. Its answer is read and thrown away. */
-class Copy implements ClientHandler, PoolWaiter, Sleeper {
+class Copy implements UpstreamHandler, PoolWaiter, Sleeper {
   readonly #plane: Plane;
   readonly #attempt: Attempt;
   readonly #admission: Admission;
@@ -153,13 +153,13 @@ class Copy implements ClientHandler, PoolWaiter, Sleeper {
     }
   }
 
-  onConnection(connection: ClientConnection): void {
-    this.#attempt.onConnection(connection);
+  onConnection(upstream: Upstream): void {
+    this.#attempt.onConnection(upstream);
     const { head, headText, body } = this.#request;
     const line = new ClientCert(this.#origin, this.#plane.workloads).lineFor(
       this.#attempt.endpoint,
     );
-    connection.send(this, head.method, withLine(headText, line) + body, true);
+    upstream.send(this, head.method, withLine(headText, line) + body, true);
   }
 
   onNoConnection(): void {

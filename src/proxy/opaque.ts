@@ -2,6 +2,7 @@ import { formatHostPort } from "../core/address.ts";
 import { CODES, MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
+import type { Carrier } from "../http/carrier.ts";
 import type { Conn } from "../http/conn.ts";
 import { Admission, type Guarded, guardedAt, guardedOutside, isTakenOver } from "./admission.ts";
 import type { Cluster, ToCluster } from "./clusters.ts";
@@ -25,7 +26,7 @@ import { mayRetry } from "./routing/policy/retry.ts";
 import { overflow } from "./routing/policy/service-limits.ts";
 import { meshRoute, type TransportTarget } from "./secure-transport.ts";
 import { Tunnel, type TunnelEnd } from "./tunnel.ts";
-import type { PoolLimits } from "./upstream/pool/pool.ts";
+import type { PoolLimits } from "./upstream/pool/upstream-pool.ts";
 import type { Dial } from "./upstream/transport/dial.ts";
 
 export interface OpaqueHandler {
@@ -252,7 +253,7 @@ export class OpaqueSession {
    * Joins the client to the connected endpoint. `early` are bytes that the client has sent already; `isUnclear`: they may
    * yet turn out to begin a request, which must not pass.
    */
-  join(client: Conn, early: Buffer | null, onEnd: () => void, isUnclear = false): Tunnel {
+  join(client: Carrier, early: Buffer | null, onEnd: () => void, isUnclear = false): Tunnel {
     const conn = this.#conn as Conn;
     const { clock, deadlines, config, recorder } = this.#plane;
     const { tunnelIdleMs, halfCloseMs } = config.timeouts;

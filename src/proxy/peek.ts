@@ -1,5 +1,5 @@
 import { deadlineAfter, type Expirable } from "../core/deadlines.ts";
-import type { Conn, ConnHandler } from "../http/conn.ts";
+import type { Carrier, ConnHandler } from "../http/carrier.ts";
 import { guardedOutside } from "./admission.ts";
 import {
   classify,
@@ -58,14 +58,14 @@ export interface PeekedTunnel {
 export class Peek implements ConnHandler, Expirable {
   deadlineMs: number;
   readonly #plane: Plane;
-  readonly #client: Conn;
+  readonly #client: Carrier;
   readonly #handler: PeekHandler;
   #early: Buffer | null = null;
   #settled = false;
   /** Does what came so far look like a request? */
   #isRequest = false;
 
-  constructor(plane: Plane, client: Conn, upstream: Conn, handler: PeekHandler) {
+  constructor(plane: Plane, client: Carrier, upstream: Carrier, handler: PeekHandler) {
     this.#plane = plane;
     this.#client = client;
     this.#handler = handler;
@@ -140,9 +140,9 @@ export class Peek implements ConnHandler, Expirable {
 /** Waits for the first sign of life of an endpoint whose client is still silent. */
 class UpstreamWatch implements ConnHandler {
   readonly #peek: Peek;
-  readonly #conn: Conn;
+  readonly #conn: Carrier;
 
-  constructor(peek: Peek, conn: Conn) {
+  constructor(peek: Peek, conn: Carrier) {
     this.#peek = peek;
     this.#conn = conn;
   }

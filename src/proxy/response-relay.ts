@@ -1,4 +1,5 @@
-import type { Conn } from "../http/conn.ts";
+import type { Carrier } from "../http/carrier.ts";
+import type { Downstream } from "../http/downstream.ts";
 import { ChunkedDecoder } from "../http/h1/chunked.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
 import { withLine } from "./forward-head.ts";
@@ -18,8 +19,8 @@ export class ResponseRelay {
   }
 
   /** HTTP/1.0 knows no interim responses (RFC 9110 section 15.2). */
-  informational(head: ResponseHead, request: RequestHead, to: Conn): void {
-    if (request.minor === 1) to.writeText(downstreamHead(head, request, true));
+  informational(head: ResponseHead, request: RequestHead, to: Downstream): void {
+    if (request.minor === 1) to.interim(downstreamHead(head, request, true));
   }
 
   /** Prepares the head. Returns whether the client's connection may really go on after this response. */
@@ -51,22 +52,36 @@ export class ResponseRelay {
   }
 
   /** The head with what came along of the body. */
-  first(from: Conn, chunk: Buffer, start: number, end: number, to: Conn): void {
+  first(
+    from: Carrier,
+    chunk: Buffer,
+    start: number,
+    end: number,
+    last: boolean,
+    to: Downstream,
+  ): void {
     if (this.#decoder === null) {
-      from.relayWithHead(this.text, chunk, start, end, to);
+      to.begin(this.text, chunk, start, end, last, from);
       return;
     }
-    to.writeText(this.text);
-    this.more(from, chunk, start, end, to);
+    to.begin(this.text, chunk, start, start, false, from);
+    this.more(from, chunk, start, end, last, to);
   }
 
-  more(from: Conn, chunk: Buffer, start: number, end: number, to: Conn): void {
+  more(
+    from: Carrier,
+    chunk: Buffer,
+    start: number,
+    end: number,
+    last: boolean,
+    to: Downstream,
+  ): void {
     if (this.#decoder === null) {
-      from.relay(chunk, start, end, to);
+      to.more(chunk, start, end, last, from);
       return;
     }
     this.#decoder.feed(chunk, start, end, (bytes, first, behind) => {
-      from.relay(bytes, first, behind, to);
+      to.more(bytes, first, behind, false, from);
     });
   }
 }

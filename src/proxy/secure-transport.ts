@@ -4,12 +4,12 @@ import { type Deadlines, deadlineAfter, type Expirable } from "../core/deadlines
 import { MeshError } from "../core/errors.ts";
 import type { Credentials } from "../core/identity.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
-import type { Conn } from "../http/conn.ts";
+import type { Carrier } from "../http/carrier.ts";
 import type { VerifiedPeer } from "../identity/peer-verifier.ts";
 import type { TlsContexts } from "../identity/tls-contexts.ts";
 import type { ToCluster } from "./clusters.ts";
 import type { Origin } from "./context.ts";
-import type { MeshRoute } from "./upstream/pool/pool.ts";
+import type { MeshRoute } from "./upstream/pool/upstream-pool.ts";
 import { type Dial, type DialHandler, type DialTarget, dial } from "./upstream/transport/dial.ts";
 import { dialMesh } from "./upstream/transport/mesh-dial.ts";
 
@@ -62,7 +62,7 @@ export class SecureTransport {
   #credentials: Credentials | null | undefined;
   readonly #waiting = new Set<Patience>();
   /** Whom the other hosts have proved to be. */
-  readonly #peers = new WeakMap<Conn, VerifiedPeer>();
+  readonly #peers = new WeakMap<Carrier, VerifiedPeer>();
 
   constructor(deps: SecureTransportDeps) {
     this.#deps = deps;
@@ -80,7 +80,7 @@ export class SecureTransport {
   }
 
   /** Does what the other end has proved still hold? Always so in the clear. */
-  isTrusted(conn: Conn): boolean {
+  isTrusted(conn: Carrier): boolean {
     const peer = this.#peers.get(conn);
     return peer === undefined || this.#deps.contexts.stillTrusted(peer);
   }

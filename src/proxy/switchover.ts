@@ -2,8 +2,8 @@ import type { HostPort } from "../core/address.ts";
 import { MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
-import type { Conn } from "../http/conn.ts";
-import type { ServerConnection } from "../http/h1/server.ts";
+import type { Carrier } from "../http/carrier.ts";
+import type { Downstream } from "../http/downstream.ts";
 import type { Origin } from "./context.ts";
 import { OpaqueSession } from "./opaque.ts";
 import { declaredBy, type Early, Peek } from "./peek.ts";
@@ -34,7 +34,7 @@ export interface Tunnelled {
 export interface ConnectParts {
   readonly plane: Plane;
   readonly origin: Origin;
-  readonly server: ServerConnection;
+  readonly server: Downstream;
   readonly facts: RequestFacts;
   readonly handler: ConnectHandler;
 }
@@ -61,7 +61,7 @@ export class Switchover {
       {
         onFailed: (error: MeshError) => handler.onTunnelFailed(error),
         onReady: (upstream) => {
-          server.conn.writeText(CONNECT_ANSWER);
+          server.answer(CONNECT_ANSWER);
           facts.status = 200;
           if (declaredBy(destination, plane) === "opaque") {
             self.#join(parts, { bytes: server.detach(), fin: server.finSeen });
@@ -78,7 +78,7 @@ export class Switchover {
   #join({ server, handler }: ConnectParts, early: Early): Tunnel {
     const session = this.#session as OpaqueSession;
     const tunnel = session.join(
-      server.conn,
+      server.carrier,
       early.bytes,
       () => handler.onTunnelEnd(),
       early.isUnclear,
@@ -88,12 +88,12 @@ export class Switchover {
     return tunnel;
   }
 
-  #look(destination: Destination, parts: ConnectParts, upstream: Conn): void {
+  #look(destination: Destination, parts: ConnectParts, upstream: Carrier): void {
     const { plane, origin, server, facts, handler } = parts;
     const session = this.#session as OpaqueSession;
     const kept = server.detach();
     const place = placeOf(destination, facts.endpoint);
-    new Peek(plane, server.conn, upstream, {
+    new Peek(plane, server.carrier, upstream, {
       onOpaque: (early) => this.#join(parts, early),
       onHttp: (bytes) => {
         session.abandon();
@@ -105,16 +105,16 @@ export class Switchover {
         handler.onTunnelEnd();
       },
     });
-    const { conn } = server;
-    if (kept !== null) conn.handler.onBytes(kept, kept.length);
-    if (server.finSeen) conn.handler.onFin();
+    const { carrier } = server;
+    if (kept !== null) carrier.handler.onBytes(kept, kept.length);
+    if (server.finSeen) carrier.handler.onFin();
   }
 
   /** A request that its endpoint has granted an upgrade, or a CONNECT of its own. */
   static upgrade(
     plane: Plane,
-    server: ServerConnection,
-    upstream: Conn,
+    server: Downstream,
+    upstream: Carrier,
     onEnd: (end: TunnelEnd) => void,
   ): Switchover {
     const self = new Switchover();
@@ -124,7 +124,7 @@ export class Switchover {
     recorder.event("tunnel_opened");
     const deps = { settings: { idleMs: tunnelIdleMs, halfCloseMs }, clock, deadlines };
     self.#isTrusted = () => plane.transport.isTrusted(upstream);
-    self.#tunnel = new Tunnel(server.conn, upstream, deps, (end) => {
+    self.#tunnel = new Tunnel(server.carrier, upstream, deps, (end) => {
       recorder.event("tunnel_closed");
       onEnd(end);
     });

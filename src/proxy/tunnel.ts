@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../core/deadlines.ts";
-import type { Conn, ConnHandler } from "../http/conn.ts";
+import type { Carrier, ConnHandler } from "../http/carrier.ts";
 
 export interface TunnelSettings {
   /** Without a byte in either direction. */
@@ -42,7 +42,12 @@ export class Tunnel implements Expirable {
   #seenBytes = 0;
   #quietSteps = 0;
 
-  constructor(client: Conn, upstream: Conn, deps: TunnelDeps, onEnd: (end: TunnelEnd) => void) {
+  constructor(
+    client: Carrier,
+    upstream: Carrier,
+    deps: TunnelDeps,
+    onEnd: (end: TunnelEnd) => void,
+  ) {
     this.#deps = deps;
     this.#onEnd = onEnd;
     this.#client = new Half(client, upstream, this, deps.mayPass ?? null);
@@ -114,14 +119,19 @@ export class Tunnel implements Expirable {
 
 /** One direction: what `conn` reads goes to `other`. */
 class Half implements ConnHandler {
-  readonly conn: Conn;
+  readonly conn: Carrier;
   bytes = 0;
   ended = false;
-  readonly #other: Conn;
+  readonly #other: Carrier;
   readonly #tunnel: Tunnel;
   readonly #mayPass: TunnelDeps["mayPass"] | null;
 
-  constructor(conn: Conn, other: Conn, tunnel: Tunnel, mayPass: TunnelDeps["mayPass"] | null) {
+  constructor(
+    conn: Carrier,
+    other: Carrier,
+    tunnel: Tunnel,
+    mayPass: TunnelDeps["mayPass"] | null,
+  ) {
     this.#mayPass = mayPass;
     this.conn = conn;
     this.#other = other;
@@ -136,7 +146,7 @@ class Half implements ConnHandler {
     this.conn.handler = this;
     this.conn.resumeReading();
     // A peer that vanished would otherwise hold its half until the idle limit.
-    this.conn.socket.setKeepAlive(true, 60_000);
+    this.conn.keepAlive();
   }
 
   onBytes(chunk: Buffer, end: number): void {

@@ -1,6 +1,8 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { Conn, type ConnHandler } from "../../src/http/conn.ts";
+import type { ConnHandler } from "../../src/http/carrier.ts";
+import type { Conn } from "../../src/http/conn.ts";
+import { acceptConn } from "../../src/http/open-conn.ts";
 
 /** Remembers what a connection told, and does with bytes what the test says. */
 export class ConnProbe implements ConnHandler {
@@ -61,7 +63,7 @@ export async function connPair(): Promise<ConnPair> {
   ];
   server.close();
   const probe = new ConnProbe();
-  const conn = Conn.accept(accepted, probe);
+  const conn = acceptConn(accepted, probe);
   const pair = {
     conn,
     probe,

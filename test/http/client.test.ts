@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import type { MeshError } from "../../src/core/errors.ts";
-import { ClientConnection, type ClientHandler } from "../../src/http/h1/client.ts";
+import { ClientConnection } from "../../src/http/h1/client.ts";
 import type { ResponseHead } from "../../src/http/message.ts";
+import type { UpstreamHandler } from "../../src/http/upstream.ts";
 import { byteByByte } from "../helpers/chunks.ts";
 import { type ConnPair, connPair } from "../helpers/conn-pair.ts";
 import { until } from "../helpers/until.ts";
@@ -11,7 +12,7 @@ const LIMITS = { headBytes: 4_096, requestLineBytes: 1_024, headerCount: 20 };
 const REQUEST = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-class Handler implements ClientHandler {
+class Handler implements UpstreamHandler {
   readonly heads: ResponseHead[] = [];
   interim = 0;
   body = "";
@@ -143,7 +144,7 @@ describe("the client side of a connection", () => {
     await until(() => handler.isOver);
     assert.equal(client.reusable, false);
     const whole = await clientLab("POST", false);
-    whole.client.completeRequest();
+    whole.client.sendBody(Buffer.alloc(0), 0, 0, true, whole.client.carrier);
     whole.pair.peer.write(OK);
     await until(() => whole.handler.isOver);
     assert.equal(whole.client.reusable, true);

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, Socket } from "node:net";
 import { afterEach, describe, it } from "node:test";
-import { Conn } from "../../src/http/conn.ts";
+import type { Conn } from "../../src/http/conn.ts";
+import { acceptConn, dialConn } from "../../src/http/open-conn.ts";
 import { type ConnPair, ConnProbe, closePairs, connPair } from "../helpers/conn-pair.ts";
 import { until, untilStill } from "../helpers/until.ts";
 
@@ -274,7 +275,7 @@ describe("a connection", () => {
     const port = (server.address() as { port: number }).port;
     const probe = new ConnProbe();
     let connected = 0;
-    const conn = Conn.dial({ host: "127.0.0.1", port }, probe, () => {
+    const conn = dialConn({ host: "127.0.0.1", port }, probe, () => {
       connected += 1;
     });
     await until(() => probe.text === "hi" && probe.fins === 1);
@@ -284,7 +285,7 @@ describe("a connection", () => {
     server.close();
     await once(server, "close");
     const refused = new ConnProbe();
-    Conn.dial({ host: "127.0.0.1", port }, refused, () => assert.fail("connected"));
+    dialConn({ host: "127.0.0.1", port }, refused, () => assert.fail("connected"));
     await until(() => refused.closes === 1);
     assert.match(`${refused.error}`, /ECONNREFUSED/);
   });
@@ -329,8 +330,8 @@ describe("a connection without a handle", () => {
   it("does the same on data events, back-pressure included", async () => {
     const [source, sink] = [new HandlelessSocket(), new HandlelessSocket()];
     const [from, to] = [new ConnProbe(), new ConnProbe()];
-    const conn = Conn.accept(source, from);
-    const target = Conn.accept(sink, to);
+    const conn = acceptConn(source, from);
+    const target = acceptConn(sink, to);
     from.take = (chunk, end) => conn.relay(chunk, 0, end, target);
     source.push("small");
     await until(() => sink.written === "small");
@@ -353,8 +354,8 @@ describe("a connection without a handle", () => {
   it("waits for what was written behind the write that it waits for", async () => {
     const [source, sink] = [new HandlelessSocket(), new HandlelessSocket()];
     const from = new ConnProbe();
-    const conn = Conn.accept(source, from);
-    const target = Conn.accept(sink, new ConnProbe());
+    const conn = acceptConn(source, from);
+    const target = acceptConn(sink, new ConnProbe());
     from.take = (chunk, end) => conn.relay(chunk, 0, end, target);
     sink.isSlow = true;
     source.push(Buffer.alloc(20_000, "a"));

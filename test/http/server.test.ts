@@ -3,7 +3,8 @@ import { after, describe, it } from "node:test";
 import { FakeClock } from "../../src/core/clock.ts";
 import { Deadlines } from "../../src/core/deadlines.ts";
 import type { MeshError } from "../../src/core/errors.ts";
-import { ServerConnection, type ServerHandler } from "../../src/http/h1/server.ts";
+import type { DownstreamHandler } from "../../src/http/downstream.ts";
+import { ServerConnection } from "../../src/http/h1/server.ts";
 import type { RequestHead } from "../../src/http/message.ts";
 import { type ConnPair, connPair } from "../helpers/conn-pair.ts";
 import { until } from "../helpers/until.ts";
@@ -19,7 +20,7 @@ const LIMITS = {
 const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /** Remembers what it is told and answers nothing by itself. */
-class Handler implements ServerHandler {
+class Handler implements DownstreamHandler {
   readonly heads: RequestHead[] = [];
   body = "";
   complete = 0;

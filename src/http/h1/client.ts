@@ -1,6 +1,8 @@
 import { MeshError } from "../../core/errors.ts";
-import type { Conn, ConnHandler } from "../conn.ts";
+import type { Carrier, ConnHandler } from "../carrier.ts";
+import type { Conn } from "../conn.ts";
 import type { ResponseHead } from "../message.ts";
+import type { Upstream, UpstreamHandler } from "../upstream.ts";
 import { ChunkedDecoder } from "./chunked.ts";
 import { HeadReader } from "./head-reader.ts";
 import { parseResponseHead } from "./parser.ts";
@@ -9,18 +11,6 @@ export interface ClientLimits {
   readonly headBytes: number;
   readonly requestLineBytes: number;
   readonly headerCount: number;
-}
-
-/** What an upstream connection tells the request that occupies it. */
-export interface ClientHandler {
-  /** An interim response (1xx other than 101). */
-  onInformational(head: ResponseHead): void;
-  /** The final head (or 101), with the part of the body that came along. */
-  onResponse(head: ResponseHead, chunk: Buffer, start: number, end: number, last: boolean): void;
-  /** More of the body, in its transfer coding. An empty `last` part ends an EOF-delimited body. */
-  onResponseBody(chunk: Buffer, start: number, end: number, last: boolean): void;
-  /** The request failed on this connection, which is closed. */
-  onUpstreamError(error: MeshError): void;
 }
 
 /** Who owns the connection while no request occupies it. */
@@ -35,7 +25,7 @@ const NOTHING = Buffer.alloc(0);
  * The client side of an HTTP/1.x connection: one request in flight, and after each response the verdict
  * whether the connection may serve another. Any doubt about framing means that it may not.
  */
-export class ClientConnection implements ConnHandler {
+export class ClientConnection implements Upstream, ConnHandler {
   readonly conn: Conn;
   readonly peer: string;
   /** When it was last put back to a pool, on the caller's clock. */
@@ -50,7 +40,7 @@ export class ClientConnection implements ConnHandler {
   /** Parsed from the head that the reader read last; serves again while the endpoint repeats it. */
   #lastHead: ResponseHead | null = null;
   #lastMethod = "";
-  #handler: ClientHandler | null = null;
+  #handler: UpstreamHandler | null = null;
   #chunked: ChunkedDecoder | null = null;
   #state: State = "idle";
   #method = "";
@@ -80,7 +70,7 @@ export class ClientConnection implements ConnHandler {
   }
 
   /** Occupies the connection with a request. `text` is its head and as much of the body as is known. */
-  send(handler: ClientHandler, method: string, text: string, complete: boolean): void {
+  send(handler: UpstreamHandler, method: string, text: string, complete: boolean): void {
     this.#handler = handler;
     this.#method = method;
     this.#state = "head";
@@ -91,9 +81,13 @@ export class ClientConnection implements ConnHandler {
     this.conn.writeText(text);
   }
 
-  /** The last byte of the request body has been written. */
-  completeRequest(): void {
-    this.#requestSent = true;
+  sendBody(chunk: Buffer, start: number, end: number, last: boolean, from: Carrier): void {
+    from.relay(chunk, start, end, this.conn);
+    if (last) this.#requestSent = true;
+  }
+
+  get carrier(): Conn {
+    return this.conn;
   }
 
   onBytes(chunk: Buffer, end: number): void {
@@ -132,7 +126,7 @@ export class ClientConnection implements ConnHandler {
     const head = known ?? parseResponseHead(reader.text, this.#method, this.#limits);
     this.#lastHead = head;
     this.#lastMethod = this.#method;
-    const handler = this.#handler as ClientHandler;
+    const handler = this.#handler as UpstreamHandler;
     if (head.status < 200 && head.status !== 101) {
       this.#countInterim(head);
       handler.onInformational(head);
@@ -169,7 +163,7 @@ export class ClientConnection implements ConnHandler {
   #readBody(chunk: Buffer, start: number, end: number): number {
     const bodyEnd = this.#bodyEnd(chunk, start, end);
     const last = this.#bodyDone();
-    const handler = this.#handler as ClientHandler;
+    const handler = this.#handler as UpstreamHandler;
     if (last) {
       this.#keepAlive = this.#keepAlive && bodyEnd === end;
       this.#finishResponse();
@@ -224,7 +218,7 @@ export class ClientConnection implements ConnHandler {
 
   onFin(): void {
     if (this.#state === "body" && this.#framing === "eof") {
-      const handler = this.#handler as ClientHandler;
+      const handler = this.#handler as UpstreamHandler;
       this.#keepAlive = false;
       this.#finishResponse();
       handler.onResponseBody(NOTHING, 0, 0, true);

@@ -1,7 +1,8 @@
 import type { Clock } from "../../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../../core/deadlines.ts";
 import { MeshError } from "../../core/errors.ts";
-import type { Conn, ConnHandler } from "../conn.ts";
+import type { Carrier, ConnHandler } from "../carrier.ts";
+import type { Downstream, DownstreamHandler } from "../downstream.ts";
 import { Kept } from "../kept.ts";
 import type { RequestHead } from "../message.ts";
 import { ChunkedDecoder } from "./chunked.ts";
@@ -16,22 +17,6 @@ export interface ServerLimits {
   readonly idleMs: number;
   /** A client that takes none of its answer for this long is given up. */
   readonly streamIdleMs: number;
-}
-
-/** What the connection tells of the requests that it reads; one request at a time. */
-export interface ServerHandler {
-  /** A head, with the part of the body that came along. `last`: the request is complete. */
-  onRequest(head: RequestHead, chunk: Buffer, start: number, end: number, last: boolean): void;
-  /** More of the body, in its transfer coding. */
-  onRequestBody(chunk: Buffer, start: number, end: number, last: boolean): void;
-  /** The bytes are no request, or a limit or time limit was hit. Nothing more is read. */
-  onRequestError(error: MeshError): void;
-  /** The client has ended its direction while an answer is due. It may still read, or be gone. */
-  onClientFin(): void;
-  /** The client went away while an answer was due, or the whole connection ended. */
-  onClientClose(error: Error | null): void;
-  /** A time limit set through `ServerConnection.deadlineMs` while an answer was due has passed. */
-  onAnswerDeadline(nowMs: number): void;
 }
 
 export interface ServerDeps {
@@ -65,11 +50,11 @@ const RETIRE_MS = 500;
  * The server side of an HTTP/1.x connection (RFC 9112): keep-alive, pipelined requests in order, body
  * framing, time to a full head. It knows nothing of what is answered.
  */
-export class ServerConnection implements ConnHandler, Expirable {
-  readonly conn: Conn;
+export class ServerConnection implements Downstream, ConnHandler, Expirable {
+  readonly conn: Carrier;
   deadlineMs: number;
   readonly #deps: ServerDeps;
-  #handler: ServerHandler;
+  #handler: DownstreamHandler;
   readonly #reader: HeadReader;
   /** Parsed from the head that the reader read last; serves again while the client repeats it. */
   #lastHead: RequestHead | null = null;
@@ -89,7 +74,7 @@ export class ServerConnection implements ConnHandler, Expirable {
   #unsentBytes = 0;
   #unsentUntilMs = 0;
 
-  constructor(conn: Conn, handler: ServerHandler, deps: ServerDeps) {
+  constructor(conn: Carrier, handler: DownstreamHandler, deps: ServerDeps) {
     this.conn = conn;
     this.#deps = deps;
     this.#handler = handler;
@@ -102,6 +87,33 @@ export class ServerConnection implements ConnHandler, Expirable {
   /** Has the client ended its direction? Whoever takes the connection over is not told again. */
   get finSeen(): boolean {
     return this.#finSeen;
+  }
+
+  get carrier(): Carrier {
+    return this.conn;
+  }
+
+  answer(text: string): void {
+    this.conn.writeText(text);
+  }
+
+  interim(text: string): void {
+    this.conn.writeText(text);
+  }
+
+  begin(
+    head: string,
+    chunk: Buffer,
+    start: number,
+    end: number,
+    _last: boolean,
+    from: Carrier,
+  ): void {
+    from.relayWithHead(head, chunk, start, end, this.conn);
+  }
+
+  more(chunk: Buffer, start: number, end: number, _last: boolean, from: Carrier): void {
+    from.relay(chunk, start, end, this.conn);
   }
 
   onBytes(chunk: Buffer, end: number): void {

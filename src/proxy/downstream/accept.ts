@@ -25,7 +25,7 @@ export interface Listener {
 }
 
 /**
- * Listens and hands over accepted sockets, paused and with their handle untouched, so that `Conn.accept` can
+ * Listens and hands over accepted sockets, paused and with their handle untouched, so that `acceptConn` can
  * read them into buffers of its own. Rejects where the socket cannot be listened on.
  */
 export async function listen(

@@ -3,7 +3,8 @@ import { TLSSocket } from "node:tls";
 import { canonicalAddress, type HostPort } from "../../core/address.ts";
 import type { Clock } from "../../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../../core/deadlines.ts";
-import { Conn, type ConnHandler } from "../../http/conn.ts";
+import type { ConnHandler } from "../../http/carrier.ts";
+import type { Conn } from "../../http/conn.ts";
 import { HeadReader } from "../../http/h1/head-reader.ts";
 import {
   MESH_ALPN,
@@ -16,6 +17,7 @@ import {
   writeMeshRefusal,
 } from "../../http/h1/mesh-connect.ts";
 import { parseRequestHead } from "../../http/h1/parser.ts";
+import { connOverTls } from "../../http/open-conn.ts";
 import { MAX_CLIENT_HELLO_BYTES, readClientHello } from "../../identity/client-hello.ts";
 import type { VerifiedPeer } from "../../identity/peer-verifier.ts";
 import { presentedChain } from "../../identity/presented-chain.ts";
@@ -210,7 +212,7 @@ class Acceptance implements ConnHandler, Expirable {
     this.#peer = peer;
     this.#state = "request";
     this.#reader = new HeadReader(MESH_HEAD_LIMITS, "request");
-    this.#conn = Conn.overTls(secured, this.#socket, this);
+    this.#conn = connOverTls(secured, this.#socket, this);
   }
 
   onBytes(chunk: Buffer, end: number): void {

@@ -1,4 +1,4 @@
-import type { PoolTarget } from "./pool.ts";
+import type { PoolTarget } from "./upstream-pool.ts";
 
 /** Open connections per endpoint and per service, and requests that wait for one, exact over all workers. */
 export interface ConnectionCounts {

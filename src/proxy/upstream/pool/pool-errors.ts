@@ -1,6 +1,6 @@
 import { formatHostPort } from "../../../core/address.ts";
 import { MeshError } from "../../../core/errors.ts";
-import type { PoolTarget } from "./pool.ts";
+import type { PoolTarget } from "./upstream-pool.ts";
 
 /** No more requests may wait for the connections to this endpoint. */
 export function queueFull({ host, port }: PoolTarget, waiting: number): MeshError {

@@ -1,4 +1,4 @@
-import type { PoolLimits } from "./pool.ts";
+import type { PoolLimits } from "./upstream-pool.ts";
 
 /** Limits of one pool. Times in ms; 0: none. */
 export interface PoolSettings {

@@ -1,50 +1,14 @@
-import { formatHostPort, type HostPort } from "../../../core/address.ts";
+import { formatHostPort } from "../../../core/address.ts";
 import type { Clock } from "../../../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
 import type { MeshError } from "../../../core/errors.ts";
 import type { Recorder } from "../../../core/facts.ts";
-import type { ConnectionLimits } from "../../../core/traffic.ts";
 import type { Conn } from "../../../http/conn.ts";
 import { ClientConnection, type ClientLimits } from "../../../http/h1/client.ts";
 import type { ConnectionCounts } from "./connection-counts.ts";
 import { queueFull, queueTimeout, serviceFull } from "./pool-errors.ts";
 import { type PoolSettings, settingsFor } from "./pool-settings.ts";
-
-/** How connections reach an endpoint of another host: by mutual TLS to that host. */
-export interface MeshRoute {
-  /** The mesh port of the endpoint's host. */
-  readonly via: HostPort;
-  /** SPIFFE ID of the caller, whose certificate is shown; "": it has none. */
-  readonly source: string;
-  /** SPIFFE ID that the other side must prove. */
-  readonly destination: string;
-  readonly protocol: "http/1.1" | "tcp";
-  /** Address of the caller, which the other host is told. */
-  readonly client: string;
-  /** The service demands it: never in the clear. */
-  readonly required: boolean;
-}
-
-/** What a service says of connections to its endpoints; exact over all workers where it counts something. */
-export interface PoolLimits extends ConnectionLimits {
-  /** Pools of the same endpoint with other limits are other pools. */
-  readonly key: string;
-  /** Index into the shared state of services; -1: what is to be counted over all endpoints is not limited. */
-  readonly slot: number;
-}
-
-export interface PoolTarget {
-  readonly host: string;
-  readonly port: number;
-  /** Index into shared endpoint state; -1 for a destination outside the mesh. */
-  readonly slot: number;
-  /** Outside the mesh: an address of the source, which says what it may reach. */
-  readonly client?: string;
-  /** Absent: in the clear. */
-  readonly mesh?: MeshRoute;
-  /** Absent: the daemon's settings. */
-  readonly limits?: PoolLimits;
-}
+import type { Freshness, PoolTarget, PoolWaiter, UpstreamPool } from "./upstream-pool.ts";
 
 /** Opens a connection; the spine fills in the transport stage. */
 export type Dialer = (
@@ -64,18 +28,6 @@ export interface PoolDeps {
   readonly evictIdle: (slot: number) => void;
 }
 
-/**
- * Which idle connections will do: `any`; `fresh` ones, which the endpoint has hardly had time to close, for a
- * request that must not be sent twice; or none but a `new` one, for a request that a used one has just lost.
- */
-export type Freshness = "any" | "fresh" | "new";
-
-/** A request that needs a connection. Exactly one of the two is called, unless `cancel` comes first. */
-export interface PoolWaiter {
-  onConnection(connection: ClientConnection): void;
-  onNoConnection(error: MeshError): void;
-}
-
 interface Queued {
   readonly waiter: PoolWaiter;
   readonly deadlineMs: number;
@@ -91,7 +43,7 @@ const RETRY_MS = 10;
  * grows old and is closed. A request that finds none opens one, up to the limit that all workers share;
  * beyond it waits in a bounded queue. Whatever becomes free first serves whoever waits longest.
  */
-export class Pool implements Expirable {
+export class Pool implements UpstreamPool, Expirable {
   readonly target: PoolTarget;
   deadlineMs = Number.POSITIVE_INFINITY;
   readonly #deps: PoolDeps;

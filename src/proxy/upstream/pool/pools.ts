@@ -1,5 +1,6 @@
 import { formatHostPort } from "../../../core/address.ts";
-import { Pool, type PoolDeps, type PoolTarget } from "./pool.ts";
+import { Pool, type PoolDeps } from "./pool.ts";
+import type { PoolTarget } from "./upstream-pool.ts";
 
 const SWEEP_MS = 30_000;
 /** Not part of any workload's key. */

@@ -2,7 +2,9 @@ import { formatHostPort } from "../../../core/address.ts";
 import type { Clock } from "../../../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
 import { MeshError } from "../../../core/errors.ts";
-import { Conn, type ConnHandler } from "../../../http/conn.ts";
+import type { ConnHandler } from "../../../http/carrier.ts";
+import type { Conn } from "../../../http/conn.ts";
+import { dialConn } from "../../../http/open-conn.ts";
 import type { VerifiedPeer } from "../../../identity/peer-verifier.ts";
 
 export interface DialTarget {
@@ -51,7 +53,7 @@ class Attempt implements Dial, ConnHandler, Expirable {
     this.#deps = deps;
     this.deadlineMs = deadlineAfter(deps.clock.now(), deps.connectMs);
     deps.deadlines.add(this);
-    this.#conn = Conn.dial(target, this, () => this.#connected());
+    this.#conn = dialConn(target, this, () => this.#connected());
   }
 
   cancel(): void {

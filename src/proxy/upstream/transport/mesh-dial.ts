@@ -3,7 +3,8 @@ import { connect as connectTls, type SecureContext, type TLSSocket } from "node:
 import { formatHostPort, type HostPort } from "../../../core/address.ts";
 import { deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
 import { MeshError, type MeshErrorCode } from "../../../core/errors.ts";
-import { Conn, type ConnHandler } from "../../../http/conn.ts";
+import type { ConnHandler } from "../../../http/carrier.ts";
+import type { Conn } from "../../../http/conn.ts";
 import { HeadReader } from "../../../http/h1/head-reader.ts";
 import {
   MESH_ALPN,
@@ -14,6 +15,7 @@ import {
 } from "../../../http/h1/mesh-connect.ts";
 import { parseResponseHead } from "../../../http/h1/parser.ts";
 import type { ResponseHead } from "../../../http/message.ts";
+import { connOverTls } from "../../../http/open-conn.ts";
 import type { ClientSession, SessionKey } from "../../../identity/client-sessions.ts";
 import type { VerifiedPeer } from "../../../identity/peer-verifier.ts";
 import { presentedChain } from "../../../identity/presented-chain.ts";
@@ -181,7 +183,7 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
     }
     this.#peer = peer;
     this.#reader = new HeadReader(MESH_HEAD_LIMITS, "response");
-    this.#conn = Conn.overTls(secured, socket, this);
+    this.#conn = connOverTls(secured, socket, this);
     this.#conn.writeText(writeMeshConnect({ authority: { host, port }, protocol, client }));
   }
 
