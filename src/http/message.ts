@@ -45,6 +45,8 @@ export interface RequestHead {
   readonly expectContinue: boolean;
   /** Value of Upgrade, where the request is really one that can be upgraded (see `parseRequestHead`). */
   upgrade: string;
+  /** Its client offers to go on in HTTP/2 (RFC 7540 section 3.2). */
+  readonly offersHttp2: boolean;
   /** Further fields that are only meant for this hop: the options of Connection, lower-case. */
   connectionTokens: readonly string[];
   requestId: string;

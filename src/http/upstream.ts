@@ -1,5 +1,6 @@
 import type { MeshError } from "../core/errors.ts";
 import type { Carrier } from "./carrier.ts";
+import type { Conn } from "./conn.ts";
 import type { ResponseHead } from "./message.ts";
 
 /** What an upstream tells the request that occupies it. */
@@ -18,6 +19,8 @@ export interface UpstreamHandler {
 export interface Upstream {
   /** Address of the endpoint, for people. */
   readonly peer: string;
+  /** The connection that it is, or that its stream is one of. */
+  readonly conn: Conn;
   /** What bodies go and come by; all there is of it once the request has become a tunnel. */
   readonly carrier: Carrier;
   /** Requests begun on the connection. */

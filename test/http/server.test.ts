@@ -17,6 +17,7 @@ const LIMITS = {
   idleMs: 60_000,
   streamIdleMs: 30_000,
 };
+const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /** Remembers what it is told and answers nothing by itself. */
@@ -28,6 +29,7 @@ class Handler implements DownstreamHandler {
   closes = 0;
   fins = 0;
   expired: number[] = [];
+  readonly prefaces: string[] = [];
 
   onRequest(head: RequestHead, chunk: Buffer, start: number, end: number, last: boolean): void {
     this.heads.push(head);
@@ -41,6 +43,10 @@ class Handler implements DownstreamHandler {
 
   onRequestError(error: MeshError): void {
     this.errors.push(error);
+  }
+
+  onPreface(rest: Buffer): void {
+    this.prefaces.push(rest.toString("latin1"));
   }
 
   onClientFin(): void {
@@ -270,5 +276,26 @@ describe("the server side of a connection", () => {
     await until(() => handler.heads.length === 1);
     assert.equal(server.detach()?.toString(), "early bytes");
     assert.equal(labs.at(-1)?.deadlines.size, 0);
+  });
+
+  it("hands a connection over whose first head is HTTP/2's preface, in whatever pieces", async () => {
+    for (const at of [0, 3, 14, 18, 20]) {
+      const { pair, handler } = await serverLab();
+      pair.peer.write(PREFACE.slice(0, at));
+      pair.peer.write(PREFACE.slice(at));
+      await until(() => handler.prefaces.length === 1);
+      assert.ok("SM\r\n\r\n".startsWith(handler.prefaces[0] ?? "?"));
+      assert.deepEqual(handler.errors, []);
+    }
+  });
+
+  it("takes no preface behind a request", async () => {
+    const { pair, handler, answer } = await serverLab();
+    pair.peer.write(GET);
+    await until(() => handler.complete === 1);
+    answer("HTTP/1.1 204 No Content\r\n\r\n");
+    pair.peer.write(PREFACE);
+    await until(() => handler.errors.length === 1);
+    assert.deepEqual(handler.prefaces, []);
   });
 });

@@ -65,6 +65,11 @@ const FORBIDDEN = new Set([
   "x-request-id",
 ]);
 
+/** Must a field of this lower-case name not come behind the content? */
+export function isForbiddenTrailer(name: string): boolean {
+  return FORBIDDEN.has(name);
+}
+
 /** Where in the coding the decoder stands. */
 const SIZE = 0;
 const EXTENSION = 1;
@@ -92,6 +97,7 @@ export class ChunkedDecoder {
   #line = "";
   #trailerBytes = 0;
   #trailers = 0;
+  #trailerText = "";
   #payloadBytes = 0;
 
   constructor(limits: ChunkedLimits, side: Side) {
@@ -107,6 +113,7 @@ export class ChunkedDecoder {
     this.#line = "";
     this.#trailerBytes = 0;
     this.#trailers = 0;
+    this.#trailerText = "";
     this.#payloadBytes = 0;
   }
 
@@ -118,6 +125,11 @@ export class ChunkedDecoder {
   /** Has the first chunk size been read, and found to be one? */
   get begun(): boolean {
     return this.#payloadBytes > 0 || this.#state >= DATA;
+  }
+
+  /** Field lines of the trailer section so far, each with its CRLF. */
+  get trailers(): string {
+    return this.#trailerText;
   }
 
   /** Bytes of content so far, without the coding. */
@@ -235,10 +247,12 @@ export class ChunkedDecoder {
     }
     const name = TRAILER.exec(this.#line)?.[1];
     if (name === undefined) throw this.#fault(`the trailer line ${quoted(this.#line)}`);
-    if (FORBIDDEN.has(name.toLowerCase())) throw this.#fault(`${quoted(name)} in the trailers`);
+    if (isForbiddenTrailer(name.toLowerCase()))
+      throw this.#fault(`${quoted(name)} in the trailers`);
     if (++this.#trailers > this.#limits.headerCount) {
       throw this.#fault(`more than ${this.#limits.headerCount} trailers`);
     }
+    this.#trailerText += `${this.#line}\r\n`;
     this.#line = "";
     this.#state = TRAILER_LINE;
   }

@@ -19,7 +19,9 @@ export const MESH_HEAD_LIMITS: HeadLimits & FieldLimits = {
   headerCount: 32,
 };
 
-export type MeshProtocol = "http/1.1" | "tcp";
+/** `h2`: a session of HTTP/2 with prior knowledge, whose streams are requests to the endpoint. */
+export const MESH_PROTOCOLS = ["http/1.1", "h2", "tcp"] as const;
+export type MeshProtocol = (typeof MESH_PROTOCOLS)[number];
 
 /** What one host asks of another: a connection to an endpoint there. */
 export interface MeshConnect {
@@ -53,9 +55,10 @@ export function readMeshConnect(head: RequestHead): MeshConnect | string {
   const authority = parseHostPort(head.target, 0);
   if (authority === null || isIP(authority.host) === 0) return "the target is no address and port";
   if (valuesOf(head, "host")[0] !== head.target) return "Host is not the target";
-  const [protocol, ...protocols] = valuesOf(head, PROTOCOL_FIELD);
-  if ((protocol !== "http/1.1" && protocol !== "tcp") || protocols.length > 0) {
-    return `${PROTOCOL_FIELD} is neither http/1.1 nor tcp`;
+  const [said, ...more] = valuesOf(head, PROTOCOL_FIELD);
+  const protocol = MESH_PROTOCOLS.find((one) => one === said);
+  if (protocol === undefined || more.length > 0) {
+    return `${PROTOCOL_FIELD} is none of ${MESH_PROTOCOLS.join(", ")}`;
   }
   const client = clientOf(valuesOf(head, "forwarded"));
   if (client === null) return "Forwarded is no single address";

@@ -64,7 +64,8 @@ export class ParsedHead {
   }
 }
 
-/** Repeated fields are one list, RFC 9110 section 5.3. */
+/** Repeated fields are one list, RFC 9110 section 5.3; one that is empty adds nothing to it (section 5.6.1). */
 export function joined(before: string, value: string): string {
+  if (value === "") return before;
   return before === "" ? value : `${before}, ${value}`;
 }

@@ -27,8 +27,8 @@ const RESPONSE_HEAD = new RegExp(
  * `NOT_IMPLEMENTED`, `EXPECTATION_FAILED` or `HEAD_TOO_LARGE`.
  *
  * `upgrade` stays empty where the request cannot be upgraded: in HTTP/1.0 (RFC 9110 section 7.8 says to
- * ignore it), with content still to come, and towards h2c, which RFC 9113 took out and which would carry
- * requests past the proxy. Such a request is simply an ordinary one.
+ * ignore it), with content still to come, and towards h2c, which would carry requests past the proxy: that
+ * is for the proxy itself, or for nobody (`offersHttp2`). Such a request is simply an ordinary one.
  */
 export function parseRequestHead(text: string, limits: FieldLimits): RequestHead {
   if (!REQUEST_HEAD.test(text)) throw requestFault(text);
@@ -50,6 +50,8 @@ export function parseResponseHead(
 
 const TRAILERS = /(?:^|,)[ \t]*trailers[ \t]*(?:,|$)/i;
 
+const H2C = /(?:^|[ \t,])h2c(?:$|[ \t,])/i;
+
 class ParsedRequest extends ParsedHead implements RequestHead {
   method: string;
   target: string;
@@ -65,6 +67,7 @@ class ParsedRequest extends ParsedHead implements RequestHead {
   forwardedFor = "";
   forwardedProto = "";
   proxyAuthorization = "";
+  offersHttp2 = false;
   acceptsTrailers = false;
   repeats = false;
   forwarded = "";
@@ -89,7 +92,8 @@ class ParsedRequest extends ParsedHead implements RequestHead {
 
   #upgradable(hasContent: boolean): boolean {
     if ((this.options & CONNECTION_UPGRADE) === 0 || this.minor === 0 || hasContent) return false;
-    return !/(?:^|[ \t,])h2c(?:$|[ \t,])/i.test(this.upgrade);
+    this.offersHttp2 = H2C.test(this.upgrade);
+    return !this.offersHttp2;
   }
 
   /** Nothing that is known goes on as it came: the serializer writes anew what belongs there. */

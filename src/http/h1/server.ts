@@ -2,7 +2,7 @@ import type { Clock } from "../../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../../core/deadlines.ts";
 import { MeshError } from "../../core/errors.ts";
 import type { Carrier, ConnHandler } from "../carrier.ts";
-import type { Downstream, DownstreamHandler } from "../downstream.ts";
+import type { AnswerHead, Downstream, DownstreamHandler } from "../downstream.ts";
 import { Kept } from "../kept.ts";
 import type { RequestHead } from "../message.ts";
 import { ChunkedDecoder } from "./chunked.ts";
@@ -38,6 +38,9 @@ type State = "head" | "body" | "answer" | "flush" | "lingering" | "closed";
 
 const NOTHING = Buffer.alloc(0);
 
+/** HTTP/2's preface begins with what reads as a head, so that no server of HTTP/1 goes on behind it (RFC 9113 section 3.4). */
+export const PREFACE_HEAD = "PRI * HTTP/2.0\r\n\r\n";
+
 /** How long the head of a chunked request waits for the first chunk size. */
 const FIRST_SIZE_MS = 200;
 
@@ -51,6 +54,10 @@ const RETIRE_MS = 500;
  * framing, time to a full head. It knows nothing of what is answered.
  */
 export class ServerConnection implements Downstream, ConnHandler, Expirable {
+  readonly version = 1;
+  readonly requestMessages = 0;
+  readonly responseMessages = 0;
+  readonly upstreamVersion = 1;
   readonly conn: Carrier;
   deadlineMs: number;
   readonly #deps: ServerDeps;
@@ -101,15 +108,19 @@ export class ServerConnection implements Downstream, ConnHandler, Expirable {
     this.conn.writeText(text);
   }
 
+  grant(head: string): void {
+    this.conn.writeText(head);
+  }
+
   begin(
-    head: string,
+    head: AnswerHead,
     chunk: Buffer,
     start: number,
     end: number,
     _last: boolean,
     from: Carrier,
   ): void {
-    from.relayWithHead(head, chunk, start, end, this.conn);
+    from.relayWithHead(head.text, chunk, start, end, this.conn);
   }
 
   more(chunk: Buffer, start: number, end: number, _last: boolean, from: Carrier): void {
@@ -154,6 +165,11 @@ export class ServerConnection implements Downstream, ConnHandler, Expirable {
     const bodyStart = reader.read(chunk, start, end);
     if (bodyStart === -1) {
       if (!begun) this.deadlineMs = deadlineAfter(clock.now(), limits.headMs);
+      return end;
+    }
+    if (this.#lastHead === null && reader.text === PREFACE_HEAD) {
+      this.#handler.onPreface(chunk.subarray(bodyStart, end));
+      this.detach();
       return end;
     }
     const known = reader.repeated ? this.#lastHead : null;
@@ -235,6 +251,11 @@ export class ServerConnection implements Downstream, ConnHandler, Expirable {
   }
 
   /** The answer is written: goes on to the next request, or closes when `keepAlive` is false. */
+  /** No trailers: what of a chunk is missing cannot be told from here. */
+  breakOff(_trailers: string): void {
+    this.conn.reset();
+  }
+
   finish(keepAlive: boolean, nowMs: number): void {
     if (this.#state === "closed" || this.#state === "lingering") return;
     if (!keepAlive || this.#state === "body" || (this.#finSeen && this.#kept === null)) {

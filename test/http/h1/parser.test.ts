@@ -298,3 +298,12 @@ test("quotes hostile text in errors, shortened and in printable ASCII", () => {
   assert.match(message, /"X\\xe9\\"a{61}\.\.\."/);
   assert.match(message, /^[\x20-\x7e]*$/);
 });
+
+test("a repeated field that is empty adds nothing to its list", () => {
+  const fields = "Upgrade: a\r\nUpgrade:\r\nVia: 1.1 b\r\nVia: \r\n";
+  const head = parseRequest([
+    latin1(`GET / HTTP/1.1\r\nHost: c\r\nConnection: upgrade\r\n${fields}\r\n`),
+  ]);
+  assert.equal(head.upgrade, "a");
+  assert.equal(head.via, "1.1 b");
+});
