@@ -174,7 +174,10 @@ const timeouts = z
       2_000,
       "A request that may not be replayed only takes a pooled connection that was idle for less than this.",
     ),
-    tunnelIdleMs: ms(3_600_000, "TCP tunnel without a byte in either direction. Envoy's default."),
+    tunnelIdleMs: ms(
+      3_600_000,
+      "TCP tunnel or upgraded connection (WebSocket) without a byte in either direction; a rule's idle limit goes before. Envoy's default.",
+    ),
     halfCloseMs: ms(
       300_000,
       "A tunnel of which one direction has ended, without a byte in the other.",
@@ -277,6 +280,10 @@ const pool = z
       .min(0)
       .default(0)
       .describe("Requests before a connection is retired; 0: no limit."),
+    streamsPerConnection: count(
+      100,
+      "Requests at once on one HTTP/2 connection to an endpoint, which may allow fewer; one more connection is opened when all are full. More would make more requests wait for a packet that was lost. What RFC 9113 wants servers to allow.",
+    ),
   })
   .prefault({})
   .describe(

@@ -284,6 +284,13 @@ export const CODES = {
     flag: "UF",
     text: "the endpoint's host did not open the connection",
   },
+  UPSTREAM_REFUSED: {
+    side: "upstream",
+    http: 502,
+    retry: "always",
+    flag: "UR",
+    text: "the endpoint did not take the request",
+  },
   UPSTREAM_RESET: {
     side: "upstream",
     http: 502,

@@ -31,9 +31,14 @@ export interface RequestFacts {
   authority: string;
   /** 0 for TCP and where no response could be sent. */
   status: number;
+  /** Of a call of gRPC; -1 for everything else, and where it never came. */
+  grpcStatus: number;
   error: MeshErrorCode | null;
   requestBytes: number;
   responseBytes: number;
+  /** Messages of a call of gRPC. */
+  requestMessages: number;
+  responseMessages: number;
   startMs: number;
   durationMs: number;
   /** Waiting for its source's turn, and for a connection from the pool. */

@@ -3,12 +3,10 @@
  * SMI, Linkerd and Consul are translated. It is plain data (JSON): it is stored, sent to daemons and posted to workers.
  */
 
+import { GRPC_RETRY_CONDITIONS } from "./grpc.ts";
 import type { AppProtocol, BalancerConfig } from "./model.ts";
 
-/**
- * A service: `namespace/name`, or `host:NAME` for whatever service answers to that host name. NAME may begin with `*.`,
- * or be `*`.
- */
+/** `namespace/name`, or `host:NAME` for whatever service answers to that name, which may begin with `*.`, or be `*`. */
 export type ServiceRef = string;
 
 /** `regex`: RE2 syntax, for the whole value. `segments` (paths only): whole path elements, as Gateway API's PathPrefix. */
@@ -106,6 +104,7 @@ export const RETRY_CONDITIONS = [
   "reset-before-request",
   "retriable-4xx",
   "timeout",
+  ...GRPC_RETRY_CONDITIONS,
 ] as const;
 export type RetryCondition = (typeof RETRY_CONDITIONS)[number];
 

@@ -4,7 +4,7 @@ import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { RequestHead } from "../http/message.ts";
 import type { Upstream } from "../http/upstream.ts";
-import type { Cluster, ToCluster } from "./clusters.ts";
+import type { Cluster } from "./clusters.ts";
 import { type Origin, sourceKey } from "./context.ts";
 import type { Plane } from "./plane.ts";
 import { reportAnalysis } from "./report-analysis.ts";
@@ -21,6 +21,7 @@ import type {
   PoolWaiter,
   UpstreamPool,
 } from "./upstream/pool/upstream-pool.ts";
+import { declaredProtocol, upstreamProtocol } from "./upstream-protocol.ts";
 
 /** A response of this status counts against its endpoint. */
 export const FIRST_FAILURE_STATUS = 500;
@@ -31,6 +32,8 @@ const NONE: readonly DataEndpoint[] = [];
  * again for the next try and the next request of the connection.
  */
 export class Attempt {
+  /** Major version of HTTP that the client speaks. */
+  version: 1 | 2 = 1;
   /** What the request occupies, once there is one. */
   upstream: Upstream | null = null;
   endpoint: DataEndpoint | null = null;
@@ -129,14 +132,18 @@ export class Attempt {
     const { endpoint } = this;
     if (destination.kind === "outside" || endpoint === null) {
       const { host, port } = destination as Exclude<Destination, { kind: "cluster" }>;
-      return { host, port, slot: -1, client: this.#origin.address };
+      const protocol = protocolIn(upstreamProtocol(undefined, this.version));
+      return { host, port, slot: -1, client: this.#origin.address, ...protocol };
     }
+    const { cluster } = destination;
     const { address: host, port, slot } = endpoint;
-    const mesh = meshRoute(destination, endpoint, this.#origin, "http/1.1");
-    const { limits } = (destination as ToCluster).cluster;
-    if (mesh === undefined && limits === null) return { host, port, slot };
+    const declared = declaredProtocol(cluster.service, endpoint);
+    const protocol = upstreamProtocol(declared, this.version);
+    const mesh = meshRoute(destination, endpoint, this.#origin, protocol ?? "http/1.1");
+    const { limits } = cluster;
+    if (mesh === undefined && limits === null && protocol === null) return { host, port, slot };
     return {
-      ...{ host, port, slot },
+      ...{ host, port, slot, ...protocolIn(protocol) },
       ...(mesh === undefined ? {} : { mesh }),
       ...(limits === null ? {} : { limits }),
     };
@@ -158,16 +165,42 @@ export class Attempt {
    * The response head is there, or (`local`) the try has failed without one: tells balancer and ejection.
    */
   observe(status: number, local: boolean, nowMs: number): void {
-    const endpoint = this.endpoint;
-    const destination = this.#destination;
+    // A request that waited for a connection to become free has not been at the endpoint.
+    const isQueued = this.#waiting !== null && this.#pool?.waitsForOthers(this.#waiting);
+    this.#measure(local || status >= FIRST_FAILURE_STATUS, nowMs, isQueued === true);
+    if (isQueued !== true) this.#judge(status, local, nowMs);
+  }
+
+  /** The head of a gRPC response is there: how fast it came is known, what it is worth its trailers tell (`observeEnd`). */
+  observeHead(nowMs: number): void {
+    this.#measure(false, nowMs, false);
+  }
+
+  /** A response of which the head was observed has ended with this status, in HTTP's terms. */
+  observeEnd(status: number, nowMs: number): void {
+    const { endpoint } = this;
+    const isFailure = status >= FIRST_FAILURE_STATUS;
+    if (isFailure && endpoint !== null) {
+      this.#plane.endpoints.observe(endpoint.slot, this.#facts.upstreamMs, true, nowMs);
+    }
+    this.#judge(status, false, nowMs);
+  }
+
+  #measure(isFailure: boolean, nowMs: number, isQueued: boolean): void {
+    const { endpoint } = this;
     const latencyMs = nowMs - (this.upstream === null ? this.#queuedMs : this.sentMs);
     this.#facts.upstreamMs = latencyMs;
+    if (endpoint === null || isQueued) return;
+    this.#plane.endpoints.observe(endpoint.slot, latencyMs, isFailure, nowMs);
+  }
+
+  #judge(status: number, local: boolean, nowMs: number): void {
+    const { endpoint } = this;
+    const destination = this.#destination;
     if (endpoint === null || destination?.kind !== "cluster") return;
-    // A request that waited for a connection to become free has not been at the endpoint.
-    if (this.#waiting !== null && this.#pool?.waitsForOthers(this.#waiting)) return;
-    const { endpoints, outlier } = this.#plane;
+    const { upstreamMs: latencyMs } = this.#facts;
+    const { outlier } = this.#plane;
     const { group, service } = destination.cluster;
-    endpoints.observe(endpoint.slot, latencyMs, local || status >= FIRST_FAILURE_STATUS, nowMs);
     const result = this.#result;
     result.status = status;
     result.local = local;
@@ -293,6 +326,11 @@ export class Attempt {
     return this.upstream !== null && this.upstream.requests > 1;
   }
 
+  /** May the endpoint say of a request that it has not looked at it (RFC 9113 section 8.7)? */
+  get mayBeRefused(): boolean {
+    return this.#pool?.target.protocol === "h2";
+  }
+
   /** Is there an endpoint that this request was not sent to yet? */
   get hasOther(): boolean {
     const { endpoint } = this;
@@ -312,4 +350,8 @@ export class Attempt {
   get congested(): boolean {
     return this.upstream !== null && this.upstream.carrier.pendingBytes > 0;
   }
+}
+
+function protocolIn(protocol: "h2" | null): { protocol?: "h2" } {
+  return protocol === null ? {} : { protocol };
 }

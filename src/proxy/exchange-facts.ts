@@ -16,9 +16,12 @@ export function newFacts(origin: Origin): RequestFacts {
     target: "",
     authority: "",
     status: 0,
+    grpcStatus: -1,
     error: null,
     requestBytes: 0,
     responseBytes: 0,
+    requestMessages: 0,
+    responseMessages: 0,
     startMs: 0,
     durationMs: 0,
     queueMs: 0,
@@ -36,9 +39,12 @@ export function beginFacts(facts: RequestFacts, origin: Origin, nowMs: number): 
   facts.service = null;
   facts.endpoint = null;
   facts.status = 0;
+  facts.grpcStatus = -1;
   facts.error = null;
   facts.requestBytes = 0;
   facts.responseBytes = 0;
+  facts.requestMessages = 0;
+  facts.responseMessages = 0;
   facts.startMs = nowMs;
   facts.durationMs = 0;
   facts.queueMs = 0;

@@ -10,15 +10,11 @@ import { requestIdIn } from "../telemetry/trace-context.ts";
 import { AbortWatch } from "./abort-watch.ts";
 import { isTakenOver } from "./admission.ts";
 import type { Origin } from "./context.ts";
-import {
-  failureResponse,
-  INTERNAL_HOST,
-  internalResponse,
-  statusOf,
-  toMeshError,
-} from "./failure.ts";
+import { INTERNAL_HOST, internalResponse, statusOf, toMeshError } from "./failure.ts";
+import { failureAnswer, failureTrailers } from "./failure-answer.ts";
 import { Forward, type ForwardOwner } from "./forward.ts";
 import { Gate, type GateOwner } from "./gate.ts";
+import { h2cUpgrade } from "./h2c-upgrade.ts";
 import { whoIsLate } from "./lateness.ts";
 import { Ledger } from "./ledger.ts";
 import { answerOf, type LocalAnswer, localAnswerText } from "./local-answer.ts";
@@ -32,7 +28,7 @@ import { goesRound, identify, normalize } from "./rewrite.ts";
 import { Planner } from "./route-plan.ts";
 import { RoutedHeads } from "./routed-head.ts";
 import { abortError } from "./routing/policy/faults.ts";
-import { Switchover } from "./switchover.ts";
+import { type ConnectParts, Switchover } from "./switchover.ts";
 
 /**
  * The requests of one client connection, one after the other. This is the spine of the HTTP path, on the client's side:
@@ -59,6 +55,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
   readonly #abort: AbortWatch;
   readonly #relay: ResponseRelay;
   readonly #onEnd: () => void;
+  readonly #parts: ConnectParts;
   #destination: Destination | null = null;
   #keepAlive = false;
   /** Set once the connection has stopped being HTTP. */
@@ -76,11 +73,12 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     this.#limits = new RequestLimits(plane, origin, this.#planner);
     this.#relay = new ResponseRelay(plane.server.limits);
     this.#server = open(this);
+    this.#parts = { plane, origin, server: this.#server, facts: this.#facts, handler: this };
     this.#state = new RequestState(plane.config.limits.replayBytes, this.#server.carrier.share);
     this.#abort = new AbortWatch(plane, this.#server, this.#facts);
     this.#gate = new Gate(plane, this.#server, { state: this.#state, facts: this.#facts }, this);
     this.#heads = new RoutedHeads(plane.config);
-    this.#mirrors = new Mirrors(plane, origin, this.#planner);
+    this.#mirrors = new Mirrors(plane, origin, this.#planner, this.#server.version);
     this.#forward = new Forward({
       ...{ plane, origin, facts: this.#facts, state: this.#state, server: this.#server },
       ...{ plan: this.#planner.plan, limits: this.#limits, owner: this },
@@ -111,6 +109,10 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
   }
 
   onRequest(head: RequestHead, chunk: Buffer, start: number, end: number, last: boolean): void {
+    if (head.offersHttp2) {
+      this.#switchover = h2cUpgrade(head, last, this.#parts, this.#onEnd);
+      if (this.#switchover !== null) return;
+    }
     this.#ledger.begin(this.#plane.clock.now(), this.#server.carrier.share);
     this.#facts.requestBytes = end - start;
     this.#state.begin(head, last);
@@ -118,6 +120,11 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     this.#state.body.begin(chunk, start, end);
     if (this.#server.finSeen) this.#abort.begin();
     if (this.#gate.enter()) this.onTurnCome();
+  }
+
+  onPreface(rest: Buffer): void {
+    const parts = [this.#origin, this.#server.carrier, rest, this.#onEnd] as const;
+    this.#switchover = Switchover.streams(this.#plane.serveStreams(...parts));
   }
 
   onClientFin(): void {
@@ -151,8 +158,8 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     if (goesRound(head)) throw new MeshError("LOOP", `Via: ${head.via.slice(0, 100)}`);
     this.#ledger.admit();
     if (head.method === "CONNECT" && dialled === null) {
-      const parts = { plane, origin: this.#origin, server: this.#server, facts, handler: this };
-      this.#switchover = Switchover.connect(called, parts);
+      this.#abort.end();
+      this.#switchover = Switchover.connect(called, this.#parts);
       return;
     }
     this.#destination = this.#planner.make(head, called);
@@ -267,7 +274,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     this.#keepAlive = this.#relay.begin(head, request, goesOn);
     this.#relay.edit(this.#planner.plan, this.#limits.lines);
     if (head.status === 101 || (request.method === "CONNECT" && head.status < 300)) {
-      this.#server.answer(this.#relay.text);
+      this.#server.grant(this.#relay.text);
       this.#upgrade(carrier, chunk, start, end);
       return;
     }
@@ -314,17 +321,17 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     const { head, complete, answered, ids } = this.#state;
     this.#forward.attempt.end(false);
     if (answered) {
+      const { version } = this.#server;
+      const trailers = failureTrailers(error, head, version, this.#facts);
       this.#record(error);
-      this.#server.carrier.reset();
+      this.#server.breakOff(trailers);
       return;
     }
     const goesOn = this.#keepAlive && complete && !this.#plane.draining;
     const keepAlive = head !== null && goesOn && error.code !== "LOOP";
-    const requestId = ids === "" ? "" : requestIdIn(ids);
-    const options = { keepAlive, minor: head?.minor ?? 1, method: head?.method ?? "" };
-    const text = failureResponse(error, requestId, options);
+    const asked = { head, version: this.#server.version, keepAlive, ids };
+    const text = failureAnswer(error, asked, this.#facts);
     if (!this.#server.carrier.closed) this.#server.answer(text);
-    this.#facts.status = statusOf(error);
     this.#record(error);
     this.#server.finish(keepAlive, this.#plane.clock.now());
   }
@@ -345,6 +352,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     const { head, answered } = this.#state;
     const error = new MeshError("CLIENT_CLOSED", this.#origin.address);
     this.#switchover?.cancel(error);
+    this.#switchover = null;
     if (head !== null) {
       const { attempt } = this.#forward;
       if (!answered) attempt.observeAbandoned(this.#plane.clock.now());
@@ -366,13 +374,8 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
 
   /** 101, or a CONNECT that the endpoint granted: from here on the connection is a tunnel. */
   #upgrade(upstream: Carrier, chunk: Buffer, start: number, end: number): void {
-    const release = this.#forward.attempt.handOver();
-    this.#switchover = Switchover.upgrade(this.#plane, this.#server, upstream, (tunnelEnd) => {
-      this.#facts.requestBytes += tunnelEnd.bytesUp;
-      this.#facts.responseBytes += tunnelEnd.bytesDown;
-      release();
-      this.onTunnelEnd();
-    });
+    this.#abort.end();
+    this.#switchover = Switchover.upgrade(this.#parts, upstream, this.#forward.handOver());
     this.#switchover.fromUpstream(chunk, start, end);
   }
 

@@ -34,18 +34,17 @@ export function failureResponse(
   requestId: string,
   options: AnswerOptions,
 ): string {
+  const fields = ["Content-Type", "text/plain; charset=utf-8", ...failureFields(error, requestId)];
+  const text = `hostmesh: ${error.code}: ${error.message}\n`;
+  return localResponse(statusOf(error), fields, text, options);
+}
+
+/** What any answer to a failure says of it. */
+export function failureFields(error: MeshError, requestId: string): string[] {
   const facts = CODES[error.code];
   const fields = [
-    "Server",
-    "hostmesh",
-    "Date",
-    new Date().toUTCString(),
-    "Content-Type",
-    "text/plain; charset=utf-8",
-    "X-Hostmesh-Error",
-    error.code,
-    "X-Hostmesh-Component",
-    facts.side,
+    ...["Server", "hostmesh", "Date", new Date().toUTCString()],
+    ...["X-Hostmesh-Error", error.code, "X-Hostmesh-Component", facts.side],
   ];
   if (requestId !== "") fields.push("X-Request-Id", requestId);
   const own = error.answer?.fields ?? [];
@@ -53,8 +52,7 @@ export function failureResponse(
   if ((facts.http === 503 || facts.http === 429) && !saysWhen) fields.push("Retry-After", "1");
   if (OVERLOAD.has(error.code)) fields.push("x-envoy-overloaded", "true");
   fields.push(...own);
-  const text = `hostmesh: ${error.code}: ${error.message}\n`;
-  return localResponse(statusOf(error), fields, text, options);
+  return fields;
 }
 
 /** Status of the response to a failure. */

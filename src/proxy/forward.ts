@@ -1,6 +1,7 @@
 import { deadlineAfter } from "../core/deadlines.ts";
 import { CODES, MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
+import { judgedStatus } from "../core/grpc.ts";
 import type { Downstream } from "../http/downstream.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
 import type { Upstream, UpstreamHandler } from "../http/upstream.ts";
@@ -10,6 +11,7 @@ import { ClientCert } from "./client-cert.ts";
 import type { Origin } from "./context.ts";
 import { toMeshError } from "./failure.ts";
 import { withDeadline } from "./forward-head.ts";
+import { grpcStatusBehind, grpcStatusIn, isGrpcCall } from "./grpc.ts";
 import type { Plane } from "./plane.ts";
 import type { RequestLimits } from "./request-limits.ts";
 import type { RequestState } from "./request-state.ts";
@@ -18,6 +20,8 @@ import { Retries } from "./retries.ts";
 import { firstHopLines, upstreamHead } from "./rewrite.ts";
 import type { RoutePlan } from "./route-plan.ts";
 import { requestTimeout, tryTimeout } from "./routing/policy/time-limits.ts";
+import { switchFault } from "./switch-fault.ts";
+import type { HandedOver } from "./switchover.ts";
 import { TimeLimits } from "./time-limits.ts";
 import type { Freshness, PoolWaiter } from "./upstream/pool/upstream-pool.ts";
 
@@ -68,6 +72,9 @@ export class Forward implements UpstreamHandler, PoolWaiter {
   readonly attempt: Attempt;
   #destination: Destination | null = null;
   #freshness: Freshness = "any";
+  #isGrpc = false;
+  /** Is a response under way whose status its trailers will bring? */
+  #awaitsStatus = false;
 
   constructor({ plane, origin, facts, state, server, plan, limits, owner }: ForwardParts) {
     this.#plane = plane;
@@ -81,6 +88,7 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     this.#clientCert = new ClientCert(origin, plane.workloads);
     this.#firstHop = firstHopLines(origin);
     this.attempt = new Attempt(plane, origin, facts);
+    this.attempt.version = server.upstreamVersion;
     this.#retries = new Retries(plane, facts, state, plan, this.attempt);
     this.#limits = limits;
     this.#times = new TimeLimits(plane, {
@@ -93,8 +101,12 @@ export class Forward implements UpstreamHandler, PoolWaiter {
   begin(destination: Destination): void {
     const { sent: head, complete, body } = this.#state;
     this.#destination = destination;
+    this.#isGrpc = isGrpcCall(head as RequestHead, this.#server.version);
+    this.#awaitsStatus = false;
     this.#retries.begin(destination);
     if (complete) this.#times.begin(this.#plan.requestMs);
+    // Its caller counts from here on, whatever it still sends.
+    else if (this.#isGrpc) this.#times.begin(this.#plan.overrides?.deadlineMs ?? 0);
     const mayReplay = body.mayReplay(head as RequestHead, complete);
     this.#try(mayReplay ? "any" : "fresh");
   }
@@ -148,16 +160,22 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     const lines = state.ids + this.#clientCert.lineFor(this.attempt.endpoint);
     const { effects } = this.#admission;
     const text = upstreamHead(head, this.#origin, lines, this.#firstHop, effects);
-    const leftMs = this.#times.leftMs(this.attempt.sentMs);
-    const whole = withDeadline(text, leftMs, head) + state.body.text;
+    const whole = withDeadline(text, this.#leftMs(this.attempt.sentMs), head) + state.body.text;
     upstream.send(this, head.method, whole, state.complete);
-    if (!this.#retries.keepsBody(head)) {
+    if (!this.#retries.keepsBody(head, this.#isGrpc)) {
       state.body.forget(state.complete && this.#facts.requestBytes === 0);
     }
     const { responseHeadMs } = this.#plane.config.timeouts;
     const limitMs = state.complete ? responseHeadMs : this.#idleMs;
     this.#server.deadlineMs = deadlineAfter(this.attempt.sentMs, limitMs);
     if (!state.complete) this.#server.carrier.resumeReading();
+  }
+
+  /** What the endpoint has, in ms: the time of a request that is still being sent has yet to begin. */
+  #leftMs(nowMs: number): number {
+    const { requestMs } = this.#plan;
+    const leftMs = this.#times.leftMs(nowMs);
+    return this.#state.complete || requestMs === 0 ? leftMs : Math.min(leftMs, requestMs);
   }
 
   onNoConnection(error: MeshError): void {
@@ -194,14 +212,13 @@ export class Forward implements UpstreamHandler, PoolWaiter {
 
   onResponse(head: ResponseHead, chunk: Buffer, start: number, end: number, last: boolean): void {
     const request = this.#state.head as RequestHead;
-    if (head.status === 101 && request.upgrade === "") {
-      this.onUpstreamError(
-        new MeshError("UPSTREAM_PROTOCOL", `${this.attempt.peer}, 101 unasked for`),
-      );
+    const fault = switchFault(head, this.#state.sent as RequestHead, this.#server.version);
+    if (fault !== null) {
+      this.onUpstreamError(new MeshError("UPSTREAM_PROTOCOL", `${this.attempt.peer}, ${fault}`));
       return;
     }
     const nowMs = this.#plane.clock.now();
-    this.attempt.observe(head.status, false, nowMs);
+    this.#observe(head, last, nowMs);
     const leftMs = this.#times.leftMs(nowMs);
     const isAsked = this.#plan.retry !== null || mayBeFailure(head.status);
     const pauseMs = isAsked ? this.#retries.pauseAfter(head, request, leftMs) : -1;
@@ -215,7 +232,25 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     this.#owner.onAnswer(head, chunk, start, end, last);
   }
 
+  /** A call of gRPC may tell only behind its content how it went. */
+  #observe(head: ResponseHead, last: boolean, nowMs: number): void {
+    const grpcStatus = this.#isGrpc ? grpcStatusIn(head.fields) : -1;
+    this.#facts.grpcStatus = grpcStatus;
+    this.#awaitsStatus = this.#isGrpc && grpcStatus === -1 && !last;
+    if (this.#awaitsStatus) this.attempt.observeHead(nowMs);
+    else this.attempt.observe(judgedStatus(head.status, grpcStatus), false, nowMs);
+  }
+
+  #observeEnd(chunk: Buffer, start: number, end: number): void {
+    this.#awaitsStatus = false;
+    const grpcStatus = grpcStatusBehind(chunk, start, end);
+    this.#facts.grpcStatus = grpcStatus;
+    const status = judgedStatus(this.#facts.status, grpcStatus);
+    this.attempt.observeEnd(status, this.#plane.clock.now());
+  }
+
   onResponseBody(chunk: Buffer, start: number, end: number, last: boolean): void {
+    if (last && this.#awaitsStatus) this.#observeEnd(chunk, start, end);
     this.#owner.onAnswerBody(chunk, start, end, last);
   }
 
@@ -240,6 +275,7 @@ export class Forward implements UpstreamHandler, PoolWaiter {
 
   #again(pauseMs: number, freshness: Freshness): void {
     this.#times.endTry();
+    this.#facts.grpcStatus = -1;
     // An answer to the try that is over must not be taken for one to the next.
     this.#admission.end();
     if (pauseMs === 0) this.#try(freshness);
@@ -263,8 +299,20 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     this.attempt.end(true, nowMs);
   }
 
+  /** The request has become a tunnel, which has no time limit but that of its silence. */
+  handOver(): HandedOver {
+    this.#times.end();
+    const { conn } = this.attempt.upstream as Upstream;
+    const { idleMs } = this.#plan;
+    const { tunnelIdleMs } = this.#plane.config.timeouts;
+    const release = this.attempt.handOver();
+    return { conn, release, idleMs: idleMs === -1 ? tunnelIdleMs : idleMs };
+  }
+
   /** The request is over, however it ended: what is still held is given back. */
   reset(): void {
+    this.#facts.requestMessages = this.#server.requestMessages;
+    this.#facts.responseMessages = this.#server.responseMessages;
     this.attempt.end(false);
     this.attempt.reset();
     this.#admission.end();

@@ -23,6 +23,8 @@ import { ServiceTable } from "./routing/match/table.ts";
 import { FairQueue } from "./routing/policy/fair-queue.ts";
 import { ScopeBook } from "./scopes.ts";
 import { SecureTransport } from "./secure-transport.ts";
+import { clientSessionLimits } from "./session-deps.ts";
+import { StreamedRequests } from "./streamed-requests.ts";
 import { Outlier } from "./upstream/balance/outlier.ts";
 import { Pools } from "./upstream/pool/pools.ts";
 import type { PoolTarget } from "./upstream/pool/upstream-pool.ts";
@@ -100,11 +102,13 @@ function makePools(
       maxPending: pool.maxPendingPerEndpoint,
       maxIdle: pool.maxIdlePerEndpoint,
       maxRequestsPerConnection: pool.maxRequestsPerConnection,
+      streamsPerConnection: pool.streamsPerConnection,
       queueMs: timeouts.poolQueueMs,
       idleMs: timeouts.upstreamIdleMs,
       freshMs: timeouts.freshMs,
     },
     limits,
+    sessions: clientSessionLimits(config),
     counts: connectionCounts(endpoints, serviceLimits),
     dial: (target, handler) => {
       const { connectTimeoutMs: connectMs } = target.limits ?? {};
@@ -178,24 +182,13 @@ export function makePlane(deps: DataPlaneDeps): Plane {
   const contexts = new TlsContexts({ clock: wallClock });
   const transport = new SecureTransport({ clock, deadlines, contexts, timeouts });
   const pools = makePools(deps, { deadlines, transport, grounds });
-  return {
-    config,
-    clock,
-    random,
-    deadlines,
+  const plane: Plane = {
+    ...{ config, clock, random, deadlines, endpoints, quotas, recorder },
     alarms: new Alarms(clock, deps.startTimer),
-    recorder,
     trace: new TraceContext(),
-    endpoints,
-    quotas,
     turns: makeTurns(deps),
-    serviceLimits,
-    budgets,
+    ...{ serviceLimits, budgets, adaptive, authorizer, contexts, transport },
     defaultBudget: budgetOf(config),
-    adaptive,
-    authorizer,
-    contexts,
-    transport,
     outlier: new Outlier(endpoints, config.balance, random, () =>
       recorder.event("ejection_suppressed"),
     ),
@@ -206,12 +199,12 @@ export function makePlane(deps: DataPlaneDeps): Plane {
     scopes: new ScopeBook(),
     callers: new Callers(),
     clusters: new Clusters(clusterDeps(deps), own),
-    pools,
     memory: new ProtocolMemory(config.detection),
-    own,
-    grounds,
+    ...{ pools, own, grounds },
     server: { limits: serverLimits(config), clock, deadlines },
+    serveStreams: (...connection) => StreamedRequests.takeOver(plane, ...connection),
     copies: 0,
     draining: false,
   };
+  return plane;
 }

@@ -12,6 +12,7 @@ import { declaredBy, type Early, Peek } from "./peek.ts";
 import type { Plane } from "./plane.ts";
 import { recordRefusal } from "./refuse.ts";
 import { resolveMesh } from "./resolve.ts";
+import { StreamedRequests } from "./streamed-requests.ts";
 import type { Tunnel } from "./tunnel.ts";
 
 /**
@@ -25,7 +26,7 @@ export class MeshConnection {
   readonly #plane: Plane;
   readonly #request: MeshRequest;
   readonly #onEnd: () => void;
-  #exchange: Exchange | null = null;
+  #requests: Exchange | StreamedRequests | null = null;
   #session: OpaqueSession | null = null;
   #tunnel: Tunnel | null = null;
   #over = false;
@@ -54,13 +55,19 @@ export class MeshConnection {
     try {
       const destination = resolveMesh(this.#plane, this.origin);
       if (protocol === "tcp") this.#tcp(destination);
-      else
-        this.#exchange = Exchange.over(this.#plane, this.origin, this.#request.grant(), () =>
-          this.#end(),
-        );
+      else this.#http(protocol);
     } catch (error) {
       this.#refuse(400, toMeshError(error), true);
     }
+  }
+
+  #http(protocol: "http/1.1" | "h2"): void {
+    const conn = this.#request.grant();
+    const onEnd = () => this.#end();
+    this.#requests =
+      protocol === "h2"
+        ? new StreamedRequests(this.#plane, this.origin, conn, onEnd)
+        : Exchange.over(this.#plane, this.origin, conn, onEnd);
   }
 
   #tcp(destination: ToCluster): void {
@@ -90,8 +97,9 @@ export class MeshConnection {
       onHttp: (bytes) => {
         session.abandon();
         this.#session = null;
-        this.#exchange = Exchange.over(this.#plane, this.origin, conn, () => this.#end());
-        this.#exchange.receive(bytes, bytes.length);
+        const exchange = Exchange.over(this.#plane, this.origin, conn, () => this.#end());
+        this.#requests = exchange;
+        exchange.receive(bytes, bytes.length);
       },
       onNothing: () => {
         session.cancel(new MeshError("CLIENT_CLOSED", this.origin.address));
@@ -119,15 +127,15 @@ export class MeshConnection {
     const isTaken = services.isTakenOver(authority.host, authority.port, identity);
     const isTrusted = contexts.stillTrusted(peer);
     // Requests that are under way were allowed when they began, and a change of authorities must not fail them.
-    if (!isTaken && !isTrusted && this.#exchange !== null) this.#exchange.finish();
+    if (!isTaken && !isTrusted && this.#requests !== null) this.#requests.finish();
     else if (isTaken || !isTrusted) this.destroy();
-    else if (this.#exchange !== null) this.#exchange.review();
+    else if (this.#requests !== null) this.#requests.review();
     else if (this.#session?.review()) this.destroy();
   }
 
   /** A shutdown begins. */
   drain(): void {
-    this.#exchange?.drain();
+    this.#requests?.drain();
   }
 
   /** Ends it now. */
@@ -135,7 +143,7 @@ export class MeshConnection {
     const { authority } = this.#request;
     const place = formatHostPort(authority.host, authority.port);
     if (this.#tunnel !== null) this.#tunnel.close();
-    else if (this.#exchange !== null) this.#exchange.destroy();
+    else if (this.#requests !== null) this.#requests.destroy();
     else this.#session?.cancel(new MeshError("CLIENT_CLOSED", place));
     this.#request.conn.destroy();
     this.#end();

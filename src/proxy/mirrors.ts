@@ -30,15 +30,18 @@ export class Mirrors {
   readonly #plane: Plane;
   readonly #origin: Origin;
   readonly #planner: Planner;
+  readonly #version: 1 | 2;
   #rules: readonly MirrorRule[] = [];
   #state: RequestState | null = null;
   #head = "";
   #body = "";
 
-  constructor(plane: Plane, origin: Origin, planner: Planner) {
+  /** `version`: major version of HTTP that the client speaks. */
+  constructor(plane: Plane, origin: Origin, planner: Planner, version: 1 | 2) {
     this.#plane = plane;
     this.#origin = origin;
     this.#planner = planner;
+    this.#version = version;
   }
 
   /** A request begins that its rule may mirror. Protocols that are not HTTP behind the head are not copied (Envoy). */
@@ -75,7 +78,8 @@ export class Mirrors {
       try {
         const cluster = this.#planner.clusterOf(backend);
         const to: ToCluster = { kind: "cluster", cluster, fixed: null };
-        const copy = { head: head as RequestHead, headText: this.#head, body: this.#body };
+        const texts = { headText: this.#head, body: this.#body };
+        const copy = { head: head as RequestHead, version: this.#version, ...texts };
         new Copy(this.#plane, this.#origin, copy).send(to);
       } catch {
         recorder.event("mirror_failed");
@@ -103,6 +107,7 @@ function shadow(authority: string): string {
 /** What a copy is sent as. */
 interface CopiedRequest {
   readonly head: RequestHead;
+  readonly version: 1 | 2;
   /** As it goes out, but for the line that says who calls. */
   readonly headText: string;
   readonly body: string;
@@ -122,6 +127,7 @@ class Copy implements UpstreamHandler, PoolWaiter, Sleeper {
     this.#origin = origin;
     this.#request = request;
     this.#attempt = new Attempt(plane, origin, newFacts(origin));
+    this.#attempt.version = request.version;
     this.#admission = new Admission(plane, origin);
   }
 

@@ -5,11 +5,14 @@ import type { Deadlines } from "../core/deadlines.ts";
 import type { Recorder } from "../core/facts.ts";
 import type { Random } from "../core/random.ts";
 import type { RetryBudgetRule } from "../core/traffic.ts";
+import type { Carrier } from "../http/carrier.ts";
 import type { ServerDeps } from "../http/h1/server.ts";
+import type { Upgraded } from "../http/h2/server-session.ts";
 import type { TlsContexts } from "../identity/tls-contexts.ts";
 import type { TraceContext } from "../telemetry/trace-context.ts";
 import type { Callers } from "./callers.ts";
 import type { Clusters } from "./clusters.ts";
+import type { Origin } from "./context.ts";
 import type { WorkloadTable } from "./downstream/identify.ts";
 import type { ProtocolMemory } from "./downstream/protocol.ts";
 import type { Grounds } from "./judge.ts";
@@ -27,6 +30,13 @@ import type { SecureTransport } from "./secure-transport.ts";
 import type { EndpointState } from "./upstream/balance/endpoint-state.ts";
 import type { Outlier } from "./upstream/balance/outlier.ts";
 import type { Pools } from "./upstream/pool/pools.ts";
+
+/** The streams of a client's connection. */
+export interface Streams {
+  review(): void;
+  drain(): void;
+  destroy(): void;
+}
 
 /** All that the spine works with: one of each per worker, over the memory that workers share. */
 export interface Plane {
@@ -63,6 +73,17 @@ export interface Plane {
   /** By which connections are judged that were just made. */
   readonly grounds: Grounds;
   readonly server: ServerDeps;
+  /**
+   * Serves what a client that speaks HTTP/2 asks for, on a connection of its own; `rest`: what is read of it already.
+   * `upgraded`: the request by which it came to that; else the head that the preface begins with was read.
+   */
+  readonly serveStreams: (
+    origin: Origin,
+    carrier: Carrier,
+    rest: Buffer,
+    onEnd: () => void,
+    upgraded?: Upgraded,
+  ) => Streams;
   /** Copies of requests that are under way to mirrors. */
   copies: number;
   /** True from the first word of a shutdown on: connections close after their current request. */

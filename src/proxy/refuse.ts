@@ -18,10 +18,14 @@ export function refuse(plane: Plane, socket: Socket, origin: Origin, error: Mesh
   } else socket.resetAndDestroy();
 }
 
-/** Records a connection that ended before it was known what it would carry. */
-export function recordRefusal(plane: Plane, origin: Origin, error: MeshError): void {
+/** Records a connection that ended before it was known what it would carry, or a request that could not be read (`isHttp`). */
+export function recordRefusal(
+  plane: Plane,
+  origin: Origin,
+  error: MeshError,
+  isHttp = origin.entry === "explicit",
+): void {
   const facts = newFacts(origin);
-  const isHttp = origin.entry === "explicit";
   facts.protocol = isHttp ? "http" : "tcp";
   facts.status = isHttp ? CODES[error.code].http : 0;
   facts.error = error.code;

@@ -1,15 +1,17 @@
 import type { Carrier } from "../http/carrier.ts";
-import type { Downstream } from "../http/downstream.ts";
+import type { AnswerHead, Downstream } from "../http/downstream.ts";
 import { ChunkedDecoder } from "../http/h1/chunked.ts";
-import type { RequestHead, ResponseHead } from "../http/message.ts";
+import type { Framing, RequestHead, ResponseHead } from "../http/message.ts";
 import { withLine } from "./forward-head.ts";
 import { downstreamHead } from "./rewrite.ts";
 import type { RoutePlan } from "./route-plan.ts";
 
 /** Passes a response on to the client: its head rewritten, its body as it is, chunked or not. */
-export class ResponseRelay {
+export class ResponseRelay implements AnswerHead {
   /** The rewritten head. */
   text = "";
+  /** How the content goes on. */
+  framing: Framing = "none";
   readonly #limits: { readonly headBytes: number; readonly headerCount: number };
   /** Takes the chunked coding off, which HTTP/1.0 clients do not know. */
   #decoder: ChunkedDecoder | null = null;
@@ -32,6 +34,7 @@ export class ResponseRelay {
           "response",
         )
       : null;
+    this.framing = decode ? "eof" : head.framing;
     const goesOn = keepAlive && !decode && head.framing !== "eof";
     this.text = downstreamHead(head, request, goesOn);
     return goesOn;
@@ -61,10 +64,10 @@ export class ResponseRelay {
     to: Downstream,
   ): void {
     if (this.#decoder === null) {
-      to.begin(this.text, chunk, start, end, last, from);
+      to.begin(this, chunk, start, end, last, from);
       return;
     }
-    to.begin(this.text, chunk, start, start, false, from);
+    to.begin(this, chunk, start, start, false, from);
     this.more(from, chunk, start, end, last, to);
   }
 

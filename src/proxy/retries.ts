@@ -5,6 +5,7 @@ import type { RetryBudgetRule } from "../core/traffic.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Cluster } from "./clusters.ts";
+import { retryPushbackMs } from "./grpc.ts";
 import type { Plane } from "./plane.ts";
 import type { RequestState } from "./request-state.ts";
 import type { Destination } from "./resolve.ts";
@@ -62,10 +63,13 @@ export class Retries {
   }
 
   /** Must the body be kept for another try? */
-  keepsBody(head: RequestHead): boolean {
+  keepsBody(head: RequestHead, isGrpc: boolean): boolean {
     const { body } = this.#state;
     const { unsafe = false, bodyBytes } = this.#plan.retry?.rule ?? {};
-    if (!isIdempotent(head.method) && !unsafe) return false;
+    // Whoever names statuses of gRPC says by that that calls may be repeated.
+    const mayRepeatCall = isGrpc && this.#plan.retry?.namesGrpc === true;
+    const mayRepeat = isIdempotent(head.method) || unsafe || mayRepeatCall;
+    if (!mayRepeat && !this.#attempt.mayBeRefused) return false;
     const isTooLong = bodyBytes !== undefined && body.text.length > bodyBytes;
     return !isTooLong && body.fits(head.contentLength);
   }
@@ -96,11 +100,14 @@ export class Retries {
     if (attempts > policy.attempts) return NONE;
     const { status } = response;
     const overloaded = isOverloaded(response);
-    const outcome = { status, code: null, method, replayable: true, sent: true, overloaded };
+    const { grpcStatus } = this.#facts;
+    const answer = { status, code: null, method, grpcStatus, overloaded };
+    const outcome = { ...answer, replayable: true, sent: true };
     const lost = said !== null && policy.wants({ ...outcome, status: 0, code: said });
     if (!lost && !policy.wants(outcome)) return NONE;
     const { random, config } = this.#plane;
-    const wantedMs = retryAfterMs(response, wallClock.now());
+    const pushbackMs = grpcStatus === -1 ? null : retryPushbackMs(response.fields);
+    const wantedMs = pushbackMs ?? retryAfterMs(response, wallClock.now());
     // Nobody is kept waiting for an endpoint that wants peace for long: the answer at hand says so itself.
     if (wantedMs !== null && wantedMs > config.retries.maxRetryAfterMs) return NONE;
     const pauseMs = policy.pauseMs(attempts, random, wantedMs, leftMs);

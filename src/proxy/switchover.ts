@@ -3,13 +3,14 @@ import { MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Carrier } from "../http/carrier.ts";
+import type { Conn } from "../http/conn.ts";
 import type { Downstream } from "../http/downstream.ts";
 import type { Origin } from "./context.ts";
 import { OpaqueSession } from "./opaque.ts";
 import { declaredBy, type Early, Peek } from "./peek.ts";
 import type { Plane } from "./plane.ts";
 import type { Destination } from "./resolve.ts";
-import { Tunnel, type TunnelEnd } from "./tunnel.ts";
+import { Tunnel } from "./tunnel.ts";
 
 /** A 2xx to CONNECT has neither content nor framing fields (RFC 9110 section 9.3.6). */
 const CONNECT_ANSWER = "HTTP/1.1 200 Connection established\r\nVia: 1.1 hostmesh\r\n\r\n";
@@ -28,6 +29,16 @@ export interface Tunnelled {
   review(): void;
   drain(): void;
   destroy(): void;
+}
+
+/** A request that becomes a tunnel. */
+export interface HandedOver {
+  /** The connection to the endpoint's host, or one with it among its streams. */
+  readonly conn: Conn;
+  /** Gives back what the request holds. */
+  readonly release: () => void;
+  /** How long the tunnel may be silent. */
+  readonly idleMs: number;
 }
 
 /** What a connection switches over with. */
@@ -61,7 +72,7 @@ export class Switchover {
       {
         onFailed: (error: MeshError) => handler.onTunnelFailed(error),
         onReady: (upstream) => {
-          server.answer(CONNECT_ANSWER);
+          server.grant(CONNECT_ANSWER);
           facts.status = 200;
           if (declaredBy(destination, plane) === "opaque") {
             self.#join(parts, { bytes: server.detach(), fin: server.finSeen });
@@ -110,23 +121,35 @@ export class Switchover {
     if (server.finSeen) carrier.handler.onFin();
   }
 
-  /** A request that its endpoint has granted an upgrade, or a CONNECT of its own. */
+  /** The client goes on in HTTP/2. */
+  static streams(streams: Tunnelled): Switchover {
+    const self = new Switchover();
+    self.#tunnelled = streams;
+    return self;
+  }
+
+  /**
+   * A request that its endpoint has granted an upgrade, or a CONNECT of its own.
+   */
   static upgrade(
-    plane: Plane,
-    server: Downstream,
+    { plane, server, facts, handler }: ConnectParts,
     upstream: Carrier,
-    onEnd: (end: TunnelEnd) => void,
+    { conn, release, idleMs }: HandedOver,
   ): Switchover {
     const self = new Switchover();
     const { clock, deadlines, config, recorder } = plane;
-    const { tunnelIdleMs, halfCloseMs } = config.timeouts;
+    const { halfCloseMs: limitMs } = config.timeouts;
+    const halfCloseMs = idleMs === 0 ? limitMs : Math.min(limitMs, idleMs);
     const early = server.detach();
     recorder.event("tunnel_opened");
-    const deps = { settings: { idleMs: tunnelIdleMs, halfCloseMs }, clock, deadlines };
-    self.#isTrusted = () => plane.transport.isTrusted(upstream);
-    self.#tunnel = new Tunnel(server.carrier, upstream, deps, (end) => {
+    const deps = { settings: { idleMs, halfCloseMs }, clock, deadlines };
+    self.#isTrusted = () => plane.transport.isTrusted(conn);
+    self.#tunnel = new Tunnel(server.carrier, upstream, deps, ({ bytesUp, bytesDown }) => {
       recorder.event("tunnel_closed");
-      onEnd(end);
+      facts.requestBytes += bytesUp;
+      facts.responseBytes += bytesDown;
+      release();
+      handler.onTunnelEnd();
     });
     if (early !== null) self.#tunnel.fromClient(early, early.length);
     if (server.finSeen) self.#tunnel.finFromClient();

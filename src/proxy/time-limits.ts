@@ -26,10 +26,10 @@ export class TimeLimits implements Sleeper {
     this.#handler = handler;
   }
 
-  /** The client has sent everything; 0: no limit. */
+  /** The request has so much time from now on, at most; 0: no limit. Most begin when the client has sent everything. */
   begin(limitMs: number): void {
     if (limitMs === 0) return;
-    this.#requestUntilMs = this.#plane.clock.now() + limitMs;
+    this.#requestUntilMs = Math.min(this.#requestUntilMs, this.#plane.clock.now() + limitMs);
     this.#arm();
   }
 

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Health } from "../core/model.ts";
 import type { Random } from "../core/random.ts";
 import { type ProbeResult, probeHttp, probeTcp } from "./check-probes.ts";
+import { probeGrpc } from "./grpc-probe.ts";
 import type { Log } from "./log.ts";
 import type { CheckTask } from "./protocol.ts";
 import type { CheckResult } from "./schema.ts";
@@ -32,7 +33,7 @@ interface Running {
 }
 
 /**
- * Runs the http and tcp checks of this host's endpoints. Each starts at a random moment of its first
+ * Runs the http, tcp and grpc checks of this host's endpoints. Each starts at a random moment of its first
  * interval, and each further interval is up to a tenth shorter or longer, so that checks that arrive together, or that
  * a stall brought together, do not fire together. It counts successes
  * and failures in a row before it changes the status, as Consul's `success_before_passing` and
@@ -143,5 +144,6 @@ export class CheckRunner {
 function probe({ task: { spec }, stop }: Running): Promise<ProbeResult> {
   if (spec.kind === "http") return probeHttp(spec, stop.signal);
   if (spec.kind === "tcp") return probeTcp(spec, stop.signal);
+  if (spec.kind === "grpc") return probeGrpc(spec, stop.signal);
   return Promise.reject(new TypeError("a ttl check is not run, it is waited for"));
 }

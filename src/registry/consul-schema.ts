@@ -5,6 +5,7 @@ import { canonicalKeys } from "./consul-keys.ts";
 import { parseGoDuration } from "./duration.ts";
 import {
   addressField,
+  grpcTargetField,
   headersField,
   idField,
   metaField,
@@ -34,8 +35,6 @@ const REFUSED_CHECK = [
   "Script",
   "Shell",
   "DockerContainerID",
-  "GRPC",
-  "GRPCUseTLS",
   "H2PING",
   "H2PingUseTLS",
   "UDP",
@@ -70,6 +69,12 @@ const checkShape = z.object({
   TLSServerName: z.string().max(253).default(""),
   DisableRedirects: z.boolean().default(false),
   TCP: z.string().optional(),
+  GRPC: z
+    .literal("")
+    .transform(() => undefined)
+    .or(grpcTargetField)
+    .optional(),
+  GRPCUseTLS: z.boolean().default(false),
   Interval: duration.optional(),
   Timeout: duration.default(0),
   SuccessBeforePassing: threshold,
@@ -208,8 +213,8 @@ function parseCheck(input: unknown, path: string): CheckInput {
 }
 
 function specOf(check: z.infer<typeof checkShape>): CheckSpec {
-  const given = [check.TTL, check.HTTP, check.TCP].filter((each) => each !== undefined);
-  if (given.length !== 1) throw new RegistryError(400, "needs one of TTL, HTTP and TCP", "");
+  const given = [check.TTL, check.HTTP, check.TCP, check.GRPC].filter((each) => each !== undefined);
+  if (given.length !== 1) throw new RegistryError(400, "needs one of TTL, HTTP, TCP and GRPC", "");
   if (check.TTL !== undefined) {
     if (check.TTL < 1) throw new RegistryError(400, "TTL: must be above zero", "TTL");
     return { kind: "ttl", ttlMs: check.TTL };
@@ -230,6 +235,11 @@ function specOf(check: z.infer<typeof checkShape>): CheckSpec {
     const target = parseHostPort(check.TCP, 0);
     if (!target?.port) throw new RegistryError(400, "TCP: must be HOST:PORT", "TCP");
     return { kind: "tcp", address: target.host, port: target.port, ...timing };
+  }
+  if (check.GRPC !== undefined) {
+    const { TLSSkipVerify: tlsSkipVerify, TLSServerName: tlsServerName } = check;
+    const tls = { tls: check.GRPCUseTLS, tlsSkipVerify, tlsServerName };
+    return { kind: "grpc", ...check.GRPC, ...tls, ...timing };
   }
   return {
     kind: "http",

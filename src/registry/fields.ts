@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import * as z from "zod";
-import { canonicalAddress } from "../core/address.ts";
+import { canonicalAddress, parseHostPort } from "../core/address.ts";
 
 /** Longest metadata value and number of entries; Consul's limits. */
 const META_VALUE = 512;
@@ -113,3 +113,19 @@ export const urlField = z
     },
     { message: "must be an http or https URL without credentials" },
   );
+
+/** `HOST:PORT` or `HOST:PORT/SERVICE`: whose health is asked for by gRPC. */
+export const grpcTargetField = z
+  .string()
+  .max(512)
+  .transform((text, context) => {
+    const slash = text.indexOf("/");
+    const target = parseHostPort(slash === -1 ? text : text.slice(0, slash), 0);
+    const service = slash === -1 ? "" : text.slice(slash + 1);
+    // One byte of protocol buffers for its length.
+    if (target?.port && /^[\w./-]{0,127}$/.test(service)) {
+      return { address: target.host, port: target.port, service };
+    }
+    context.addIssue({ code: "custom", message: "must be HOST:PORT or HOST:PORT/SERVICE" });
+    return z.NEVER;
+  });

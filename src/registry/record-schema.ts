@@ -125,6 +125,10 @@ const checkSpecSchema = z.discriminatedUnion("kind", [
     ...probe,
   }),
   z.object({ kind: z.literal("tcp"), address: z.string(), port: z.number(), ...probe }),
+  z.object({
+    ...{ kind: z.literal("grpc"), address: z.string(), port: z.number(), service: z.string() },
+    ...{ tls: z.boolean(), tlsSkipVerify: z.boolean(), tlsServerName: z.string(), ...probe },
+  }),
 ]);
 
 export const storedCheckSchema = z.object({

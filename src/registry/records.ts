@@ -11,7 +11,7 @@ import type { Policy } from "../core/policy.ts";
 import type { ClientScope, RouteTable, TrafficPolicy } from "../core/traffic.ts";
 import type { TranslatedKind } from "../dialects/translator.ts";
 
-/** When the result of an http or tcp check changes the status; Consul's fields of the same names, at least 1. */
+/** When the result of a check that is run changes the status; Consul's fields of the same names, at least 1. */
 export interface Thresholds {
   readonly successBeforePassing: number;
   readonly failuresBeforeWarning: number;
@@ -49,8 +49,21 @@ export interface TcpSpec extends Probe {
   readonly port: number;
 }
 
+/** A question by gRPC's health protocol from the endpoint's host: only SERVING passes. */
+export interface GrpcSpec extends Probe {
+  readonly kind: "grpc";
+  readonly address: string;
+  readonly port: number;
+  /** Empty: the server as a whole. */
+  readonly service: string;
+  readonly tls: boolean;
+  readonly tlsSkipVerify: boolean;
+  /** Empty: the host. */
+  readonly tlsServerName: string;
+}
+
 /** How the health of an endpoint is found out. */
-export type CheckSpec = TtlSpec | HttpSpec | TcpSpec;
+export type CheckSpec = TtlSpec | HttpSpec | TcpSpec | GrpcSpec;
 
 /** A service with what the registry alone needs to know of it. */
 export interface StoredService {

@@ -8,6 +8,7 @@ import {
 } from "../core/model.ts";
 import {
   addressField,
+  grpcTargetField,
   headersField,
   healthField,
   hostField,
@@ -102,7 +103,16 @@ const tcpCheck = z.strictObject({
   tcp: z.string().refine((text) => parseHostPort(text, 0)?.port, { message: "must be HOST:PORT" }),
 });
 
-const check = z.union([ttlCheck, httpCheck, tcpCheck]).transform(toCheckInput);
+const grpcCheck = z.strictObject({
+  ...common,
+  ...probe,
+  grpc: grpcTargetField,
+  tls: z.boolean().default(false),
+  tlsSkipVerify: z.boolean().default(false),
+  tlsServerName: z.string().max(253).default(""),
+});
+
+const check = z.union([ttlCheck, httpCheck, tcpCheck, grpcCheck]).transform(toCheckInput);
 
 export const endpointBody = z.strictObject({
   service: nameField,
@@ -155,7 +165,7 @@ export const healthBody = z.strictObject({
 });
 
 function toCheckInput(
-  input: z.infer<typeof ttlCheck | typeof httpCheck | typeof tcpCheck>,
+  input: z.infer<typeof ttlCheck | typeof httpCheck | typeof tcpCheck | typeof grpcCheck>,
 ): CheckInput {
   const { id, name, notes, status, deregisterMs } = input;
   const facts = { id, name, notes, status, deregisterMs };
@@ -171,6 +181,13 @@ function toCheckInput(
   if ("tcp" in input) {
     const { host, port } = parseHostPort(input.tcp, 0) ?? { host: "", port: 0 };
     return { ...facts, spec: { kind: "tcp", address: host, port, ...timing } };
+  }
+  if ("grpc" in input) {
+    const { grpc, tls, tlsSkipVerify, tlsServerName } = input;
+    return {
+      ...facts,
+      spec: { kind: "grpc", ...grpc, tls, tlsSkipVerify, tlsServerName, ...timing },
+    };
   }
   const { http: url, method, headers, body, followRedirects, tlsSkipVerify, tlsServerName } = input;
   const request = { url, method, headers, body, followRedirects, tlsSkipVerify, tlsServerName };

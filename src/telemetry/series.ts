@@ -30,7 +30,10 @@ export const DETECTIONS = Object.keys(DETECTION_INDEX) as readonly Detection[];
 /** Requests in flight of one source to one destination. */
 export const PAIR = { started: 0, inFlight: 1 } as const;
 /** Volume and latency between one source and one destination. Durations in ms. */
-export const FLOW = { count: 0, requestBytes: 1, responseBytes: 2, sumMs: 3, fine: 4 } as const;
+export const FLOW = {
+  ...{ count: 0, requestBytes: 1, responseBytes: 2 },
+  ...{ requestMessages: 3, responseMessages: 4, sumMs: 5, fine: 6 },
+} as const;
 /** How exchanges of one flow ended. */
 export const OUTCOME = { count: 0 } as const;
 /** What one endpoint got. Only HTTP exchanges count into its latency: a tunnel's life is none. */

@@ -106,6 +106,20 @@ export const TRAFFIC_METRICS: readonly MetricDeclaration[] = [
     labels: SHAPES.flows.labels,
     read: words("flows", FLOW.responseBytes),
   },
+  {
+    type: "counter",
+    name: "hostmesh_request_messages_total",
+    help: "Messages that callers sent in calls of gRPC",
+    labels: SHAPES.flows.labels,
+    read: words("flows", FLOW.requestMessages),
+  },
+  {
+    type: "counter",
+    name: "hostmesh_response_messages_total",
+    help: "Messages that callers were sent in calls of gRPC",
+    labels: SHAPES.flows.labels,
+    read: words("flows", FLOW.responseMessages),
+  },
   perDestination(
     "hostmesh_request_size_bytes",
     "Body of one HTTP request, with its chunked coding",

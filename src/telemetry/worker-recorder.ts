@@ -8,6 +8,7 @@ import type {
   RetryReason,
   TrafficSource,
 } from "../core/facts.ts";
+import { judgedStatus } from "../core/grpc.ts";
 import { keyOf } from "../core/model.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
@@ -193,6 +194,8 @@ export class WorkerRecorder implements Recorder {
     add(words, base + FLOW.count, 1);
     add(words, base + FLOW.requestBytes, facts.requestBytes);
     add(words, base + FLOW.responseBytes, facts.responseBytes);
+    add(words, base + FLOW.requestMessages, facts.requestMessages);
+    add(words, base + FLOW.responseMessages, facts.responseMessages);
     words[base + FLOW.sumMs] = (words[base + FLOW.sumMs] ?? 0) + facts.durationMs;
     add(words, base + FLOW.fine + fine, 1);
   }
@@ -218,7 +221,8 @@ export class WorkerRecorder implements Recorder {
     const { words } = this.#series.tables.endpoints;
     this.#endpoints.use(base);
     add(words, base + ENDPOINT.count, 1);
-    if (isEndpointFailure(facts.status, facts.error)) add(words, base + ENDPOINT.failures, 1);
+    if (isEndpointFailure(judgedStatus(facts.status, facts.grpcStatus), facts.error))
+      add(words, base + ENDPOINT.failures, 1);
     if (protocolOf(facts) !== HTTP) return;
     words[base + ENDPOINT.sumMs] = (words[base + ENDPOINT.sumMs] ?? 0) + facts.durationMs;
     add(words, base + ENDPOINT.fine + fine, 1);
@@ -277,7 +281,7 @@ export class WorkerRecorder implements Recorder {
   /** Sets the pair's bases of flow and outcome to those of this exchange. */
   #choose(pair: Pair, facts: Readonly<RequestFacts>): void {
     const index = ENTRIES[facts.entry] * PROTOCOLS.length + protocolOf(facts);
-    const code = codeClass(facts.status);
+    const code = codeClass(judgedStatus(facts.status, facts.grpcStatus));
     if (pair.flowIndex === index && pair.code === code && pair.error === facts.error) return;
     const flow = pair.handles.flows[index] ?? this.#newFlow(pair, index, facts);
     pair.flowIndex = index;

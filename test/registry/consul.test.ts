@@ -142,7 +142,9 @@ const refused: [unknown, string][] = [
   [{ ...web, Checks: [{ HTTP: "ftp://a/", Interval: "1s" }] }, "Checks[0].HTTP"],
   [{ ...web, Checks: [{ HTTP: "http://a/" }] }, "Checks[0].Interval"],
   [{ ...web, Checks: [{ TCP: "nowhere", Interval: "1s" }] }, "Checks[0].TCP"],
-  [{ ...web, Checks: [{ GRPC: "a:1", Interval: "1s" }] }, "Checks[0].GRPC"],
+  [{ ...web, Checks: [{ GRPC: "nowhere/x", Interval: "1s" }] }, "Checks[0].GRPC"],
+  [{ ...web, Checks: [{ GRPC: "a:1/x y", Interval: "1s" }] }, "Checks[0].GRPC"],
+  [{ ...web, Checks: [{ GRPC: "a:1", TCP: "a:1", Interval: "1s" }] }, "Checks[0]"],
   [{ ...web, Check: { Args: ["rm"], Interval: "1s" } }, "Check.Args"],
 ];
 for (const [body, path] of refused) {

@@ -40,6 +40,7 @@ test("the JSON line holds every fact of the exchange", () => {
     authority: "catalog",
     path: "/",
     status: 502,
+    grpcStatus: null,
     flag: "UC",
     error: "UPSTREAM_RESET",
     requestBytes: 10,

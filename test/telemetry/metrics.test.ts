@@ -43,6 +43,25 @@ const service = makeService("catalog");
 const endpoint = makeEndpoint("h/catalog-1");
 const source = makeWorkload("web");
 
+test("a call of gRPC counts as what its status means, with its messages", async () => {
+  const { series, recorders } = setUpSeries();
+  for (const grpcStatus of [0, 14, 5]) {
+    const messages = { requestMessages: 2, responseMessages: 3 };
+    recorders[0]?.exchange(makeFacts({ source, service, endpoint, grpcStatus, ...messages }));
+  }
+  const lines = await scrape(series);
+  for (const code of ["2xx", "5xx", "4xx"]) {
+    assert.ok(
+      lines.some((line) => line.includes(`code="${code}"`) && line.endsWith("} 1")),
+      code,
+    );
+  }
+  const value = (name: string) => lines.find((line) => line.startsWith(name))?.split("} ")[1];
+  assert.equal(value("hostmesh_request_messages_total"), "6");
+  assert.equal(value("hostmesh_response_messages_total"), "9");
+  assert.equal(value("hostmesh_endpoint_failures_total") ?? "1", "1");
+});
+
 test("requests are exposed first, and every name begins with hostmesh_", async () => {
   const { series, recorders } = setUpSeries();
   recorders[0]?.exchange(makeFacts({ source, service, endpoint }));

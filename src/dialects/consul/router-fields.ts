@@ -93,7 +93,7 @@ const destinationField = z.strictObject({
   retryOnConnectFailure: honoured(z.boolean()).optional(),
   retryOn: differently(
     z.array(z.literal(CONSUL_RETRY_ON)).max(CONSUL_RETRY_ON.length),
-    "a request that is not idempotent only where no application can have seen it, unless `methods` of the match name its method; gRPC's conditions and `envoy-ratelimited` have no effect, and a warning says so",
+    "a request that is not idempotent only where no application can have seen it, unless `methods` of the match name its method; or by gRPC's conditions; `envoy-ratelimited` has no effect, and a warning says so",
   ).optional(),
   retryOnStatusCodes: honoured(z.array(z.number().int().min(100).max(599)).max(64)).optional(),
   requestHeaders: headersField.optional(),

@@ -4,6 +4,7 @@ import { resourceSchema } from "../envelope.ts";
 import { quoteRegex, regexField } from "../regex-field.ts";
 import { differently, honoured, ineffective, refused } from "../support.ts";
 import { defineTranslator, type Work } from "../translator.ts";
+import { annotatedBy, withAnnotated } from "./annotated.ts";
 import { forwardTo, MAX_BACKENDS, referenceFields, targetOf, weightField } from "./backends.ts";
 import { fieldMatchesField, fieldMatchesOf } from "./field-matches.ts";
 import { sectionName } from "./fields.ts";
@@ -102,19 +103,23 @@ export const grpcRoute = defineTranslator<Resource>({
   kind: "GRPCRoute",
   notes: [
     "Bound to Services as an HTTPRoute is; where both are, the GRPCRoute counts and the HTTPRoute does not.",
-    "A gRPC method is a POST to `/SERVICE/METHOD`, and is matched so wherever the mesh reads requests: today of HTTP/1.1 (gRPC-Web, and gateways that translate). gRPC itself is HTTP/2, whose connections are carried without being read, so that a GRPCRoute does nothing to them yet.",
+    "A gRPC method is a POST to `/SERVICE/METHOD`, and is matched so whatever the version of HTTP: calls of gRPC itself (HTTP/2), gRPC-Web, and gateways that translate.",
     "A rule without backendRefs leads to the Service that the route is bound to, as Linkerd has it.",
-    "What no rule matches gets 404, which gRPC takes for UNIMPLEMENTED; the share of a backend that leads nowhere gets 503, UNAVAILABLE. Trailers with `grpc-status` are not made.",
+    "What no rule matches gets UNIMPLEMENTED; the share of a backend that leads nowhere, and that of one without healthy endpoints, UNAVAILABLE. Requests that are no calls of gRPC over HTTP/2 get 404 and 503.",
+    "Linkerd's annotations for retries and timeouts hold for every rule; hostmesh's own for rate limits too.",
     "Precedence: a service and method before a service, the longer before the shorter, then by number of headers, age, name, place; expressions come last.",
   ],
   forms: [{ versions: ["v1", "v1alpha2"], schema }],
   records(work) {
     const { parentRefs, rules } = work.resource.spec;
+    const annotated = annotatedBy(work);
     return tablesOf(
       work,
       parentRefs,
       "grpcroute",
-      rules.map((rule, index) => toRule(work, rule, ["spec", "rules", index])),
+      rules.map((rule, index) =>
+        withAnnotated(toRule(work, rule, ["spec", "rules", index]), annotated),
+      ),
     );
   },
 });

@@ -1,9 +1,9 @@
 import * as z from "zod";
 import type { Backend, RouteAction, RouteRule } from "../../core/traffic.ts";
 import { resourceSchema } from "../envelope.ts";
-import { settingsOfAnnotations } from "../linkerd/service-annotations.ts";
 import { honoured, ineffective, refused } from "../support.ts";
 import { defineTranslator, type Work } from "../translator.ts";
+import { annotatedBy, withAnnotated } from "./annotated.ts";
 import { forwardTo, MAX_BACKENDS, referenceFields, targetOf, weightField } from "./backends.ts";
 import { sectionName } from "./fields.ts";
 import { filteredBy, filtersField, prefixReplacement } from "./filters.ts";
@@ -134,36 +134,6 @@ export const httpRoute = defineTranslator<Resource>({
     );
   },
 });
-
-type Annotated = Pick<RouteRule, "timeouts" | "retry" | "rateLimits">;
-
-/** The rule with what the annotations of its route say, which wins; of timeouts each by itself. */
-function withAnnotated(rule: RouteRule, annotated: Annotated): RouteRule {
-  const timeouts = { ...rule.timeouts, ...annotated.timeouts };
-  return {
-    ...rule,
-    ...annotated,
-    ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),
-  };
-}
-
-/** For every rule. */
-function annotatedBy(work: Work<Resource>): Annotated {
-  const warn = (name: string, message: string) =>
-    work.warn(["metadata", "annotations", name], message);
-  const { metadata } = work.resource;
-  const { settings } = settingsOfAnnotations(metadata.annotations, warn, work.key);
-  const { timeouts, retry, rateLimits, ...others } = settings;
-  if (Object.keys(others).length > 0) {
-    const message = "circuit breaking and the like have no effect of a route: annotate the Service";
-    work.warn(["metadata", "annotations"], message);
-  }
-  return {
-    ...(timeouts === undefined ? {} : { timeouts }),
-    ...(retry === undefined ? {} : { retry }),
-    ...(rateLimits === undefined ? {} : { rateLimits }),
-  };
-}
 
 function toRule(work: Work<Resource>, rule: Rule, at: readonly PropertyKey[]): RouteRule {
   const matches = httpMatchesOf(work, rule.matches, [...at, "matches"]);

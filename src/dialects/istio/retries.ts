@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { GRPC_RETRY_CONDITIONS } from "../../core/grpc.ts";
 import type { RetryCondition, RetryRule } from "../../core/traffic.ts";
 import { differently, honoured, ineffective } from "../support.ts";
 import type { Work } from "../translator.ts";
@@ -10,7 +11,10 @@ const BASE_MS = 25;
 const MAX_FACTOR = 10;
 
 /** Envoy's words, and which conditions they mean here. A try that is cut off by its own limit counts as a reset. */
-const MEANINGS: ReadonlyMap<string, readonly RetryCondition[]> = new Map([
+const MEANINGS: ReadonlyMap<string, readonly RetryCondition[]> = new Map<
+  string,
+  readonly RetryCondition[]
+>([
   ["5xx", ["5xx", "timeout"]],
   ["gateway-error", ["gateway-error", "timeout"]],
   ["reset", ["reset", "timeout"]],
@@ -18,6 +22,7 @@ const MEANINGS: ReadonlyMap<string, readonly RetryCondition[]> = new Map([
   ["connect-failure", ["connect-failure"]],
   ["refused-stream", ["refused-stream"]],
   ["retriable-4xx", ["retriable-4xx"]],
+  ...GRPC_RETRY_CONDITIONS.map((word) => [word, [word]] as const),
 ]);
 /** Known to Envoy, and without meaning here or there. */
 const IDLE: ReadonlyMap<string, string> = new Map([
@@ -26,13 +31,6 @@ const IDLE: ReadonlyMap<string, string> = new Map([
   ["envoy-ratelimited", "retries of a rate-limited request would be limited too"],
   ["http3-post-connect-failure", "there is no HTTP/3 between proxies"],
 ]);
-const GRPC = new Set([
-  "cancelled",
-  "deadline-exceeded",
-  "internal",
-  "resource-exhausted",
-  "unavailable",
-]);
 
 const words = (text: string) =>
   text
@@ -40,7 +38,7 @@ const words = (text: string) =>
     .map((word) => word.trim())
     .filter((word) => word !== "");
 const isStatus = (word: string) => /^[1-5]\d\d$/.test(word);
-const isKnown = (word: string) => MEANINGS.has(word) || IDLE.has(word) || GRPC.has(word);
+const isKnown = (word: string) => MEANINGS.has(word) || IDLE.has(word);
 
 const retryOnField = z
   .string()
@@ -62,7 +60,7 @@ export const retriesField = z.strictObject({
   perTryTimeout: honoured(durationIn(1), "default: none beside `timeout`").optional(),
   retryOn: differently(
     retryOnField,
-    "default: `connect-failure,refused-stream,reset-before-request`; gRPC's words have no effect; a method that is not idempotent is repeated only where no application can have got it",
+    "default: `connect-failure,refused-stream,reset-before-request,unavailable,cancelled`; a method that is not idempotent is repeated only where no application can have got it, or by gRPC's words",
   ).optional(),
   backoff: honoured(durationIn(1), "base; at most ten times it; default 25ms").optional(),
   retryIgnorePreviousHosts: honoured(z.boolean(), "default: true").optional(),
@@ -77,6 +75,8 @@ const DEFAULT_ON: readonly RetryCondition[] = [
   "connect-failure",
   "refused-stream",
   "reset-before-request",
+  "unavailable",
+  "cancelled",
 ];
 const DEFAULTS: RetryRule = {
   attempts: 2,
@@ -118,7 +118,6 @@ function warnOfIdle(
   path: readonly PropertyKey[],
 ): void {
   const warn = (reason: string) => work.warn([...path, "retryOn"], `${word}: ${reason}`);
-  if (GRPC.has(word)) warn("no effect: statuses of gRPC are not read");
   if (word === "retriable-status-codes" && !asked.some(isStatus)) warn("name the codes beside it");
   const idle = IDLE.get(word) ?? "";
   if (idle !== "") warn(`no effect: ${idle}`);

@@ -23,7 +23,10 @@ export const annotationFields: readonly FieldSupport[] = [
   differently("timeout.linkerd.io/response", "as `timeout.linkerd.io/request`"),
   honoured("timeout.linkerd.io/idle"),
   honoured("retry.linkerd.io/http", "`5xx`, `gateway-error`, `503`, `500-504`, with commas"),
-  differently("retry.linkerd.io/grpc", "only calls that got no response are retried"),
+  honoured(
+    "retry.linkerd.io/grpc",
+    "`cancelled`, `deadline-exceeded`, `internal`, `resource-exhausted`, `unavailable`, with commas; in responses of trailers only",
+  ),
   differently(
     "retry.linkerd.io/limit",
     "without `retry.linkerd.io/http` also 502, 503, 504 and failures without response, where that is safe",

@@ -1,4 +1,5 @@
 import { singleDuration } from "../../core/durations.ts";
+import { GRPC_RETRY_CONDITIONS, type GrpcRetryCondition } from "../../core/grpc.ts";
 import type {
   FailureAccrual,
   OutlierPolicy,
@@ -32,13 +33,6 @@ const SUCCESS_RATE = `${ALPHA}failure-accrual-success-rate-`;
 /** Of a Service or of its namespace. */
 export const OPAQUE_PORTS = "config.linkerd.io/opaque-ports";
 
-const GRPC_STATUSES = [
-  "cancelled",
-  "deadline-exceeded",
-  "internal",
-  "resource-exhausted",
-  "unavailable",
-];
 /** linkerd2's policy-controller/grpc/src/outbound/http.rs, and its proxy's replay buffer. */
 const BACKOFF = { baseMs: 25, maxMs: 250 };
 const BODY_BYTES = 65_536;
@@ -147,12 +141,6 @@ function retryOf(reader: AnnotationReader, warn: WarnOfAnnotation): RetryRule | 
   const grpc = reader.read(RETRY_GRPC, grpcOf);
   const limit = reader.read(RETRY_LIMIT, limitOf);
   const perTryMs = reader.read(RETRY_TIMEOUT, durationOf);
-  if (grpc !== null) {
-    warn(
-      RETRY_GRPC,
-      "differently: only calls that got no response are retried, gRPC statuses are not read",
-    );
-  }
   const given = [RETRY_LIMIT, RETRY_TIMEOUT].filter((name) => reader.has(name));
   if (statuses === null && grpc === null) {
     const [first] = given;
@@ -167,7 +155,8 @@ function retryOf(reader: AnnotationReader, warn: WarnOfAnnotation): RetryRule | 
       "connect-failure",
       "refused-stream",
       ...(perTryMs === null ? [] : (["timeout"] as const)),
-      ...(statuses === null ? (["gateway-error"] as const) : []),
+      ...(grpc ?? []),
+      ...(statuses === null && grpc === null ? (["gateway-error"] as const) : []),
     ],
     statuses: statuses ?? [],
     backoff: BACKOFF,
@@ -191,12 +180,13 @@ function statusesOf(text: string): [from: number, to: number][] {
   });
 }
 
-function grpcOf(text: string): string[] {
+function grpcOf(text: string): GrpcRetryCondition[] {
   return text.split(",").map((part) => {
     const status = part.trim().toLowerCase();
-    if (GRPC_STATUSES.includes(status)) return status;
+    const known = GRPC_RETRY_CONDITIONS.find((one) => one === status);
+    if (known !== undefined) return known;
     throw new Error(
-      `"${part.trim()}" is no gRPC status: write some of ${GRPC_STATUSES.join(", ")}`,
+      `"${part.trim()}" is no gRPC status: write some of ${GRPC_RETRY_CONDITIONS.join(", ")}`,
     );
   });
 }

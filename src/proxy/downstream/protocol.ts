@@ -17,11 +17,12 @@ const VERSIONED = new RegExp(`^${TOKEN}${SPACE}.*${SPACE}(?:HTTP|RTSP|ICE)/\\d`,
 const UNVERSIONED = new RegExp(
   `^[A-Z-]+${SPACE}+(?:/|\\*|[A-Za-z][A-Za-z0-9+.-]*://)[!-~\\x80-\\xff]*${SPACE}*$`,
 );
+/** Node's parser takes a CONNECT without a version, or without a target, with fields behind it. `CONNECT {` is NATS. */
+const CONNECT = new RegExp(`^CONNECT${SPACE}+[!$%&'()*+,\\-./0-9:;=?@A-Z[\\]_a-z~]*${SPACE}*$`);
 /** A line that may yet become one: a method, and with a space behind it anything. */
 const BEGINNING = new RegExp(`^${TOKEN}(?:${SPACE}|$)`);
 /** Of a request, not of a protocol that begins with them: none is known. */
 const EMPTY_LINES = new RegExp(`^(?:\n|${SPACE})+`);
-const PREFACE = "PRI * HTTP/2.0";
 
 /**
  * Looks at the first bytes that a client sent. HTTP/1.x is recognised by a whole request line, because
@@ -29,14 +30,13 @@ const PREFACE = "PRI * HTTP/2.0";
  *
  * A connection of bytes carries what its client likes, identity headers too. So `opaque` is only what no server takes for
  * HTTP/1.x: bare LF (RFC 9112 section 2.2), white space of other kinds and wrong versions count as HTTP, where the parser
- * refuses them. The HTTP/2 preface passes as bytes.
+ * refuses them. HTTP/2's preface begins with a line that reads as a request's (RFC 9113 section 3.4).
  */
 export function classify(text: string): Treatment | "more" {
   // Servers skip empty lines before a request (RFC 9112 section 2.2), so they must not hide one here.
   const bytes = text.replace(EMPTY_LINES, "");
   const isLong = text.length >= LINE_BYTES;
   if (bytes === "") return isLong ? "http" : "more";
-  if (bytes.startsWith(PREFACE)) return "opaque";
   const lineEnd = bytes.indexOf("\n");
   if (lineEnd !== -1) return isRequestLine(bytes.slice(0, lineEnd)) ? "http" : "opaque";
   if (!BEGINNING.test(bytes)) return "opaque";
@@ -76,7 +76,7 @@ export class FirstLine {
 }
 
 function isRequestLine(line: string): boolean {
-  return VERSIONED.test(line) || UNVERSIONED.test(line);
+  return VERSIONED.test(line) || UNVERSIONED.test(line) || CONNECT.test(line);
 }
 
 /** Does an answer to HTTP begin so? A server that gives up an idle connection sends one unasked (408). */
@@ -89,7 +89,7 @@ const ANSWER = "HTTP/";
 /** What a declared protocol asks for; null: it has to be found out. */
 export function declaredTreatment(protocol: AppProtocol | undefined): Treatment | null {
   if (protocol === undefined) return null;
-  return protocol === "http" ? "http" : "opaque";
+  return protocol === "tcp" || protocol === "tls" ? "opaque" : "http";
 }
 
 /**

@@ -145,7 +145,10 @@ test("matches hold for the requests that Istio means", () => {
 test("without retries there are two, for what no application can have got; attempts 0 means none", () => {
   const { retry } = ruleOf({ route: toReviews });
   assert.equal(retry?.attempts, 2);
-  assert.deepEqual(retry?.on, ["connect-failure", "refused-stream", "reset-before-request"]);
+  assert.deepEqual(retry?.on, [
+    ...["connect-failure", "refused-stream", "reset-before-request"],
+    ...["unavailable", "cancelled"],
+  ]);
   assert.deepEqual(retry?.backoff, { baseMs: 25, maxMs: 250 });
   assert.equal(ruleOf({ route: toReviews, retries: { attempts: 0 } }).retry?.attempts, 0);
   assert.equal(ruleOf({ route: toReviews, retries: {} }).retry?.attempts, 0);
@@ -164,7 +167,8 @@ test("retryOn: statuses by number, a per-try timeout as a reset, and unknown wor
     const [refusal] = refusals(httpService(of(`connect-failure,${word}`)));
     assert.match(refusal ?? "", /^spec\.http\[0\]\.retries\.retryOn: unknown condition/, word);
   }
-  assert.deepEqual(warnedPaths(httpService(of("unavailable"))), ["spec.http[0].retries.retryOn"]);
+  assert.deepEqual(ruleOf(of("unavailable,internal")).retry?.on, ["unavailable", "internal"]);
+  assert.deepEqual(warnedPaths(httpService(of("unavailable"))), []);
 });
 
 test("a timeout that is absent or 0s is none", () => {

@@ -43,6 +43,14 @@ test("retries have Linkerd's defaults, and repeat what the author lists", () => 
   assert.deepEqual([more?.attempts, more?.perTryMs, more?.on.includes("timeout")], [3, 400, true]);
 });
 
+test("statuses of gRPC are retried, and nothing of HTTP beside them", () => {
+  const { settings, warnings } = read({ "retry.linkerd.io/grpc": "Unavailable, internal" });
+  assert.deepEqual(settings.retry?.on, [
+    ...["connect-failure", "refused-stream", "unavailable", "internal"],
+  ]);
+  assert.deepEqual([settings.retry?.statuses, warnings], [[], []]);
+});
+
 test("a limit alone, with which Linkerd retries nothing, retries what is safe, and says so", () => {
   for (const annotation of ["retry.linkerd.io/limit", "retry.linkerd.io/timeout"]) {
     const value = annotation.endsWith("limit") ? "2" : "1s";

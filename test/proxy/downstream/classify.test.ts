@@ -18,7 +18,6 @@ test("words alone are no request", () => {
     "get /memcached/key\r\n",
     "CONNECT {}\r\n",
     "PING\r\n",
-    "PRI * HTTP/2.0\r\n",
     "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n",
     "*1\r\n$4\r\n",
     "\x16\x03\x01",
@@ -52,8 +51,12 @@ test("lines that lenient servers take for a request's are requests", () => {
     "get / http/1.1 ",
     "GET /a b HTTP/1.1",
     "GET / HTTP/2.0",
+    "PRI * HTTP/2.0",
     "DESCRIBE / RTSP/1.0",
     "SOURCE / ICE/1.0",
+    "CONNECT a:1",
+    "CONNECT a",
+    "CONNECT ",
   ];
   for (const line of lines) {
     assert.equal(classify(`${line}\r\n`), "http", JSON.stringify(line));

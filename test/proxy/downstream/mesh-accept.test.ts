@@ -365,7 +365,7 @@ describe("behind the handshake the mesh port", () => {
     "no Host": head(connectLine, tcp),
     "no protocol": head(connectLine, host),
     "two protocols": head(connectLine, host, tcp, tcp),
-    "an unknown protocol": head(connectLine, host, "X-Hostmesh-Protocol: h2"),
+    "an unknown protocol": head(connectLine, host, "X-Hostmesh-Protocol: h3"),
     content: head(connectLine, host, tcp, "Content-Length: 3"),
     "chunked content": head(connectLine, host, tcp, "Transfer-Encoding: chunked"),
     "a caller by name": head(connectLine, host, tcp, 'Forwarded: for="_hidden"'),

@@ -1,4 +1,5 @@
 import { LONGEST_TIMER_MS, sumOfParts } from "../../../core/durations.ts";
+import { GRPC_RETRY_CONDITIONS } from "../../../core/grpc.ts";
 import { RETRY_CONDITIONS, type RetryCondition, type RetryRule } from "../../../core/traffic.ts";
 import type { RequestHead } from "../../../http/message.ts";
 
@@ -41,10 +42,8 @@ const READERS: Readonly<Record<string, (value: string, into: Overrides) => void>
     setMs(into, "perTryMs", integer(value)),
   "x-envoy-expected-rq-timeout-ms": (value, into) => shorten(into, integer(value)),
   "x-envoy-max-retries": (value, into) => setRetries(into, integer(value)),
-  "x-envoy-retry-on": (value, into) => {
-    const on = listOf(value).flatMap((name) => ENVOY_CONDITIONS.get(name) ?? []);
-    if (on.length > 0) into.on = [...(into.on ?? []), ...on];
-  },
+  "x-envoy-retry-on": (value, into) => addConditions(into, listOf(value), ENVOY_CONDITIONS),
+  "x-envoy-retry-grpc-on": (value, into) => addConditions(into, listOf(value), GRPC_CONDITIONS),
   "x-envoy-retriable-status-codes": (value, into) => addStatuses(into, listOf(value)),
   "l5d-timeout": (value, into) => setMs(into, "requestMs", duration(value)),
   "l5d-request-timeout": (value, into) => setMs(into, "requestMs", duration(value)),
@@ -57,14 +56,22 @@ const READERS: Readonly<Record<string, (value: string, into: Overrides) => void>
     into.replaces = true;
     into.on = [...(into.on ?? []), "timeout"];
   },
-  // Statuses of gRPC stand in trailers and come with HTTP/2: there is nothing here that they could apply to.
-  "l5d-retry-grpc": () => undefined,
+  "l5d-retry-grpc": (value, into) => {
+    if (!addConditions(into, listOf(value), GRPC_CONDITIONS)) return;
+    into.replaces = true;
+    into.on = [...(into.on ?? []), "timeout"];
+  },
   "grpc-timeout": (value, into) => shorten(into, grpcDuration(value)),
 };
 
-/** All but our own. */
+const GRPC_CONDITIONS: ReadonlyMap<string, RetryCondition> = new Map(
+  GRPC_RETRY_CONDITIONS.map((name) => [name, name]),
+);
+/** All but our own, and those of gRPC, which have a field of their own. */
 const ENVOY_CONDITIONS: ReadonlyMap<string, RetryCondition> = new Map(
-  RETRY_CONDITIONS.filter((name) => name !== "timeout").map((name) => [name, name]),
+  RETRY_CONDITIONS.filter((name) => name !== "timeout" && !GRPC_CONDITIONS.has(name)).map(
+    (name) => [name, name],
+  ),
 );
 
 /**
@@ -106,9 +113,12 @@ export function overriddenRetry(
     ...(tryMs !== undefined && { perTryMs: tryMs }),
     on: [...kept.on, ...(on ?? [])],
     statuses: [...kept.statuses, ...(statuses ?? [])],
-    unsafe: base.unsafe || names,
+    unsafe: base.unsafe || statuses !== undefined || on?.some(isOfHttp) === true,
   };
 }
+
+/** Whoever names statuses of gRPC speaks of those alone. */
+const isOfHttp = (condition: RetryCondition) => !GRPC_CONDITIONS.has(condition);
 
 /** Where only the request asks for retries: Envoy's number and pauses, which are Linkerd's too. */
 const BARE: RetryRule = {
@@ -143,6 +153,17 @@ function shorten(into: Overrides, ms: number | null): void {
 
 function setRetries(into: Overrides, count: number | null): void {
   if (count !== null) into.retries = count;
+}
+
+/** Did any of them mean something? */
+function addConditions(
+  into: Overrides,
+  names: readonly string[],
+  known: ReadonlyMap<string, RetryCondition>,
+): boolean {
+  const on = names.flatMap((name) => known.get(name) ?? []);
+  if (on.length > 0) into.on = [...(into.on ?? []), ...on];
+  return on.length > 0;
 }
 
 function addStatuses(into: Overrides, names: readonly string[]): void {

@@ -1,4 +1,5 @@
 import { CODES, type MeshErrorCode } from "../../../core/errors.ts";
+import { GRPC, GRPC_RETRY_CONDITIONS } from "../../../core/grpc.ts";
 import type { Random } from "../../../core/random.ts";
 import { RETRY_CONDITIONS, type RetryCondition, type RetryRule } from "../../../core/traffic.ts";
 import { isIdempotent } from "./retry.ts";
@@ -14,6 +15,8 @@ export interface TryOutcome {
   readonly replayable: boolean;
   /** May any byte of it have reached the endpoint? */
   readonly sent: boolean;
+  /** Of a call of gRPC, in the head of its response; absent or -1: there is none. */
+  readonly grpcStatus?: number;
   /** See `isOverloaded`. */
   readonly overloaded?: boolean;
 }
@@ -37,7 +40,7 @@ export function standardRetry(attempts: number): RetryRule {
  * When and how soon a request is sent again. Conditions mean what Envoy's `retry_on` of the same name means: `5xx`,
  * `gateway-error` and `reset` include every try that ended without a response. Beyond Envoy, a request whose repetition
  * is unsafe (RFC 9110 section 9.2.2) is only sent again where nothing of it can have reached an application, unless the
- * rule's author says that it is safe.
+ * rule's author says that it is safe. Naming a status of gRPC says so: every call is a POST, and none would be repeated.
  */
 export class RetryPolicy {
   readonly rule: RetryRule;
@@ -61,8 +64,14 @@ export class RetryPolicy {
     return outcome.code === null ? this.#wantsAnswered(outcome) : this.#wantsLost(outcome);
   }
 
+  /** Does it name a status of gRPC? */
+  get namesGrpc(): boolean {
+    return (this.#on & ANY_GRPC) !== 0;
+  }
+
   /** An application has answered, so it has acted. */
-  #wantsAnswered({ status, method }: TryOutcome): boolean {
+  #wantsAnswered({ status, method, grpcStatus = -1 }: TryOutcome): boolean {
+    if ((this.#on & (GRPC_STATUSES.get(grpcStatus) ?? 0)) !== 0) return true;
     if (!this.rule.unsafe && !isIdempotent(method)) return false;
     if ((this.#on & conditionsOf(status)) !== 0) return true;
     return this.rule.statuses.some(([from, to]) => status >= from && status <= to);
@@ -76,7 +85,7 @@ export class RetryPolicy {
     let applying = NO_RESPONSE;
     if (untouched) applying |= UNTOUCHED;
     if (retry === "always") applying |= CONNECT_FAILURE;
-    if (code === "MESH_REFUSED") applying |= REFUSED_STREAM;
+    if (code === "MESH_REFUSED" || code === "UPSTREAM_REFUSED") applying |= REFUSED_STREAM;
     if (code === "TRY_TIMEOUT") applying |= TIMEOUT;
     return (this.#on & applying) !== 0;
   }
@@ -119,6 +128,14 @@ const CONNECT_FAILURE = bit("connect-failure");
 const REFUSED_STREAM = bit("refused-stream");
 const TIMEOUT = bit("timeout");
 const UNTOUCHED = bit("reset-before-request");
+const ANY_GRPC = setOf(GRPC_RETRY_CONDITIONS);
+const GRPC_STATUSES: ReadonlyMap<number, number> = new Map([
+  [GRPC.CANCELLED, bit("cancelled")],
+  [GRPC.DEADLINE_EXCEEDED, bit("deadline-exceeded")],
+  [GRPC.RESOURCE_EXHAUSTED, bit("resource-exhausted")],
+  [GRPC.INTERNAL, bit("internal")],
+  [GRPC.UNAVAILABLE, bit("unavailable")],
+]);
 const NO_RESPONSE = setOf(["5xx", "gateway-error", "reset"]);
 
 /** Conditions that a status fulfils. Of 4xx Envoy takes 409 only. */

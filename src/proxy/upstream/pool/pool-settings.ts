@@ -6,6 +6,8 @@ export interface PoolSettings {
   readonly maxPending: number;
   readonly maxIdle: number;
   readonly maxRequestsPerConnection: number;
+  /** Requests at once on a connection of HTTP/2, where the endpoint does not allow fewer. */
+  readonly streamsPerConnection: number;
   readonly queueMs: number;
   readonly idleMs: number;
   readonly freshMs: number;

@@ -1,42 +1,13 @@
 import { formatHostPort } from "../../../core/address.ts";
-import type { Clock } from "../../../core/clock.ts";
-import { type Deadlines, deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
+import { deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
 import type { MeshError } from "../../../core/errors.ts";
-import type { Recorder } from "../../../core/facts.ts";
 import type { Conn } from "../../../http/conn.ts";
-import { ClientConnection, type ClientLimits } from "../../../http/h1/client.ts";
-import type { ConnectionCounts } from "./connection-counts.ts";
-import { queueFull, queueTimeout, serviceFull } from "./pool-errors.ts";
+import { ClientConnection } from "../../../http/h1/client.ts";
+import type { PoolDeps } from "./pool-deps.ts";
 import { type PoolSettings, settingsFor } from "./pool-settings.ts";
+import { RoomWatch } from "./room-watch.ts";
 import type { Freshness, PoolTarget, PoolWaiter, UpstreamPool } from "./upstream-pool.ts";
-
-/** Opens a connection; the spine fills in the transport stage. */
-export type Dialer = (
-  target: PoolTarget,
-  handler: { onConnected(conn: Conn): void; onDialFailed(error: MeshError): void },
-) => void;
-
-export interface PoolDeps {
-  readonly settings: PoolSettings;
-  readonly limits: ClientLimits;
-  readonly counts: ConnectionCounts;
-  readonly dial: Dialer;
-  readonly recorder: Recorder;
-  readonly clock: Clock;
-  readonly deadlines: Deadlines;
-  /** Closes the oldest idle connection that some pool of this worker has to the endpoint, if one has. */
-  readonly evictIdle: (slot: number) => void;
-}
-
-interface Queued {
-  readonly waiter: PoolWaiter;
-  readonly deadlineMs: number;
-  /** Will any idle connection do? */
-  readonly mayReuse: boolean;
-}
-
-/** How often a queue looks again whether the limit, which others share, allows one more connection. */
-const RETRY_MS = 10;
+import { WaitingLine } from "./waiting-line.ts";
 
 /**
  * Connections of one source to one endpoint. Idle ones are reused last in, first out, so that the surplus
@@ -50,17 +21,22 @@ export class Pool implements UpstreamPool, Expirable {
   readonly #settings: PoolSettings;
   readonly #maxConnectionMs: number;
   readonly #idle: ClientConnection[] = [];
-  readonly #queue: Queued[] = [];
+  readonly #queue: WaitingLine;
+  readonly #room: RoomWatch;
   #busy = 0;
   #dialling = 0;
   #retired = false;
-  #retryTimer: NodeJS.Timeout | null = null;
 
   constructor(target: PoolTarget, deps: PoolDeps) {
     this.target = target;
     this.#deps = deps;
     this.#settings = settingsFor(deps.settings, target.limits);
     this.#maxConnectionMs = target.limits?.maxConnectionMs ?? 0;
+    this.#queue = new WaitingLine(target, this.#settings, deps);
+    this.#room = new RoomWatch(
+      () => deps.evictIdle(target.slot),
+      () => this.#grow(),
+    );
     deps.deadlines.add(this);
   }
 
@@ -93,20 +69,9 @@ export class Pool implements UpstreamPool, Expirable {
       return idle;
     }
     if (idle !== null) this.#idle.push(idle);
-    const { clock, recorder } = this.#deps;
-    const settings = this.#settings;
-    const isFull = this.#queue.length >= settings.maxPending;
-    if (isFull || !this.#deps.counts.tryWait(this.target)) {
-      recorder.event("pool_queue_full");
-      waiter.onNoConnection(
-        isFull ? queueFull(this.target, this.#queue.length) : serviceFull(this.target),
-      );
-      return null;
-    }
-    const deadlineMs = deadlineAfter(clock.now(), settings.queueMs);
-    this.#queue.push({ waiter, deadlineMs, mayReuse: freshness === "any" });
+    if (!this.#queue.add(waiter, freshness)) return null;
     this.#grow();
-    if (this.#firstWaiting !== undefined) recorder.event("pool_queued");
+    if (this.#isQueueing) this.#deps.recorder.event("pool_queued");
     this.#arm();
     return null;
   }
@@ -138,7 +103,7 @@ export class Pool implements UpstreamPool, Expirable {
     this.#useIdle();
     while (this.#dialling < this.#queue.length) {
       if (!counts.tryOpenConnection(this.target, this.#settings.maxConnections)) {
-        this.#makeRoom();
+        this.#room.begin();
         return;
       }
       this.#dialling += 1;
@@ -151,7 +116,7 @@ export class Pool implements UpstreamPool, Expirable {
 
   /** Those who waited for a place among the connections in use take idle ones, as far as there are any. */
   #useIdle(): void {
-    while (this.#queue.length > this.#dialling && this.#queue[0]?.mayReuse === true) {
+    while (this.#queue.length > this.#dialling && this.#queue.at(0)?.freshness === "any") {
       const idle = this.#takeIdle(false);
       if (idle === null) return;
       if (!this.#deps.counts.tryUse(this.target)) {
@@ -161,17 +126,6 @@ export class Pool implements UpstreamPool, Expirable {
       this.#busy += 1;
       this.#serve(idle, this.#deps.clock.now());
     }
-  }
-
-  /** The limit is reached. Idle connections give way; no event of ours tells when another pool's is closed. */
-  #makeRoom(): void {
-    if (this.#retryTimer !== null) return;
-    this.#deps.evictIdle(this.target.slot);
-    this.#retryTimer = setTimeout(() => {
-      this.#retryTimer = null;
-      this.#grow();
-    }, RETRY_MS);
-    this.#retryTimer.unref();
   }
 
   #onConnected(conn: Conn): void {
@@ -189,21 +143,14 @@ export class Pool implements UpstreamPool, Expirable {
     this.#deps.counts.endUse(this.target);
     this.#deps.counts.closeConnection(this.target);
     this.#deps.recorder.event("upstream_connection_failed");
-    this.#unqueue(0)?.onNoConnection(error);
+    this.#queue.take(0)?.onNoConnection(error);
     this.#grow();
     this.#arm();
   }
 
-  /** Takes the waiter at this place of the queue out of it. */
-  #unqueue(index: number): PoolWaiter | undefined {
-    const [queued] = this.#queue.splice(index, 1);
-    if (queued !== undefined) this.#deps.counts.endWait(this.target);
-    return queued?.waiter;
-  }
-
   /** Gives the connection to the one that waits longest, or keeps it. */
   #serve(connection: ClientConnection, nowMs: number): void {
-    const next = this.#unqueue(0);
+    const next = this.#queue.take(0);
     if (next !== undefined) {
       this.#arm();
       next.onConnection(connection);
@@ -238,7 +185,7 @@ export class Pool implements UpstreamPool, Expirable {
 
   /** Does this waiter wait for a busy connection, rather than for one that is being opened? */
   waitsForOthers(waiter: PoolWaiter): boolean {
-    return this.#queue.findIndex((queued) => queued.waiter === waiter) >= this.#dialling;
+    return this.#queue.indexOf(waiter) >= this.#dialling;
   }
 
   /** Closes a connection that a request occupied. */
@@ -255,8 +202,8 @@ export class Pool implements UpstreamPool, Expirable {
 
   /** A waiter that is no longer interested. */
   cancel(waiter: PoolWaiter): void {
-    const index = this.#queue.findIndex((queued) => queued.waiter === waiter);
-    if (index !== -1) this.#unqueue(index);
+    const index = this.#queue.indexOf(waiter);
+    if (index !== -1) this.#queue.take(index);
     this.#arm();
   }
 
@@ -296,15 +243,10 @@ export class Pool implements UpstreamPool, Expirable {
   }
 
   onDeadline(nowMs: number): void {
-    const { recorder } = this.#deps;
-    const settings = this.#settings;
-    while ((this.#firstWaiting?.deadlineMs ?? Number.POSITIVE_INFINITY) <= nowMs) {
-      recorder.event("pool_queue_timeout");
-      const error = queueTimeout(this.target, settings.queueMs);
-      this.#unqueue(this.#dialling)?.onNoConnection(error);
-    }
-    const oldest = nowMs - settings.idleMs;
-    while (settings.idleMs > 0 && (this.#idle[0]?.idleSinceMs ?? nowMs) <= oldest) {
+    const { idleMs } = this.#settings;
+    this.#queue.expire(nowMs, () => this.#dialling);
+    const oldest = nowMs - idleMs;
+    while (idleMs > 0 && (this.#idle[0]?.idleSinceMs ?? nowMs) <= oldest) {
       this.evictOldest();
     }
     if (this.#maxConnectionMs > 0) this.#evictWorn(nowMs);
@@ -321,14 +263,14 @@ export class Pool implements UpstreamPool, Expirable {
     }
   }
 
-  /** Those before it each wait for a dial, which has a time limit of its own and names the real cause. */
-  get #firstWaiting(): Queued | undefined {
-    return this.#queue[this.#dialling];
+  /** Does a request wait for others to end? Those in front each wait for a dial, which names the real cause if it fails. */
+  get #isQueueing(): boolean {
+    return this.#queue.length > this.#dialling;
   }
 
   /** The next moment at which something here grows too old. */
   #arm(): void {
-    const queued = this.#firstWaiting?.deadlineMs ?? Number.POSITIVE_INFINITY;
+    const queued = this.#queue.at(this.#dialling)?.deadlineMs ?? Number.POSITIVE_INFINITY;
     const oldest = this.#idle[0];
     const idle =
       oldest === undefined
@@ -343,7 +285,7 @@ export class Pool implements UpstreamPool, Expirable {
 
   close(): void {
     this.#deps.deadlines.delete(this);
-    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
+    this.#room.close();
     this.retire();
   }
 }

@@ -1,6 +1,8 @@
 import { formatHostPort } from "../../../core/address.ts";
-import { Pool, type PoolDeps } from "./pool.ts";
-import type { PoolTarget } from "./upstream-pool.ts";
+import { Pool } from "./pool.ts";
+import type { PoolDeps } from "./pool-deps.ts";
+import { StreamPool } from "./stream-pool.ts";
+import type { PoolTarget, UpstreamPool } from "./upstream-pool.ts";
 
 const SWEEP_MS = 30_000;
 /** Not part of any workload's key. */
@@ -12,8 +14,8 @@ const ADDRESS_MARK = "|";
  */
 export class Pools {
   readonly #deps: PoolDeps;
-  readonly #bySource = new Map<string, Map<number | string, Pool>>();
-  readonly #retired = new Set<Pool>();
+  readonly #bySource = new Map<string, Map<number | string, UpstreamPool>>();
+  readonly #retired = new Set<UpstreamPool>();
   readonly #sweeper: NodeJS.Timeout;
 
   constructor(deps: Omit<PoolDeps, "evictIdle">) {
@@ -26,7 +28,7 @@ export class Pools {
    * The pool of this source for this destination. To other hosts each address of a source has connections of its own,
    * since the other host is told the address once for a connection.
    */
-  get(source: string, target: PoolTarget): Pool {
+  get(source: string, target: PoolTarget): UpstreamPool {
     const { mesh } = target;
     const home = mesh === undefined ? source : `${source}${ADDRESS_MARK}${mesh.client}`;
     let pools = this.#bySource.get(home);
@@ -38,7 +40,8 @@ export class Pools {
     const known = pools.get(key);
     if (known !== undefined && isSame(known.target, target)) return known;
     if (known !== undefined) this.#retire(known);
-    const pool = new Pool(target, this.#deps);
+    const isHttp2 = target.protocol === "h2";
+    const pool = isHttp2 ? new StreamPool(target, this.#deps) : new Pool(target, this.#deps);
     pools.set(key, pool);
     return pool;
   }
@@ -76,7 +79,7 @@ export class Pools {
 
   /** The pool that has most idle connections gives one up, so that no source can keep others out. */
   #evictIdle(slot: number): void {
-    let richest: Pool | undefined;
+    let richest: UpstreamPool | undefined;
     for (const pools of this.#bySource.values()) {
       for (const pool of pools.values()) {
         const isOf = pool.target.slot === slot;
@@ -86,7 +89,7 @@ export class Pools {
     richest?.evictOldest();
   }
 
-  #retire(pool: Pool): void {
+  #retire(pool: UpstreamPool): void {
     pool.retire();
     this.#retired.add(pool);
   }
@@ -126,19 +129,24 @@ export class Pools {
   }
 }
 
-function keyOf({ slot, host, port, limits }: PoolTarget): number | string {
-  if (slot < 0) return formatHostPort(host, port);
-  return limits === undefined ? slot : `${slot} ${limits.key}`;
+/** Of the slot alone it is a number, which costs least; all others are texts. */
+function keyOf({ slot, host, port, protocol, limits }: PoolTarget): number | string {
+  const suffix = protocol ?? "";
+  if (slot < 0) return formatHostPort(host, port) + suffix;
+  if (limits === undefined) return suffix === "" ? slot : slot + suffix;
+  return `${slot}${suffix} ${limits.key}`;
 }
 
 /** Does a connection to one of them serve the other? A route by mutual TLS is compared whole, identities above all. */
 function isSame(a: PoolTarget, b: PoolTarget): boolean {
-  if (a.host !== b.host || a.port !== b.port || a.limits !== b.limits) return false;
+  if (a.host !== b.host || a.port !== b.port) return false;
+  if (a.limits !== b.limits || a.protocol !== b.protocol) return false;
   const [x, y] = [a.mesh, b.mesh];
   if (x === undefined || y === undefined) return x === y;
   return (
     x.source === y.source &&
     x.destination === y.destination &&
+    x.protocol === y.protocol &&
     x.required === y.required &&
     x.via.host === y.via.host &&
     x.via.port === y.via.port

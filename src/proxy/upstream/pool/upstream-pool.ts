@@ -11,7 +11,8 @@ export interface MeshRoute {
   readonly source: string;
   /** SPIFFE ID that the other side must prove. */
   readonly destination: string;
-  readonly protocol: "http/1.1" | "tcp";
+  /** What is spoken on the connection once it stands. */
+  readonly protocol: "http/1.1" | "h2" | "tcp";
   /** Address of the caller, which the other host is told. */
   readonly client: string;
   /** The service demands it: never in the clear. */
@@ -33,6 +34,8 @@ export interface PoolTarget {
   readonly slot: number;
   /** Outside the mesh: an address of the source, which says what it may reach. */
   readonly client?: string;
+  /** HTTP/2; absent: HTTP/1.1. */
+  readonly protocol?: "h2";
   /** Absent: in the clear. */
   readonly mesh?: MeshRoute;
   /** Absent: the daemon's settings. */

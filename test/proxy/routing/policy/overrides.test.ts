@@ -66,6 +66,19 @@ test("Envoy's and Linkerd's names are read in any case", () => {
   });
 });
 
+test("conditions of gRPC have fields of their own", () => {
+  const both = "cancelled, UNAVAILABLE,5xx,nonsense";
+  assert.deepEqual(read(`x-envoy-retry-grpc-on: ${both}`), { on: ["cancelled", "unavailable"] });
+  assert.deepEqual(read(`x-envoy-retry-on: ${both}`), { on: ["5xx"] });
+  assert.deepEqual(read(`l5d-retry-grpc: ${both}`), {
+    on: ["cancelled", "unavailable", "timeout"],
+    replaces: true,
+  });
+  const asked = readOverrides(requestWith(["x-envoy-retry-grpc-on: internal"]))!;
+  const rule = overriddenRetry(RULE, asked, 9);
+  assert.deepEqual([rule?.on, rule?.unsafe], [["reset", "internal"], false]);
+});
+
 test("deadlines of the caller are read, and the shortest counts", () => {
   const units = { "2H": 7.2e6, "3M": 180_000, "4S": 4_000, "5m": 5, "6000u": 6, "7000000n": 7 };
   for (const [value, ms] of Object.entries(units)) {
@@ -83,7 +96,9 @@ test("what cannot be understood changes nothing, and is left out all the same", 
   const bad = {
     "x-envoy-upstream-rq-timeout-ms": ["", "-1", "1.5", "1e3", "0x10", "1s", "9".repeat(30)],
     "x-envoy-max-retries": ["-1", "many", "3,4"],
-    "x-envoy-retry-on": ["", ",,,", "everything"],
+    "x-envoy-retry-on": ["", ",,,", "everything", "unavailable"],
+    "x-envoy-retry-grpc-on": ["", "5xx", "14"],
+    "l5d-retry-grpc": ["", "5xx", "14"],
     "l5d-timeout": ["5", "5 s", "-5s", "1h30m", "1d", "s", "1.s"],
     "l5d-retry-http": ["", "abc", "600", "099", "504-502", "5xx-"],
     "grpc-timeout": ["", "1", "123456789S", "1s", "-1S", "1.5S"],

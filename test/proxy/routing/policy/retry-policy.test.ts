@@ -57,6 +57,7 @@ test("each condition takes the failures that it names", () => {
   assert.deepEqual(taken("reset"), codes);
   assert.deepEqual(taken("connect-failure"), ["CONNECT_REFUSED", "MESH_REFUSED"]);
   assert.deepEqual(taken("refused-stream"), ["MESH_REFUSED"]);
+  assert.equal(policyOn("refused-stream").wants(lost("UPSTREAM_REFUSED")), true);
   assert.deepEqual(taken("timeout"), ["TRY_TIMEOUT"]);
   assert.deepEqual(taken("retriable-4xx"), []);
   assert.deepEqual(taken("reset-before-request"), ["CONNECT_REFUSED", "MESH_REFUSED"]);
