@@ -23,6 +23,8 @@ export interface Workload {
   readonly protocol: Protocol;
   readonly bodyBytes: number;
   readonly connections: number;
+  /** Requests at a time on each of them: 1 but for HTTP/2 and gRPC. */
+  readonly streams: number;
   /** Requests per second over all connections. */
   readonly rate: number | null;
   /** Number of services, each called in turn. */
@@ -79,9 +81,11 @@ export interface Missing {
 
 /** What the load generator is told, as JSON on its standard input. */
 export interface LoadJob {
-  readonly protocol: "http1" | "tcp";
+  readonly protocol: Protocol;
   readonly targets: readonly Target[];
   readonly connections: number;
+  /** Requests at a time on each of them; absent: one. HTTP/1.1 and TCP have no other number. */
+  readonly streams?: number;
   readonly bodyBytes: number;
   /** null: closed loop, each connection asks again as soon as it is answered. */
   readonly rate: number | null;

@@ -9,7 +9,11 @@ import { registryCall } from "../lib/registry-call.ts";
  */
 export interface Records {
   /** Services that are declared; the others come into being with their endpoints. */
-  readonly services: readonly { readonly name: string; readonly mtls: "required" }[];
+  readonly services: readonly {
+    readonly name: string;
+    readonly mtls?: "required";
+    readonly protocol?: "http2" | "grpc";
+  }[];
   /** Without a host they are on the registry's own. */
   readonly endpoints: readonly {
     readonly id: string;

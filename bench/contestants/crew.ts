@@ -3,7 +3,7 @@ import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Place, Site } from "../lib/site.ts";
 import type { Workbench } from "../lib/workbench.ts";
-import type { ProxyProcess, Target } from "../model.ts";
+import type { Protocol, ProxyProcess, Target } from "../model.ts";
 import { withOpenFiles } from "./open-files.ts";
 import type { ProbeJob } from "./probe.ts";
 import { slug } from "./relay.ts";
@@ -121,7 +121,7 @@ export class Crew {
   }
 
   /** Waits until every target has delivered a whole body through the whole path. */
-  async untilAnswers(protocol: "http1" | "tcp", targets: readonly Target[]): Promise<void> {
+  async untilAnswers(protocol: Protocol, targets: readonly Target[]): Promise<void> {
     const job: ProbeJob = { protocol, targets, bodyBytes: PROBE_BYTES };
     const file = join(await this.scratch("probe"), "job.json");
     await writeFile(file, JSON.stringify(job));

@@ -3,6 +3,7 @@ import {
   type Address,
   credentialsOf,
   isHttp,
+  isHttp2,
   isTls,
   type ProxyPlan,
   type Relay,
@@ -58,7 +59,7 @@ function httpFilter({ name, accepts, routes }: Relay): object {
     typed_config: {
       "@type": MANAGER,
       stat_prefix: name,
-      codec_type: accepts === "tls-http2" ? "HTTP2" : "HTTP1",
+      codec_type: isHttp2(accepts) ? "HTTP2" : "HTTP1",
       // Appends X-Forwarded-For, as everybody does. A caller that is another sidecar has made the request id.
       use_remote_address: true,
       preserve_external_request_id: true,
@@ -133,7 +134,7 @@ function cluster(plan: ProxyPlan, { name, dials }: Relay, { authority, to }: Rou
 }
 
 function httpOptions(dials: Wire): object {
-  const protocol = dials === "tls-http2" ? "http2_protocol_options" : "http_protocol_options";
+  const protocol = isHttp2(dials) ? "http2_protocol_options" : "http_protocol_options";
   return {
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
       "@type": HTTP_OPTIONS,
@@ -173,7 +174,7 @@ function dialTls(plan: ProxyPlan, wire: Wire, name: string): object {
 
 function commonTls(plan: ProxyPlan, wire: Wire, expected: object): object {
   const { certificate, key, authority } = credentialsOf(plan);
-  const protocol = wire === "tls-http2" ? ["h2"] : wire === "tls-http1" ? ["http/1.1"] : [];
+  const protocol = isHttp2(wire) ? ["h2"] : wire === "tls-http1" ? ["http/1.1"] : [];
   return {
     tls_params: {
       tls_minimum_protocol_version: "TLSv1_3",

@@ -1,4 +1,5 @@
 import type { Site } from "../lib/site.ts";
+import type { Protocol } from "../model.ts";
 import type { Issuer } from "./credentials.ts";
 import type { Address, Route } from "./relay.ts";
 
@@ -6,7 +7,7 @@ import type { Address, Route } from "./relay.ts";
 export interface FieldContext {
   readonly site: Site;
   readonly request: {
-    readonly protocol: "http1" | "tcp";
+    readonly protocol: Protocol;
     readonly tls: boolean;
     readonly connections: number;
     readonly workers: number;

@@ -1,6 +1,7 @@
 import {
   credentialsOf,
   isHttp,
+  isHttp2,
   isTls,
   type ProxyPlan,
   type Relay,
@@ -98,7 +99,7 @@ listen ${relay.name}
 
 function bind(plan: ProxyPlan, { listen, accepts }: Relay): string {
   const address = `bind ${listen.host}:${listen.port}`;
-  if (!isTls(accepts)) return address;
+  if (!isTls(accepts)) return `${address}${priorKnowledge(accepts)}`;
   const { certificate, authority } = credentialsOf(plan);
   const tls = `ssl crt ${certificate} ca-file ${authority} verify required`;
   return `${address} ${tls}${alpn(accepts)}`;
@@ -106,14 +107,19 @@ function bind(plan: ProxyPlan, { listen, accepts }: Relay): string {
 
 /** 5.2 "verify" and "verifyhost": the server's certificate must be of our authority, and for that service. */
 function dialTls(plan: ProxyPlan, wire: Wire, name: string): string {
-  if (!isTls(wire)) return "";
+  if (!isTls(wire)) return priorKnowledge(wire);
   const { certificate, authority } = credentialsOf(plan);
   const checks = `verify required verifyhost ${name} sni str(${name})`;
   return ` ssl crt ${certificate} ca-file ${authority} ${checks}${alpn(wire)}`;
 }
 
+/** 5.1 and 5.2 "proto": HTTP/2 without TLS to negotiate it by. */
+function priorKnowledge(wire: Wire): string {
+  return isHttp2(wire) ? " proto h2" : "";
+}
+
 /** 5.1 and 5.2 "alpn": with h2 on both sides many requests share a connection. */
 function alpn(wire: Wire): string {
-  if (wire === "tls-http2") return " alpn h2";
+  if (isHttp2(wire)) return " alpn h2";
   return wire === "tls-http1" ? " alpn http/1.1" : "";
 }

@@ -3,8 +3,8 @@ import { packageVersion } from "../../daemon/package-version.ts";
 import type { Crew } from "./crew.ts";
 import { type Entry, type Started, WARM_UP_SECONDS } from "./entry.ts";
 import type { FieldContext } from "./field-context.ts";
-import { pairName } from "./pair-entries.ts";
-import { startDaemon, startRegistry, targetThrough } from "./start-hostmesh.ts";
+import { meshHop, pairName } from "./pair-entries.ts";
+import { declared, startDaemon, startRegistry, targetThrough } from "./start-hostmesh.ts";
 
 /** Names of the two hosts in the mesh. */
 const HOSTS = { a: "client-host", b: "server-host" };
@@ -18,7 +18,7 @@ const CHECK_SECONDS = 10;
 export function hostmeshMesh(context: FieldContext): Entry | null {
   const { site, request } = context;
   if (!request.tls || site.topology === "same-host") return null;
-  const between = request.protocol === "tcp" ? "mtls-tcp" : "mtls-http1";
+  const between = meshHop(request.protocol);
   return {
     ...{ name: pairName("hostmesh", between), peer: "hostmesh", mode: "host", between },
     ...{ version: packageVersion(), warmUpSeconds: WARM_UP_SECONDS.hostmesh },
@@ -36,6 +36,7 @@ async function startMesh(crew: Crew, { site, request, routes }: FieldContext): P
     role: "registry",
     services: routes.map(({ authority: name, to }) => ({
       ...{ name, endpoints: [to], meshHost: HOSTS.b },
+      ...declared(protocol),
     })),
     workloads: [{ name: "client", address: site.a.address, host: HOSTS.a }],
   });

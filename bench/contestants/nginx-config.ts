@@ -1,4 +1,13 @@
-import { credentialsOf, isHttp, isTls, type ProxyPlan, type Relay, type Route } from "./relay.ts";
+import {
+  credentialsOf,
+  isGrpc,
+  isHttp,
+  isHttp2,
+  isTls,
+  type ProxyPlan,
+  type Relay,
+  type Route,
+} from "./relay.ts";
 
 /** Keep-alive connections never end on their own during a measurement. */
 const FOREVER = "keepalive_requests 1000000000; keepalive_timeout 1h;";
@@ -49,17 +58,27 @@ function httpBlock(plan: ProxyPlan): string {
   # ngx_http_proxy_module, proxy_buffers: with its defaults of 4k or 8k nginx needs twice the CPU for large bodies.
   proxy_buffer_size 64k; proxy_buffers 8 64k; proxy_busy_buffers_size 128k;
   proxy_max_temp_file_size 0;
-  map $http_x_request_id $kept_request_id { default $http_x_request_id; "" $request_id; }
+${relays.some(({ dials }) => isGrpc(dials)) ? GRPC : ""}  map $http_x_request_id $kept_request_id { default $http_x_request_id; "" $request_id; }
   map $http_via $added_via { default "$http_via, 1.1 nginx"; "" "1.1 nginx"; }
 ${relays.map((relay) => httpRelay(plan, relay)).join("\n")}
 }
 `;
 }
 
+/** ngx_http_grpc_module: what is said of servers of HTTP above. Its host is `:authority`, which names the group if not told. */
+const GRPC = `  grpc_set_header Host $host;
+  grpc_set_header X-Request-Id $kept_request_id;
+  grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+  grpc_set_header X-Forwarded-Proto $scheme;
+  grpc_set_header Via $added_via;
+  grpc_connect_timeout 5s; grpc_read_timeout 300s; grpc_send_timeout 300s;
+  grpc_buffer_size 64k;
+`;
+
 function httpRelay(plan: ProxyPlan, relay: Relay): string {
   const { name, routes, dials } = relay;
   const { connections, workers } = plan;
-  const scheme = isTls(dials) ? "https" : "http";
+  const secure = isTls(dials) ? "s" : "";
   const servers = routes.map((route, at) => {
     const group = `${name}-${route.authority}`;
     // ngx_http_upstream_module, keepalive: idle connections that each worker keeps; fewer than the load uses would be
@@ -73,7 +92,7 @@ function httpRelay(plan: ProxyPlan, relay: Relay): string {
     ${listen(relay, at === 0, " reuseport")}
     server_name ${route.authority};${acceptTls(plan, relay)}
     location / {
-      proxy_pass ${scheme}://${group};${dialTls(plan, relay, route)}
+      ${isGrpc(dials) ? `grpc_pass grpc${secure}` : `proxy_pass http${secure}`}://${group};${dialTls(plan, relay, route)}
     }
   }`;
   });
@@ -104,7 +123,8 @@ function streamRelay(plan: ProxyPlan, relay: Relay): string {
 
 /** ngx_http_core_module, listen: a socket of its own for each worker; told once for an address. */
 function listen({ listen: at, accepts }: Relay, isFirst: boolean, once: string): string {
-  const tls = isTls(accepts) ? " ssl" : "";
+  // ngx_http_v2_module; the "http2" directive that replaces it is of 1.25.
+  const tls = `${isTls(accepts) ? " ssl" : ""}${isHttp2(accepts) ? " http2" : ""}`;
   return `listen ${at.host}:${at.port}${tls}${isFirst ? `${once} backlog=4096` : ""};`;
 }
 
@@ -122,10 +142,12 @@ function acceptTls(plan: ProxyPlan, { accepts, name }: Relay): string {
 function dialTls(plan: ProxyPlan, { dials }: Relay, { authority: name }: Route): string {
   if (!isTls(dials)) return "";
   const { certificate, key, authority } = credentialsOf(plan);
+  const module = isGrpc(dials) ? "grpc" : "proxy";
   return `
-      proxy_ssl_certificate ${certificate}; proxy_ssl_certificate_key ${key};
-      proxy_ssl_trusted_certificate ${authority}; proxy_ssl_verify on;
-      proxy_ssl_name ${name}; proxy_ssl_server_name on;
-      proxy_ssl_protocols TLSv1.3; proxy_ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-      proxy_ssl_session_reuse on;`;
+      ${module}_ssl_certificate ${certificate}; ${module}_ssl_certificate_key ${key};
+      ${module}_ssl_trusted_certificate ${authority}; ${module}_ssl_verify on;
+      ${module}_ssl_name ${name}; ${module}_ssl_server_name on;
+      ${module}_ssl_protocols TLSv1.3;
+      ${module}_ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+      ${module}_ssl_session_reuse on;`;
 }

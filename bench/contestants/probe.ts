@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Target } from "../model.ts";
+import type { Protocol, Target } from "../model.ts";
+import { askHttp2 } from "./probe-http2.ts";
 
 /**
  * A process that asks every target for a whole body until each has delivered one: `node probe.ts FILE SECONDS`, where
@@ -10,7 +11,7 @@ import type { Target } from "../model.ts";
  * because it runs in the client's network namespace.
  */
 export interface ProbeJob {
-  readonly protocol: "http1" | "tcp";
+  readonly protocol: Protocol;
   readonly targets: readonly Target[];
   readonly bodyBytes: number;
 }
@@ -24,6 +25,9 @@ const HEAD_END = "\r\n\r\n";
 
 /** Asks once. Resolves with what was wrong, or null. */
 async function ask(target: Target, job: ProbeJob): Promise<string | null> {
+  if (job.protocol === "http2" || job.protocol === "grpc") {
+    return askHttp2(target, { ...job, protocol: job.protocol, timeoutMs: TRY_MS });
+  }
   const socket = connect({ host: target.host, port: target.port });
   socket.setTimeout(TRY_MS, () => socket.destroy(new Error("no answer")));
   try {

@@ -1,8 +1,13 @@
 import type { Place } from "../lib/site.ts";
 import type { Credentials } from "./credentials.ts";
 
-/** What is spoken on one side of a proxy. TLS is 1.3 with certificates on both sides, verified on both. */
-export type Wire = "http1" | "tls-http1" | "tls-http2" | "tcp" | "tls-tcp";
+/**
+ * What is spoken on one side of a proxy. TLS is 1.3 with certificates on both sides, verified on both. Without it HTTP/2 is
+ * spoken by prior knowledge (RFC 9113 section 3.3). `grpc` is HTTP/2 where a program wants to be told.
+ */
+export type Wire =
+  | ("http1" | "http2" | "grpc" | "tcp")
+  | ("tls-http1" | "tls-http2" | "tls-grpc" | "tls-tcp");
 
 export interface Address {
   readonly host: string;
@@ -47,6 +52,15 @@ export function isTls(wire: Wire): boolean {
 
 export function isHttp(wire: Wire): boolean {
   return wire !== "tcp" && wire !== "tls-tcp";
+}
+
+/** Do many requests share a connection? */
+export function isHttp2(wire: Wire): boolean {
+  return isGrpc(wire) || wire === "http2" || wire === "tls-http2";
+}
+
+export function isGrpc(wire: Wire): boolean {
+  return wire === "grpc" || wire === "tls-grpc";
 }
 
 /** The credentials of a plan that speaks TLS; throws where there are none. */

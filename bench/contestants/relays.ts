@@ -1,6 +1,6 @@
 import { freePorts } from "../lib/free-ports.ts";
-import type { Target } from "../model.ts";
-import { isHttp, type Relay, type Route, type Wire } from "./relay.ts";
+import type { Peer, Protocol, Target } from "../model.ts";
+import { isHttp, isHttp2, type Relay, type Route, type Wire } from "./relay.ts";
 
 /**
  * Relays to these services on free ports of an address: one for all of HTTP, which says in Host what is meant, and one
@@ -9,7 +9,7 @@ import { isHttp, type Relay, type Route, type Wire } from "./relay.ts";
 export async function makeRelays(
   name: string,
   host: string,
-  { accepts, dials }: { readonly accepts: Wire; readonly dials: Wire },
+  { accepts, dials }: Wires,
   routes: readonly Route[],
 ): Promise<Relay[]> {
   const groups: (readonly Route[])[] = isHttp(accepts) ? [routes] : routes.map((route) => [route]);
@@ -19,6 +19,25 @@ export async function makeRelays(
     listen: { host, port: ports[at] ?? 0 },
     ...{ accepts, dials, routes: group },
   }));
+}
+
+export interface Wires {
+  readonly accepts: Wire;
+  readonly dials: Wire;
+}
+
+/**
+ * What a proxy speaks with the load and with servers: the same, but for nginx. That speaks HTTP/2 to clients, and to servers
+ * HTTP/1.1 or gRPC. Since 1.29.4 it has HTTP/2 to servers, one request at a time on a connection: not used here.
+ */
+export function serverWires(peer: Peer, protocol: Protocol): Wires {
+  const isNginx = peer === "nginx" && protocol === "http2";
+  return { accepts: protocol, dials: isNginx ? "http1" : protocol };
+}
+
+/** What a name says of a proxy that translates. */
+export function noteOf({ accepts, dials }: Wires): string {
+  return isHttp2(accepts) && !isHttp2(dials) ? ", h1 to servers" : "";
 }
 
 /** How the services behind relays are called, in the order of their routes. */

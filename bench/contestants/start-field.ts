@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Site } from "../lib/site.ts";
 import type { Workbench } from "../lib/workbench.ts";
-import type { Contestant, Missing, Mode, Peer } from "../model.ts";
+import type { Contestant, Missing, Mode, Peer, Protocol } from "../model.ts";
 import { openIssuer } from "./credentials.ts";
 import { Crew } from "./crew.ts";
 import { type Entry, WARM_UP_SECONDS } from "./entry.ts";
@@ -17,7 +17,7 @@ import type { Address } from "./relay.ts";
 export interface FieldRequest {
   readonly modes: readonly Mode[];
   readonly peers: readonly Peer[];
-  readonly protocol: "http1" | "tcp";
+  readonly protocol: Protocol;
   /** Two proxies speak mutual TLS with each other. One shared proxy on the same host has nobody to speak it with. */
   readonly tls: boolean;
   /** One for each service `web-0`, `web-1`, ... */

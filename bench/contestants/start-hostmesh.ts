@@ -5,7 +5,7 @@ import type { ConfigInput } from "../../src/config/schema.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { freePorts } from "../lib/free-ports.ts";
 import type { Place } from "../lib/site.ts";
-import type { Target } from "../model.ts";
+import type { Protocol, Target } from "../model.ts";
 import type { Records } from "./apply-records.ts";
 import type { Crew } from "./crew.ts";
 import type { Address } from "./relay.ts";
@@ -17,6 +17,8 @@ export interface ServiceRecord {
   readonly endpoints: readonly Address[];
   /** Host of the endpoints, to which others must use mutual TLS; absent: the registry's own, and no TLS. */
   readonly meshHost?: string;
+  /** What its endpoints speak is declared; absent: it is found out. */
+  readonly protocol?: "http2" | "grpc";
 }
 
 export interface WorkloadRecord {
@@ -74,7 +76,7 @@ export interface HostmeshOptions extends Omit<RegistryOptions, "role"> {
   readonly workers: number;
   readonly connections: number;
   /** `tcp`: the services are called by CONNECT. */
-  readonly protocol: "http1" | "tcp";
+  readonly protocol: Protocol;
   readonly warmUpMs?: number;
   readonly turnRequests?: number;
 }
@@ -120,12 +122,13 @@ export async function startHostmeshProxy(crew: Crew, options: HostmeshOptions): 
   return { pid, explicit, targets, registryPid: registry.pid, registryUrl: registry.url };
 }
 
+/** What a service is declared to speak where the load speaks this. HTTP/1.1 and TCP are what is assumed or found out. */
+export function declared(protocol: Protocol): Pick<ServiceRecord, "protocol"> {
+  return protocol === "http2" || protocol === "grpc" ? { protocol } : {};
+}
+
 /** How a service is called through the explicit port of a daemon. */
-export function targetThrough(
-  explicit: Address,
-  service: string,
-  protocol: "http1" | "tcp",
-): Target {
+export function targetThrough(explicit: Address, service: string, protocol: Protocol): Target {
   const connect = protocol === "tcp";
   return { ...explicit, authority: connect ? `${service}:${CONNECT_PORT}` : service, connect };
 }
@@ -159,8 +162,12 @@ function recordsOf(
 ): Records {
   return {
     services: services
-      .filter(({ meshHost }) => meshHost !== undefined)
-      .map(({ name }) => ({ name, mtls: "required" })),
+      .filter(({ meshHost, protocol }) => meshHost !== undefined || protocol !== undefined)
+      .map(({ name, meshHost, protocol }) => ({
+        name,
+        ...(meshHost === undefined ? {} : { mtls: "required" }),
+        ...(protocol === undefined ? {} : { protocol }),
+      })),
     endpoints: services.flatMap(({ name: service, endpoints, meshHost }) =>
       endpoints.map(({ host: address, port }, at) => ({
         ...{ id: `${service}-${at}`, service, address, port },

@@ -1,4 +1,4 @@
-import type { LoadConnection } from "./load-connection.ts";
+import type { Lane } from "./lane.ts";
 import type { Pace } from "./pace.ts";
 import type { Requests } from "./requests.ts";
 
@@ -7,7 +7,7 @@ export class ClosedLoop implements Pace {
   readonly #requests: Requests;
   readonly #isShared: boolean;
   /** Connections that were open before the start. */
-  #early: LoadConnection[] = [];
+  #early: Lane[] = [];
   #isRunning = false;
   #budget: number;
 
@@ -28,7 +28,7 @@ export class ClosedLoop implements Pace {
     this.#isRunning = false;
   }
 
-  ready(connection: LoadConnection, now: number): void {
+  ready(connection: Lane, now: number): void {
     if (!this.#isRunning) {
       this.#early.push(connection);
       return;

@@ -1,15 +1,17 @@
 import type { LoadJob, Target } from "../model.ts";
+import { H2Connection } from "./h2-connection.ts";
 import { HttpAnswer } from "./http-answer.ts";
 import { isOneAddress } from "./job.ts";
-import { type ConnectionOwner, LoadConnection } from "./load-connection.ts";
+import type { Carrier, CarrierOwner, Lane } from "./lane.ts";
+import { LoadConnection } from "./load-connection.ts";
 import { TcpAnswer } from "./tcp-answer.ts";
 
 /** What the load is told. Times are milliseconds of `performance.now()`. */
 export interface LoadEvents {
   /** The answer is whole and right. */
-  answered(connection: LoadConnection, now: number): void;
-  /** The connection can take a request. */
-  ready(connection: LoadConnection, now: number): void;
+  answered(lane: Lane, now: number): void;
+  /** The lane can take a request. */
+  ready(lane: Lane, now: number): void;
   /** A request failed; intended null: a connection that carried none. */
   failed(kind: string, intended: number | null, now: number): void;
 }
@@ -31,12 +33,12 @@ interface Wanted {
 }
 
 /** Keeps the asked number of connections open: replaces those that are gone, at a bounded rate. */
-export class Connections implements ConnectionOwner {
+export class Connections implements CarrierOwner {
   readonly #job: LoadJob;
   readonly #events: LoadEvents;
   readonly #timeoutMs: number;
-  readonly #all = new Set<LoadConnection>();
-  readonly #opening = new Set<LoadConnection>();
+  readonly #all = new Set<Carrier>();
+  readonly #opening = new Set<Carrier>();
   readonly #timers: readonly NodeJS.Timeout[];
   #wanted: Wanted[];
   #opened = 0;
@@ -79,33 +81,38 @@ export class Connections implements ConnectionOwner {
     for (const connection of this.#all) connection.discard();
   }
 
-  onOpen(connection: LoadConnection): void {
+  onOpen(connection: Carrier): void {
     this.#opening.delete(connection);
     this.#opened++;
-    this.#events.ready(connection, performance.now());
-  }
-
-  onAnswer(connection: LoadConnection, isLast: boolean): void {
     const now = performance.now();
-    this.#events.answered(connection, now);
-    if (!isLast) {
-      this.#events.ready(connection, now);
-      return;
-    }
-    connection.discard();
-    this.#replace(connection, now);
+    for (const lane of connection.lanes) this.#events.ready(lane, now);
   }
 
-  onGone(connection: LoadConnection, kind: string | null, wasAsked: boolean): void {
+  onAnswer(lane: Lane, isReady: boolean): void {
+    const now = performance.now();
+    this.#events.answered(lane, now);
+    if (isReady) this.#events.ready(lane, now);
+  }
+
+  onLaneFailed(lane: Lane, kind: string): void {
+    this.#events.failed(kind, lane.intended, performance.now());
+    setTimeout(() => {
+      if (lane.isIdle) this.#events.ready(lane, performance.now());
+    }, PAUSE_MS);
+  }
+
+  onGone(connection: Carrier, kind: string | null, asked: readonly Lane[]): void {
     const now = performance.now();
     if (this.#opening.delete(connection)) this.#failure = `${connection.reason || kind}`;
     // Servers end connections that served for a while; one that ends them at once is failing.
     const isNormal = kind === null && connection.hasServed;
     this.#replace(connection, isNormal ? now : now + PAUSE_MS);
-    if (kind !== null) this.#events.failed(kind, wasAsked ? connection.intended : null, now);
+    if (kind === null) return;
+    if (asked.length === 0) this.#events.failed(kind, null, now);
+    for (const { intended } of asked) this.#events.failed(kind, intended, now);
   }
 
-  #replace(connection: LoadConnection, notBefore: number): void {
+  #replace(connection: Carrier, notBefore: number): void {
     this.#all.delete(connection);
     this.#wanted.push({ group: connection.group, notBefore });
   }
@@ -121,18 +128,24 @@ export class Connections implements ConnectionOwner {
   }
 
   #openOne(group: number): void {
-    const { protocol, bodyBytes, targets } = this.#job;
-    const answer = protocol === "tcp" ? new TcpAnswer(bodyBytes) : new HttpAnswer(bodyBytes);
-    const connection = new LoadConnection(targets[group] as Target, group, answer, this);
+    const connection = this.#connectionOf(group);
     this.#all.add(connection);
     this.#opening.add(connection);
   }
 
+  #connectionOf(group: number): Carrier {
+    const { protocol, bodyBytes, targets } = this.#job;
+    const target = targets[group] as Target;
+    if (protocol === "http2" || protocol === "grpc") {
+      return new H2Connection(target, group, this.#job, this);
+    }
+    const answer = protocol === "tcp" ? new TcpAnswer(bodyBytes) : new HttpAnswer(bodyBytes);
+    return new LoadConnection(target, group, answer, this);
+  }
+
   #patrol(): void {
     const late = performance.now() - this.#timeoutMs;
-    for (const connection of this.#all) {
-      if (connection.isWaiting && connection.since < late) connection.fail("timeout");
-    }
+    for (const connection of this.#all) connection.giveUpLate(late);
   }
 }
 

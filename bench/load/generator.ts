@@ -4,7 +4,7 @@ import type { LoadJob, LoadResult } from "../model.ts";
 import { ClosedLoop } from "./closed-loop.ts";
 import { Connections, groupCount, type LoadEvents } from "./connections.ts";
 import { isOneAddress } from "./job.ts";
-import type { LoadConnection } from "./load-connection.ts";
+import type { Lane } from "./lane.ts";
 import { OpenLoop } from "./open-loop.ts";
 import type { Pace } from "./pace.ts";
 import { Requests } from "./requests.ts";
@@ -78,11 +78,11 @@ export class Generator implements LoadEvents {
     }
   }
 
-  answered(connection: LoadConnection, now: number): void {
+  answered(connection: Lane, now: number): void {
     this.#tally.answer(connection.intended, now);
   }
 
-  ready(connection: LoadConnection, now: number): void {
+  ready(connection: Lane, now: number): void {
     this.#pace.ready(connection, now);
   }
 

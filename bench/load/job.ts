@@ -3,6 +3,8 @@ import { BenchError } from "../lib/bench-error.ts";
 import type { LoadJob, Target } from "../model.ts";
 
 const MAX_CONNECTIONS = 60_000;
+/** The fewest that a server should take at once (RFC 9113 section 6.5.2), and what HAProxy takes. */
+export const MAX_STREAMS = 100;
 const MAX_BODY_BYTES = 64 * 1_024 * 1_024;
 
 const TARGET = z.strictObject({
@@ -14,9 +16,10 @@ const TARGET = z.strictObject({
 });
 
 const JOB = z.strictObject({
-  protocol: z.enum(["http1", "tcp"]),
+  protocol: z.enum(["http1", "http2", "grpc", "tcp"]),
   targets: z.array(TARGET).min(1),
   connections: z.int().min(1).max(MAX_CONNECTIONS),
+  streams: z.int().min(1).max(MAX_STREAMS).optional(),
   bodyBytes: z.int().min(0).max(MAX_BODY_BYTES),
   rate: z.number().positive().max(1e6).nullable(),
   seconds: z.number().positive().max(86_400),
@@ -29,12 +32,13 @@ const JOB = z.strictObject({
 export function parseLoadJob(text: string): LoadJob {
   const parsed = JOB.safeParse(JSON.parse(text));
   if (!parsed.success) throw new BenchError(`the load's job: ${z.prettifyError(parsed.error)}`);
-  const { firstRequests, targets, ...rest } = parsed.data;
+  const { firstRequests, streams, targets, ...rest } = parsed.data;
   const job: LoadJob = {
     ...rest,
     targets: targets.map(({ from, ...target }) =>
       from === undefined ? target : { ...target, from },
     ),
+    ...(streams === undefined ? {} : { streams }),
     ...(firstRequests === undefined ? {} : { firstRequests }),
   };
   const needed = isOneAddress(job) ? 1 : job.targets.length;
@@ -57,5 +61,5 @@ export function isOneAddress({
   const [first] = targets;
   const same = ({ host, port, from }: Target) =>
     host === first?.host && port === first?.port && from === first?.from;
-  return targets.length === 1 || (protocol === "http1" && targets.every(same));
+  return targets.length === 1 || (protocol !== "tcp" && targets.every(same));
 }

@@ -1,26 +1,14 @@
 import { connect, type NetConnectOpts, type Socket } from "node:net";
 import type { Target } from "../model.ts";
 import type { AnswerReader } from "./answer.ts";
+import type { Carrier, CarrierOwner, Lane } from "./lane.ts";
 import { ConnectAnswer } from "./tcp-answer.ts";
-
-/** Who is told what happens on a connection. */
-export interface ConnectionOwner {
-  /** It stands, and takes a request. */
-  onOpen(connection: LoadConnection): void;
-  /** The answer is whole and right. `isLast`: the server closes; it takes no further request. */
-  onAnswer(connection: LoadConnection, isLast: boolean): void;
-  /**
-   * It is gone, and nothing is told after this. `kind`: the error of the request under way (`wasAsked`) or of the
-   * opening; null: it was idle, which servers may end at any time.
-   */
-  onGone(connection: LoadConnection, kind: string | null, wasAsked: boolean): void;
-}
 
 /** Large enough that bodies of 1 MiB need few reads; one for all connections, since no byte is kept. */
 const buffer = Buffer.allocUnsafeSlow(262_144);
 
 /** One connection of the load, with at most one request under way. Nothing is made anew for a request. */
-export class LoadConnection {
+export class LoadConnection implements Carrier, Lane {
   /** Whose requests it carries; the owner's business. */
   readonly group: number;
   /** When the request under way should have been sent, in milliseconds of `performance.now()`. */
@@ -33,12 +21,12 @@ export class LoadConnection {
   reason = "";
   readonly #target: Target;
   readonly #answer: AnswerReader;
-  readonly #owner: ConnectionOwner;
+  readonly #owner: CarrierOwner;
   readonly #socket: Socket;
   #connectAnswer: ConnectAnswer | null;
   #state: "opening" | "idle" | "asked" | "gone" = "opening";
 
-  constructor(target: Target, group: number, answer: AnswerReader, owner: ConnectionOwner) {
+  constructor(target: Target, group: number, answer: AnswerReader, owner: CarrierOwner) {
     this.group = group;
     this.#target = target;
     this.#answer = answer;
@@ -58,9 +46,13 @@ export class LoadConnection {
     return this.#state === "idle";
   }
 
-  /** Is something expected of the other side? */
-  get isWaiting(): boolean {
-    return this.#state === "asked" || this.#state === "opening";
+  get lanes(): readonly Lane[] {
+    return [this];
+  }
+
+  giveUpLate(late: number): void {
+    const isWaiting = this.#state === "asked" || this.#state === "opening";
+    if (isWaiting && this.since < late) this.fail("timeout");
   }
 
   /** Sends a request. To be called only while the connection is idle. */
@@ -78,7 +70,7 @@ export class LoadConnection {
     const seen = state === "opening" && kind === "closed" ? "connect" : kind;
     this.discard();
     const isQuiet = state === "idle" && kind === "closed";
-    this.#owner.onGone(this, isQuiet ? null : seen, state === "asked");
+    this.#owner.onGone(this, isQuiet ? null : seen, state === "asked" ? [this] : []);
   }
 
   /** Ends it without telling anybody. */
@@ -117,7 +109,12 @@ export class LoadConnection {
       if (progress === "whole" || progress === "last") {
         this.#state = "idle";
         this.hasServed = true;
-        this.#owner.onAnswer(this, progress === "last");
+        const isLast = progress === "last";
+        this.#owner.onAnswer(this, !isLast);
+        if (isLast) {
+          this.discard();
+          this.#owner.onGone(this, null, []);
+        }
       } else this.fail(progress);
     } else if (this.#state === "opening" && this.#connectAnswer !== null) {
       this.#onConnectAnswer(this.#connectAnswer.read(buffer, length));

@@ -1,11 +1,11 @@
-import type { LoadConnection } from "./load-connection.ts";
+import type { Lane } from "./lane.ts";
 import type { Pace } from "./pace.ts";
 import type { Requests } from "./requests.ts";
 import type { Tally } from "./tally.ts";
 
 /** Requests of one address: those that are due, and the connections that wait for one, the longest idle first. */
 interface Group {
-  readonly idle: LoadConnection[];
+  readonly idle: Lane[];
   /** How many requests were due, and how many of these were sent. */
   due: number;
   sent: number;
@@ -76,7 +76,7 @@ export class OpenLoop implements Pace {
     }
   }
 
-  ready(connection: LoadConnection, now: number): void {
+  ready(connection: Lane, now: number): void {
     const group = this.#groups[connection.group] as Group;
     connection.since = now;
     if (group.sent < group.due && !this.#isStopped) {
@@ -87,7 +87,7 @@ export class OpenLoop implements Pace {
     if (this.#nextDue <= now) this.pump(now);
   }
 
-  #send(group: Group, connection: LoadConnection, now: number): void {
+  #send(group: Group, connection: Lane, now: number): void {
     const intended = this.#intended(connection.group, group.sent++);
     connection.send(this.#requests.next(this.#isShared ? null : connection.group), intended, now);
   }
@@ -99,7 +99,7 @@ export class OpenLoop implements Pace {
 }
 
 /** Connections that are gone stay in the list until their turn. */
-function takeIdle({ idle }: Group): LoadConnection | null {
+function takeIdle({ idle }: Group): Lane | null {
   for (;;) {
     const connection = idle.shift();
     if (connection === undefined) return null;

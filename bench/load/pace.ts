@@ -1,9 +1,9 @@
-import type { LoadConnection } from "./load-connection.ts";
+import type { Lane } from "./lane.ts";
 
 /** Decides when requests are sent. */
 export interface Pace {
   /** A connection can take a request. */
-  ready(connection: LoadConnection, now: number): void;
+  ready(connection: Lane, now: number): void;
   start(now: number): void;
   /** Sends nothing more. */
   stop(): void;

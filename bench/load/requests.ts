@@ -1,4 +1,5 @@
-import type { LoadJob } from "../model.ts";
+import { requestPath } from "../h2/request.ts";
+import type { LoadJob, Protocol } from "../model.ts";
 
 /** The texts of requests, in turn for every service. */
 export class Requests {
@@ -9,10 +10,7 @@ export class Requests {
   constructor(job: LoadJob) {
     const { protocol, bodyBytes, targets } = job;
     this.#job = job;
-    this.#texts =
-      protocol === "tcp"
-        ? targets.map(() => `${bodyBytes}\n`)
-        : targets.map(({ authority }) => http(`/${bodyBytes}`, authority, ""));
+    this.#texts = targets.map(({ authority }) => textOf(protocol, bodyBytes, authority, null));
   }
 
   /** The next request for one service, or for the one whose turn it is. */
@@ -22,10 +20,24 @@ export class Requests {
     const { vary, protocol, bodyBytes, targets } = this.#job;
     if (!vary || protocol === "tcp") return this.#texts[index] as string;
     const authority = targets[index]?.authority ?? "";
-    return http(`/${bodyBytes}?request=${sent}`, authority, `X-Load-Id: ${sent}\r\n`);
+    return textOf(protocol, bodyBytes, authority, sent);
   }
 }
 
-function http(path: string, authority: string, fields: string): string {
-  return `GET ${path} HTTP/1.1\r\nHost: ${authority}\r\n${fields}\r\n`;
+/** `mark`: a number that makes it like no other. For HTTP/2 only what it consists of, as each connection codes it anew. */
+function textOf(
+  protocol: Protocol,
+  bodyBytes: number,
+  authority: string,
+  mark: number | null,
+): string {
+  if (protocol === "tcp") return `${bodyBytes}\n`;
+  const query = mark === null ? "" : `?request=${mark}`;
+  if (protocol === "http1") {
+    const field = mark === null ? "" : `X-Load-Id: ${mark}\r\n`;
+    return `GET /${bodyBytes}${query} HTTP/1.1\r\nHost: ${authority}\r\n${field}\r\n`;
+  }
+  // The path of a gRPC call is its method's name.
+  const path = requestPath(protocol, bodyBytes) + (protocol === "grpc" ? "" : query);
+  return `${path}\n${authority}${mark === null ? "" : `\nx-load-id\n${mark}`}`;
 }

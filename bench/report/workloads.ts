@@ -1,6 +1,11 @@
 import type { ResultRow } from "../result/result.ts";
 import { workloadKey } from "../result/workload-key.ts";
-import { formatAskedRate, formatBody, formatProtocol } from "../result/workload-label.ts";
+import {
+  formatAskedRate,
+  formatBody,
+  formatConnections,
+  formatProtocol,
+} from "../result/workload-label.ts";
 
 /** All contestants under one workload. */
 export interface WorkloadRows {
@@ -17,7 +22,7 @@ export function workloadsOf(results: readonly ResultRow[]): WorkloadRows[] {
     ({ rate }) => (rate === null ? "full load" : formatAskedRate(rate)),
     ({ bodyBytes }) => `body ${formatBody(bodyBytes)}`,
     ({ protocol }) => formatProtocol(protocol),
-    ({ connections }) => `${connections} connections`,
+    formatConnections,
     ({ services }) => `${services} services`,
   ];
   // Rate and body are what readers look for; they stand in every label.
@@ -33,7 +38,7 @@ export function workloadsOf(results: readonly ResultRow[]): WorkloadRows[] {
 export function commonLabel(results: readonly ResultRow[]): string {
   const parts: readonly ((row: ResultRow) => string)[] = [
     ({ protocol }) => formatProtocol(protocol),
-    ({ connections }) => `${connections} connections`,
+    formatConnections,
     ({ services }) => (services === 1 ? "1 service" : `${services} services`),
     ({ topology }) => topology.replace("-", " "),
   ];

@@ -12,6 +12,8 @@ const text = z.string().max(MAX_TEXT);
 const count = z.number().int().min(0);
 const amount = z.number().min(0);
 const texts = z.array(text).max(1_000);
+/** Results that know of no HTTP/2 do not have it. */
+const streams = count.default(1);
 const counts = z.record(text, count);
 
 const figure = z.object({ median: z.number(), min: z.number(), max: z.number() });
@@ -54,6 +56,7 @@ const row = z.object({
   services: count,
   bodyBytes: count,
   connections: count,
+  streams,
   rate: amount.nullable(),
   rounds: z.object({ valid: count, leftOut: count }),
   throughput: maybe,
@@ -117,6 +120,7 @@ const sample = z.object({
     protocol,
     bodyBytes: count,
     connections: count,
+    streams,
     rate: amount.nullable(),
     services: count,
   }),

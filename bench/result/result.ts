@@ -63,6 +63,8 @@ export interface ResultRow {
   readonly services: number;
   readonly bodyBytes: number;
   readonly connections: number;
+  /** Requests at a time on each of them. */
+  readonly streams: number;
   /** Requests per second that were asked for; null: as many as possible. */
   readonly rate: number | null;
   readonly rounds: { readonly valid: number; readonly leftOut: number };

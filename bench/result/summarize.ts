@@ -66,12 +66,13 @@ function row(
   const { who, samples, valid, problems } = one;
   const [first] = samples;
   if (first === undefined) throw new RangeError("a row needs a sample");
-  const { protocol, services, bodyBytes, connections, rate } = first.workload;
+  const { protocol, services, bodyBytes, connections, streams, rate } = first.workload;
   const rounds = [...valid.values()];
   const isAdded = direct !== null && who.mode !== "direct";
   const plain = {
     ...{ contestant: who.name, peer: who.peer, mode: who.mode, between: who.between, topology },
-    ...{ protocol, tls: who.between.startsWith("mtls"), services, bodyBytes, connections, rate },
+    ...{ protocol, tls: who.between.startsWith("mtls"), services, bodyBytes, connections, streams },
+    rate,
     rounds: { valid: valid.size, leftOut: samples.length - valid.size },
     ...figures(rounds),
     addedLatencyMs: isAdded ? added(one, direct) : null,
@@ -88,7 +89,15 @@ function row(
 type Figures = Omit<
   ResultRow,
   | ("contestant" | "peer" | "mode" | "between" | "topology" | "protocol" | "tls" | "services")
-  | ("bodyBytes" | "connections" | "rate" | "rounds" | "addedLatencyMs" | "latencyCurve")
+  | (
+      | "bodyBytes"
+      | "connections"
+      | "streams"
+      | "rate"
+      | "rounds"
+      | "addedLatencyMs"
+      | "latencyCurve"
+    )
   | ("errors" | "errorKinds" | "bottleneck" | "ratioToBaseline" | "marks" | "problems")
 >;
 

@@ -36,13 +36,22 @@ export function formatAskedRate(rate: number | null): string {
   return rate === null ? "max" : `${grouped(rate)}/s`;
 }
 
+/** `64 connections`, or `8 connections of 8 streams`. */
+export function formatConnections({
+  connections,
+  streams,
+}: Pick<Workload, "connections" | "streams">): string {
+  const all = `${connections} ${connections === 1 ? "connection" : "connections"}`;
+  return streams === 1 ? all : `${all} of ${streams} streams`;
+}
+
 /** `HTTP/1.1, body 115 B, 64 connections, 8,000/s`. */
 export function workloadLabel(workload: Workload): string {
-  const { protocol, bodyBytes, connections, rate, services } = workload;
+  const { protocol, bodyBytes, rate, services } = workload;
   const parts = [
     formatProtocol(protocol),
     `body ${formatBody(bodyBytes)}`,
-    `${connections} ${connections === 1 ? "connection" : "connections"}`,
+    formatConnections(workload),
     rate === null ? "as fast as answers come" : formatAskedRate(rate),
   ];
   return [...parts, ...(services > 1 ? [`${services} services`] : [])].join(", ");

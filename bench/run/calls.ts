@@ -84,11 +84,12 @@ async function startEverybody(
   bench: Workbench,
   upstreams: Upstream["services"],
 ): Promise<Field> {
-  const { modes, peers, protocol, tls, connections, workers, envoyBinary } = options;
+  const { modes, peers, protocol, tls, workers, envoyBinary } = options;
   const start = (isTls: boolean, theirModes: readonly Mode[]) =>
     startField(bench, site, {
-      ...{ modes: theirModes, tls: isTls, peers, protocol, connections, workers, envoyBinary },
-      ...{ upstreams, configFolder },
+      ...{ modes: theirModes, tls: isTls, peers, protocol, workers, envoyBinary },
+      // Where a proxy translates, or shares no connection, each request has one to itself.
+      ...{ upstreams, configFolder, connections: options.connections * options.streams },
     });
   const first = await start(tls === "on", modes);
   if (tls !== "both" || !modes.includes("sidecar")) return first;
@@ -101,9 +102,9 @@ async function startEverybody(
 
 /** Each body with each rate. */
 export function workloadsOf(options: BenchOptions): Workload[] {
-  const { protocol, connections, services } = options;
+  const { protocol, connections, streams, services } = options;
   return options.bodies.flatMap((bodyBytes) =>
-    options.rates.map((rate) => ({ protocol, bodyBytes, connections, rate, services })),
+    options.rates.map((rate) => ({ protocol, bodyBytes, connections, streams, rate, services })),
   );
 }
 

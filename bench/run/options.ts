@@ -1,5 +1,6 @@
 import { UsageError } from "../lib/bench-error.ts";
-import type { Mode, Peer, Topology } from "../model.ts";
+import { MAX_STREAMS } from "../load/job.ts";
+import type { Mode, Peer, Protocol, Topology } from "../model.ts";
 import { byteSize, list, seconds, wholeNumber, word } from "./flag-values.ts";
 
 /** The command line as it was typed; what is absent gets a default. */
@@ -11,6 +12,7 @@ export interface BenchFlags {
   readonly tls?: string;
   readonly services?: string;
   readonly connections?: string;
+  readonly streams?: string;
   readonly rate?: string;
   readonly body?: string;
   readonly duration?: string;
@@ -32,11 +34,13 @@ export interface BenchOptions {
   readonly modes: readonly Mode[];
   readonly peers: readonly Peer[];
   readonly topology: Topology;
-  readonly protocol: "http1" | "tcp";
+  readonly protocol: Protocol;
   /** What pairs of sidecars speak between them: `both` measures each pair both ways. */
   readonly tls: "on" | "off" | "both";
   readonly services: number;
   readonly connections: number;
+  /** Requests at a time on each of them. */
+  readonly streams: number;
   /** Requests per second; null is as fast as answers come. */
   readonly rates: readonly (number | null)[];
   readonly bodies: readonly number[];
@@ -64,6 +68,7 @@ export interface BenchOptions {
 }
 
 const MODES: readonly Mode[] = ["direct", "host", "sidecar"];
+const PROTOCOLS: readonly Protocol[] = ["http1", "http2", "grpc", "tcp"];
 const PEERS: readonly Peer[] = ["hostmesh", "nginx", "haproxy", "envoy"];
 
 /** Limits keep a slip of the finger from a run of days, or from more processes than a machine takes. */
@@ -93,9 +98,14 @@ export const DEFAULTS = {
   ...{ duration: "10s", repeat: "5", workers: "1" },
 };
 
+/** Where HTTP/2 or gRPC is spoken: as many requests at a time, on fewer connections. */
+export const MULTIPLEXED = { connections: "8", streams: "8" };
+
 /** Checks the command line. Throws a {@link UsageError} for what is no value, too much, or cannot go together. */
 export function readOptions(flags: BenchFlags): BenchOptions {
-  const given = { ...DEFAULTS, ...(flags.quick === true ? QUICK : {}), ...flags };
+  const protocol = word("--protocol", flags.protocol ?? DEFAULTS.protocol, PROTOCOLS);
+  const load = protocol === "http2" || protocol === "grpc" ? MULTIPLEXED : { streams: "1" };
+  const given = { ...DEFAULTS, ...load, ...(flags.quick === true ? QUICK : {}), ...flags };
   const scaled = { ...SCALE, ...(flags.quick === true ? QUICK : {}), ...flags };
   const idle = flags.idle === undefined ? null : whole("--idle", flags.idle, LIMIT.idle);
   const scale = flags.scale === true;
@@ -103,10 +113,11 @@ export function readOptions(flags: BenchFlags): BenchOptions {
     modes: list("--modes", given.modes, LIMIT.values, (text) => word("--modes", text, MODES)),
     peers: list("--peers", given.peers, LIMIT.values, (text) => word("--peers", text, PEERS)),
     topology: word("--topology", given.topology, ["same-host", "cross-host"]),
-    protocol: protocolOf(given.protocol),
+    protocol,
     tls: word("--tls", given.tls, ["on", "off", "both"]),
     services: whole("--services", given.services, LIMIT.services),
     connections: whole("--connections", given.connections, LIMIT.connections),
+    streams: whole("--streams", given.streams, MAX_STREAMS),
     rates: list("--rate", given.rate, LIMIT.values, rateOf),
     bodies: list("--body", given.body, LIMIT.values, (text) =>
       byteSize("--body", text, LIMIT.bodyBytes),
@@ -144,15 +155,6 @@ function rateOf(text: string): number | null {
   throw new UsageError(`--rate takes requests per second or "max", not "${text}"`);
 }
 
-/** Protocols have names before the data path has them, so that a script gets a reason instead of a wrong figure. */
-function protocolOf(text: string): BenchOptions["protocol"] {
-  const protocol = word("--protocol", text, ["http1", "http2", "grpc", "tcp"]);
-  if (protocol === "http1" || protocol === "tcp") return protocol;
-  throw new UsageError(
-    `--protocol ${protocol}: hostmesh's data path does not have it yet; it has http1 and tcp`,
-  );
-}
-
 function refuseContradictions(options: BenchOptions): void {
   const { modes, services, connections, protocol, bodies } = options;
   if (connections < services) {
@@ -163,6 +165,11 @@ function refuseContradictions(options: BenchOptions): void {
   if (modes.includes("sidecar") && services > LIMIT.servicesWithSidecars) {
     throw new UsageError(
       `sidecar mode starts a proxy for each service, so --services is at most ${LIMIT.servicesWithSidecars}; with --modes direct,host up to ${LIMIT.services}`,
+    );
+  }
+  if (options.streams > 1 && (protocol === "http1" || protocol === "tcp")) {
+    throw new UsageError(
+      `--streams: a connection of ${protocol} carries one request at a time; http2 and grpc carry more`,
     );
   }
   if (protocol === "tcp" && bodies.includes(0)) {

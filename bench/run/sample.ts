@@ -27,11 +27,11 @@ export interface Lab {
 const LEAST_SECONDS = 0.1;
 
 function jobOf(lab: Lab, contestant: Contestant, workload: Workload): LoadJob {
-  const { protocol, connections, bodyBytes, rate } = workload;
-  if (protocol !== "http1" && protocol !== "tcp") throw new Error(`no load speaks ${protocol}`);
+  const { protocol, connections, streams, bodyBytes, rate } = workload;
   const { targets } = contestant;
   const { seconds, settleSeconds: warmUpSeconds, vary } = lab;
-  return { protocol, targets, connections, bodyBytes, rate, seconds, warmUpSeconds, vary };
+  const load = { protocol, targets, connections, streams, bodyBytes, rate, vary };
+  return { ...load, seconds, warmUpSeconds };
 }
 
 /** Load on a contestant that nobody counts. Rejects where it does not answer at all. */

@@ -109,7 +109,7 @@ function rounds(
   const { point, started, options, site } = given;
   const { active: connections, called: services, workers } = point;
   const workload: Workload = {
-    ...{ protocol: "http1", bodyBytes: BODY_BYTES, rate: null, connections, services },
+    ...{ protocol: "http1", bodyBytes: BODY_BYTES, rate: null, connections, streams: 1, services },
   };
   const { seconds, settleSeconds, repeat, warmUpSeconds: mostSeconds } = options;
   const lab: SharedLab = { bench, site, workload, workers, seconds, settleSeconds };

@@ -1,3 +1,5 @@
+import { H2Answers } from "./h2-answers.ts";
+
 /** Bodies up to this size go out in one string with their head: cheaper than two pieces. */
 const SMALL_BYTES = 12_288;
 /** Sizes whose answers are kept; a load asks for one. */
@@ -18,6 +20,7 @@ export interface Answer {
  * proxy sees heads that change now and then.
  */
 export class Answers {
+  readonly http2 = new H2Answers();
   readonly #kept = new Map<number, Answer>();
   readonly #refresh: NodeJS.Timeout;
   #fields = fieldsOf(new Date());
@@ -27,6 +30,7 @@ export class Answers {
     this.#refresh = setInterval(() => {
       this.#fields = fieldsOf(new Date());
       this.#kept.clear();
+      this.http2.refresh();
     }, 1_000).unref();
   }
 

@@ -1,8 +1,10 @@
 import type { Socket } from "node:net";
 import type { ConnHandler } from "../../src/http/carrier.ts";
 import type { Conn } from "../../src/http/conn.ts";
+import { CLIENT_PREFACE } from "../../src/http/h2/codes.ts";
 import { acceptConn } from "../../src/http/open-conn.ts";
 import { type Answer, type Answers, BODY, MAX_BODY_BYTES, tcpAnswer } from "./answers.ts";
+import { beginsHttp2, H2Connection } from "./h2-connection.ts";
 import { type Asked, type Refusal, readLine, readRequest } from "./request-head.ts";
 
 const ZERO = 0x30;
@@ -12,14 +14,16 @@ const NINE = 0x39;
 const asked: Asked = { end: 0, size: 0, bodyBytes: 0, isMarked: false };
 
 /**
- * Answers what comes on one connection, one after the other. Its first byte tells which protocol it is: raw TCP begins with
- * a digit. The next request is read when the last answer has been handed to the kernel.
+ * Answers what comes on one connection, one after the other. Its first bytes tell which protocol it is: raw TCP begins with
+ * a digit, HTTP/2 with its preface. The next request is read when the last answer has been handed to the kernel; HTTP/2
+ * has windows for that.
  */
 export class UpstreamConnection implements ConnHandler {
   readonly #answers: Answers;
   readonly #onGone: () => void;
   readonly #conn: Conn;
   #protocol: "unknown" | "http" | "tcp" = "unknown";
+  #h2: H2Connection | null = null;
   /** What was read and not used: a part of a head, or what came while an answer was written. */
   #kept: Buffer | null = null;
   /** Bytes of a request's body to be skipped. */
@@ -42,6 +46,10 @@ export class UpstreamConnection implements ConnHandler {
   }
 
   onBytes(chunk: Buffer, end: number): void {
+    if (this.#h2 !== null) {
+      this.#readHttp2(this.#h2, chunk, 0, end);
+      return;
+    }
     if (this.#kept === null) {
       this.#take(chunk, end);
       return;
@@ -56,6 +64,7 @@ export class UpstreamConnection implements ConnHandler {
   }
 
   onDrain(): void {
+    if (this.#h2 !== null) return;
     if (this.#left > 0) this.#writeRest();
     if (this.#isBusy) return;
     const kept = this.#kept;
@@ -107,6 +116,9 @@ export class UpstreamConnection implements ConnHandler {
   /** Reads one request and answers it; returns where it ends, or `at` where it is not whole. */
   #request(chunk: Buffer, at: number, end: number): number {
     if (this.#protocol === "unknown") {
+      const isHttp2 = beginsHttp2(chunk, at, end);
+      if (isHttp2 === null) return at;
+      if (isHttp2) return this.#beginHttp2(chunk, at, end);
       const first = chunk[at] as number;
       this.#protocol = first >= ZERO && first <= NINE ? "tcp" : "http";
     }
@@ -122,6 +134,22 @@ export class UpstreamConnection implements ConnHandler {
     this.#skip = asked.bodyBytes;
     if (this.#skip === 0) this.#answer();
     return asked.end;
+  }
+
+  #beginHttp2(chunk: Buffer, at: number, end: number): number {
+    this.#h2 = new H2Connection(this.#conn, this.#answers.http2);
+    this.#readHttp2(this.#h2, chunk, at + CLIENT_PREFACE.length, end);
+    return end;
+  }
+
+  #readHttp2(h2: H2Connection, chunk: Buffer, start: number, end: number): void {
+    try {
+      h2.read(chunk, start, end);
+    } catch {
+      // What is wrong is seen where it was sent: the load counts what fails.
+      this.#isOver = true;
+      this.#conn.destroy();
+    }
   }
 
   #answer(): void {

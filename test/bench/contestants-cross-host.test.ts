@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readlink } from "node:fs/promises";
 import { test } from "node:test";
+import { pairName } from "../../bench/contestants/pair-entries.ts";
 import { needleOfPort, readSocketTable, wasEstablished } from "../../bench/measure/socket-table.ts";
 import { tlsPairs } from "../../bench/measure/tls-watch.ts";
 import { startUpstream } from "../../bench/upstream/start-upstream.ts";
@@ -59,7 +60,14 @@ for (const tls of [false, true]) {
   );
 }
 
-for (const protocol of ["http1", "tcp"] as const) {
+const MESH_HOPS = [
+  ["http1", "mtls-http1"],
+  ["http2", "mtls-http2"],
+  ["grpc", "mtls-http2"],
+  ["tcp", "mtls-tcp"],
+] as const;
+
+for (const [protocol, hop] of MESH_HOPS) {
   test(
     `two daemons of hostmesh carry ${protocol} by mutual TLS, and nothing in clear text`,
     asRoot,
@@ -73,9 +81,8 @@ for (const protocol of ["http1", "tcp"] as const) {
       });
       assert.deepEqual(field.missing, []);
       assert.equal(field.contestants.length, 1);
-      const name = protocol === "tcp" ? "hostmesh pair, mTLS tcp" : MESH;
-      const { proxies, targets, tlsPorts, between } = named(field, name);
-      assert.equal(between, protocol === "tcp" ? "mtls-tcp" : "mtls-http1");
+      const { proxies, targets, tlsPorts, between } = named(field, pairName("hostmesh", hop));
+      assert.equal(between, hop);
       assert.equal(proxies.length, 2, "one daemon for all services of the servers' host");
       assert.equal(new Set(targets.map(({ port }) => port)).size, 1);
       const client = proxies.find(({ host }) => host === "a");

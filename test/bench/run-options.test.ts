@@ -56,13 +56,24 @@ test("a value that occurs twice is measured once, each body with each rate", () 
   );
 });
 
+test("HTTP/2 and gRPC have as many requests at a time as the others, on fewer connections", () => {
+  for (const protocol of ["http2", "grpc"]) {
+    const { connections, streams } = readOptions({ protocol });
+    assert.deepEqual([connections, streams], [8, 8]);
+    const [workload] = workloadsOf(readOptions({ protocol, connections: "3", streams: "20" }));
+    assert.deepEqual([workload?.connections, workload?.streams], [3, 20]);
+  }
+  assert.deepEqual([readOptions({}).connections, readOptions({}).streams], [64, 1]);
+});
+
 const REFUSED: readonly (readonly [BenchFlags, RegExp])[] = [
   [{ modes: "direct,both" }, /--modes knows direct, host, sidecar; not "both"/],
   [{ modes: "" }, /--modes/],
   [{ peers: "traefik" }, /--peers knows hostmesh, nginx, haproxy, envoy/],
   [{ topology: "moon" }, /--topology/],
-  [{ protocol: "http2" }, /http2: hostmesh's data path does not have it yet; it has http1 and tcp/],
-  [{ protocol: "grpc" }, /grpc: hostmesh's data path does not have it yet/],
+  [{ streams: "2" }, /a connection of http1 carries one request at a time; http2 and grpc/],
+  [{ protocol: "tcp", streams: "2" }, /a connection of tcp carries one request at a time/],
+  [{ protocol: "grpc", streams: "101" }, /--streams takes a whole number from 1 to 100/],
   [{ protocol: "quic" }, /--protocol knows/],
   [{ tls: "maybe" }, /--tls knows on, off, both/],
   [{ services: "0" }, /--services takes a whole number from 1 to/],

@@ -9,6 +9,7 @@ export const WORKLOAD: Workload = {
   protocol: "http1",
   bodyBytes: 115,
   connections: 64,
+  streams: 1,
   rate: 8_000,
   services: 1,
 };

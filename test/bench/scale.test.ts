@@ -39,7 +39,14 @@ function sample(given: Partial<Sample> & { micros?: number; requests?: number })
   histogram.recordValueWithCount(2_000, 1_000);
   return {
     contestant: "hostmesh",
-    workload: { protocol: "http1", bodyBytes: 115, connections: 64, rate: null, services: 10 },
+    workload: {
+      protocol: "http1",
+      bodyBytes: 115,
+      connections: 64,
+      streams: 1,
+      rate: null,
+      services: 10,
+    },
     round: 0,
     load: {
       ...{ requests, bodyBytes: 115 * requests, seconds: 2, errors: {}, lateP99Micros: null },

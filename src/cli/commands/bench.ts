@@ -1,6 +1,12 @@
 import { Command, Option } from "commander";
 import { BenchError, UsageError } from "../../../bench/lib/bench-error.ts";
-import { type BenchFlags, DEFAULTS, LIMIT, readOptions } from "../../../bench/run/options.ts";
+import {
+  type BenchFlags,
+  DEFAULTS,
+  LIMIT,
+  MULTIPLEXED,
+  readOptions,
+} from "../../../bench/run/options.ts";
 import type { BenchOutcome } from "../../../bench/run/run-bench.ts";
 import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
@@ -36,6 +42,7 @@ export function benchCommand(
       "hostmesh bench --quick",
       "hostmesh bench --rate max,2000,8000 --body 115,10k",
       "hostmesh bench --peers hostmesh,haproxy --modes host --repeat 9",
+      "hostmesh bench --protocol grpc --connections 8 --streams 16",
       "hostmesh bench --calls --idle 50 --scale --out ./bench-result",
       "hostmesh bench compare before/result.json after/result.json",
     ],
@@ -68,6 +75,10 @@ function addMatrixOptions(command: Command): void {
   command
     .option("--services <n>", `services, each called in turn ${preset("services")}`)
     .option("--connections <n>", `connections of the load ${preset("connections")}`)
+    .option(
+      "--streams <n>",
+      `requests at a time on each (default: 1; http2 and grpc: ${MULTIPLEXED.streams}, on ${MULTIPLEXED.connections} connections)`,
+    )
     .option(
       "--rate <list>",
       `requests per second, or max: as fast as answers come ${preset("rate")}`,
