@@ -16,8 +16,10 @@ import type { Plane } from "./plane.ts";
 import { recordRefusal } from "./refuse.ts";
 import { serverSessionDeps } from "./session-deps.ts";
 
-/** Exchanges kept for the next streams of a connection. */
+/** Exchanges kept for the next streams of a connection, */
 const MOST_SPARE = 32;
+/** and for how long: an idle connection must not hold what its busiest moment took. */
+const SPARE_MS = 10_000;
 
 /** One that serves the requests of streams, one at a time. */
 interface Served {
@@ -108,8 +110,18 @@ export class StreamedRequests implements ServerSessionHandler, StreamDownstreamO
     const exchange = this.#busy.get(downstream);
     this.#busy.delete(downstream);
     const isKept = !downstream.isSpent && this.#spare.length < MOST_SPARE;
-    if (isKept && exchange !== undefined) this.#spare.push({ exchange, downstream });
-    else downstream.drop();
+    if (!isKept || exchange === undefined) {
+      downstream.drop();
+      return;
+    }
+    downstream.deadlineMs = this.#plane.clock.now() + SPARE_MS;
+    this.#spare.push({ exchange, downstream });
+  }
+
+  onUnused(downstream: StreamDownstream): void {
+    const at = this.#spare.findIndex((spare) => spare.downstream === downstream);
+    if (at !== -1) this.#spare.splice(at, 1);
+    downstream.drop();
   }
 
   onRefused(code: number, detail: string): void {

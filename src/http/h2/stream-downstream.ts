@@ -26,6 +26,8 @@ const NO_TUNNEL: readonly string[] = [":status", "502", "content-length", "0"];
 export interface StreamDownstreamOwner {
   /** It may serve another stream, unless it `isSpent`. */
   onFree(downstream: StreamDownstream): void;
+  /** Its `deadlineMs` has passed while it served none. */
+  onUnused(downstream: StreamDownstream): void;
 }
 
 /** Of a stream that is answered: what its client still sends is not wanted. */
@@ -238,6 +240,7 @@ export class StreamDownstream implements Downstream, StreamHandler {
 
   onDeadline(nowMs: number): void {
     if (this.#stream !== null) this.#handler.onAnswerDeadline(nowMs);
+    else this.#owner.onUnused(this);
   }
 
   /** The client went away, or the answer was broken off. */
