@@ -4,7 +4,13 @@ import type { Detection } from "../core/facts.ts";
 import type { ConnHandler } from "../http/carrier.ts";
 import type { Conn } from "../http/conn.ts";
 import type { Origin } from "./context.ts";
-import { classify, isHttpAnswer, looksLikeRequest, type Treatment } from "./downstream/protocol.ts";
+import {
+  classify,
+  isHttp2Greeting,
+  isHttpAnswer,
+  looksLikeRequest,
+  type Treatment,
+} from "./downstream/protocol.ts";
 import { Exchange } from "./exchange.ts";
 import { failureResponse } from "./failure.ts";
 import { isRefusal, OpaqueSession } from "./opaque.ts";
@@ -42,6 +48,8 @@ export class CapturedConnection implements ConnHandler {
   /** The session that has become the tunnel. */
   #joined: OpaqueSession | null = null;
   #upstream: Conn | null = null;
+  /** What an endpoint of HTTP/2 has sent, which speaks only once its client has. */
+  #greeting: Buffer | null = null;
   #unreachable = false;
   /** Policies forbid the opaque connection. Requests are judged by themselves, so HTTP may still be allowed. */
   #refusal: MeshError | null = null;
@@ -118,9 +126,23 @@ export class CapturedConnection implements ConnHandler {
       this.destroy();
       return;
     }
+    if (isHttp2Greeting(chunk, end)) {
+      this.#keepGreeting(chunk, end);
+      return;
+    }
     this.#plane.memory.serverSpokeFirst(this.#place);
+    // Whatever the server said, the client must not hide a request behind it.
+    this.#isUnclear = true;
     this.#goOpaque("server-first");
     this.#tunnel?.fromUpstream(chunk, 0, end);
+  }
+
+  /** The endpoint speaks HTTP/2, and so will the client, whose preface is on its way. */
+  #keepGreeting(chunk: Buffer, end: number): void {
+    this.#greeting = Buffer.from(chunk.subarray(0, end));
+    this.#upstream?.stopReading();
+    const { headMs } = this.#plane.config.timeouts;
+    if (this.#early === null && headMs > 0) this.#after(() => this.#conn.reset(), headMs);
   }
 
   /** The server hung up while both were silent: that is passed on. */
@@ -214,6 +236,9 @@ export class CapturedConnection implements ConnHandler {
     this.#joined = session;
     this.#tunnel = session.join(this.#conn, this.#early, this.#onEnd, this.#isUnclear);
     this.#early = null;
+    const greeting = this.#greeting;
+    this.#greeting = null;
+    if (greeting !== null) this.#tunnel.fromUpstream(greeting, 0, greeting.length);
     if (this.#finSeen) this.#tunnel.finFromClient();
   }
 

@@ -4,6 +4,7 @@ import { guardedOutside } from "./admission.ts";
 import {
   classify,
   declaredTreatment,
+  isHttp2Greeting,
   isHttpAnswer,
   looksLikeRequest,
   type Treatment,
@@ -61,6 +62,8 @@ export class Peek implements ConnHandler, Expirable {
   readonly #client: Carrier;
   readonly #handler: PeekHandler;
   #early: Buffer | null = null;
+  /** Of an endpoint that speaks HTTP/2, and has nothing more to say before its client does. */
+  #greeting: Buffer | null = null;
   #settled = false;
   /** Does what came so far look like a request? */
   #isRequest = false;
@@ -117,11 +120,19 @@ export class Peek implements ConnHandler, Expirable {
     else this.settleOpaque(false, true);
   }
 
+  /** The endpoint has said that it speaks HTTP/2: that is no reason to believe that the client does not. */
+  keepGreeting(chunk: Buffer, end: number): void {
+    if (!this.#settled) this.#greeting = Buffer.from(chunk.subarray(0, end));
+  }
+
   /** Null: it was settled before. */
   settleOpaque(fin: boolean, isUnclear = false): PeekedTunnel | null {
     if (this.#settled) return null;
     this.#end();
-    return this.#handler.onOpaque({ bytes: this.#early, fin, isUnclear });
+    const tunnel = this.#handler.onOpaque({ bytes: this.#early, fin, isUnclear });
+    const greeting = this.#greeting;
+    if (greeting !== null) tunnel.fromUpstream(greeting, 0, greeting.length);
+    return tunnel;
   }
 
   giveUp(): void {
@@ -151,7 +162,10 @@ class UpstreamWatch implements ConnHandler {
     if (isHttpAnswer(chunk, end)) {
       this.#conn.destroy();
       this.#peek.giveUp();
-    } else this.#peek.settleOpaque(false)?.fromUpstream(chunk, 0, end);
+    } else if (isHttp2Greeting(chunk, end)) {
+      this.#conn.stopReading();
+      this.#peek.keepGreeting(chunk, end);
+    } else this.#peek.settleOpaque(false, true)?.fromUpstream(chunk, 0, end);
   }
 
   onFin(): void {

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { request as requestHttp1 } from "node:http";
 import type { Http2ServerResponse } from "node:http2";
+import { connect, type Socket } from "node:net";
 import { after, describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import type { AppProtocol } from "../../src/core/model.ts";
 import { type Answer, Http2Client, type Peer, peer } from "../helpers/h2-peers.ts";
@@ -252,6 +255,48 @@ describe("requests of HTTP/1.1 to servers of HTTP/2", () => {
     assert.ok(got.body.equals(body));
     assert.equal(got.sum, "9");
   });
+});
+
+/** What a client of HTTP/2 says over a socket of its own. */
+function over(socket: Socket): Http2Client {
+  const client = new Http2Client(0, { createConnection: () => socket });
+  closers.push(() => client.close());
+  return client;
+}
+
+describe("an endpoint of HTTP/2 that greets at once", () => {
+  const FORGED = "By=a;URI=spiffe://evil";
+  const forged = { ...GET, "x-forwarded-client-cert": FORGED };
+
+  async function greeted(captured: boolean): Promise<{ socket: Socket; server: Peer }> {
+    const server = await peer(2, ECHO);
+    const destination = { of: () => ({ host: "127.0.0.1", port: server.port }) };
+    const lab = await planeLab(captured ? { destination } : {});
+    lab.services(service("web", [endpoint(server.port)]));
+    closers.push(
+      () => lab.close(),
+      () => server.close(),
+    );
+    const socket = connect(lab.port, "127.0.0.1");
+    if (!captured) {
+      socket.write("CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n");
+      await once(socket, "data");
+    }
+    // The connection to the endpoint stands, and its SETTINGS have come.
+    await until(() => server.sessions.size === 1);
+    await delay(50);
+    return { socket, server };
+  }
+
+  for (const captured of [true, false]) {
+    it(`hides no request of a client that waits: ${captured ? "captured" : "CONNECT"}`, async () => {
+      const { socket } = await greeted(captured);
+      const got = await over(socket).ask(forged);
+      const seen = JSON.parse(String(got.headers["x-head"]));
+      assert.equal(seen.via, "1.1 hostmesh");
+      assert.notEqual(seen["x-forwarded-client-cert"], FORGED);
+    });
+  }
 });
 
 describe("a proxy that ends", () => {

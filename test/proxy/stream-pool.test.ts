@@ -26,7 +26,7 @@ import { closeEndpoints, frameEndpoint, http2Endpoint } from "../helpers/h2-endp
 import { frame } from "../helpers/h2-frames.ts";
 import { closeLabs, headers, settings, word } from "../helpers/h2-lab.ts";
 import { until } from "../helpers/until.ts";
-import { sendGet, type UpstreamProbe } from "../helpers/upstream-probe.ts";
+import { sendGet, UpstreamProbe } from "../helpers/upstream-probe.ts";
 
 const SETTINGS: PoolSettings = {
   maxConnections: 1_024,
@@ -220,7 +220,33 @@ const many = (lab: PoolLab, count: number) => Array.from({ length: count }, () =
 const answer = (id: number) => headers(id, [":status", "204"]);
 const goaway = (last: number) => frame(7, 0, 0, Buffer.concat([word(last), word(0)]));
 
+const WEBSOCKET =
+  "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+
 describe("a pool of streams", () => {
+  it("holds no connection in use for a request that could not be sent on it", async () => {
+    const endpoint = await frameEndpoint();
+    const lab = poolLab(endpoint.port);
+    const first = lab.request();
+    const peer = await endpoint.peer();
+    await peer.until(/^headers 1 /);
+    peer.send(answer(1));
+    await first.done();
+    const probe = new UpstreamProbe();
+    const place = lab.pool.acquire(
+      { onConnection: () => assert.fail("later"), onNoConnection: (error) => assert.fail(error) },
+      "any",
+    );
+    assert.ok(place !== null);
+    place.send(probe, "GET", WEBSOCKET, true);
+    assert.equal(lab.counts.inUse, 1);
+    await until(() => probe.error !== "");
+    assert.match(probe.error, /UPSTREAM_PROTOCOL|no WebSocket/);
+    lab.pool.discard(place);
+    assert.equal(lab.counts.inUse, 0, "another connection may be used");
+    await lab.settle();
+  });
+
   it("sends requests at once on one connection, and uses it again", async () => {
     const endpoint = await frameEndpoint();
     const lab = poolLab(endpoint.port);

@@ -59,15 +59,16 @@ const FORBIDDEN = new Set([
   "upgrade",
   "via",
   "www-authenticate",
+  "x-forwarded-client-cert",
   "x-forwarded-for",
   "x-forwarded-host",
   "x-forwarded-proto",
   "x-request-id",
 ]);
 
-/** Must a field of this lower-case name not come behind the content? */
+/** Must a field of this lower-case name not come behind the content? Applications that make variables of names read `_` as `-`. */
 export function isForbiddenTrailer(name: string): boolean {
-  return FORBIDDEN.has(name);
+  return FORBIDDEN.has(name.replaceAll("_", "-"));
 }
 
 /** Where in the coding the decoder stands. */

@@ -30,8 +30,12 @@ const RATES = {
 /** Streams that may come to nothing, per second: nghttp2's rate, and so Node's. */
 const WASTED_PER_SECOND = 33;
 
-/** A reset so soon behind its request is no change of mind (Envoy's `premature_reset_min_stream_lifetime_seconds`). */
-export const PREMATURE_MS = 1_000;
+/**
+ * A reset so soon behind its request is no change of mind. Envoy says a second (`premature_reset_min_stream_lifetime_seconds`)
+ * and looks at their share; callers with short deadlines reset more slowly than this, and who waits for longer can open no
+ * more streams in that way than an honest client has served, as few may be open at a time.
+ */
+export const PREMATURE_MS = 50;
 
 /** Frames without content that are on their way when a stream ends: windows, trailers, a reset. */
 const LATE_FRAMES = 4;

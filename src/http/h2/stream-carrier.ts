@@ -47,6 +47,7 @@ export class StreamCarrier implements Carrier, StreamHandler {
   /** Serves this stream from now on. */
   bind(stream: Stream): void {
     this.#stream = stream;
+    stream.share = this.share;
     this.#gone = false;
     this.#isTunnel = false;
     this.#finSeen = false;

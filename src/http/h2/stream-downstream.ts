@@ -30,9 +30,18 @@ export interface StreamDownstreamOwner {
   onUnused(downstream: StreamDownstream): void;
 }
 
-/** Of a stream that is answered: what its client still sends is not wanted. */
+/** What a client may still send of a request that is answered, and for how long, before it is told to stop. */
+const LINGER_BYTES = 1_048_576;
+const LINGER_MS = 1_000;
+
+/**
+ * Of a stream that is answered: what its client still sends is not wanted. It is told so a moment later, because some clients
+ * (curl 7.88) forget the answer over it.
+ */
 class Remainder implements StreamHandler {
   readonly #stream: Stream;
+  #bytes = 0;
+  #timer: NodeJS.Timeout | null = null;
 
   constructor(stream: Stream) {
     this.#stream = stream;
@@ -41,12 +50,16 @@ class Remainder implements StreamHandler {
 
   /** The answer is sent whole: the client may stop (RFC 9113 section 8.1). */
   #stopClient(): void {
-    const { localDone, remoteDone } = this.#stream;
-    if (localDone && !remoteDone) this.#stream.reset(NO_ERROR);
+    const stream = this.#stream;
+    if (!stream.localDone || stream.remoteDone) return;
+    if (this.#bytes > LINGER_BYTES) stream.reset(NO_ERROR);
+    else this.#timer ??= setTimeout(() => stream.reset(NO_ERROR), LINGER_MS).unref();
   }
 
-  onData(): void {
+  onData(_chunk: Buffer, start: number, end: number, last: boolean): void {
+    this.#bytes += end - start;
     this.#stream.consumed(this.#stream.unreadBytes);
+    if (last && this.#timer !== null) clearTimeout(this.#timer);
     this.#stopClient();
   }
 

@@ -83,11 +83,11 @@ export class StreamUpstream implements Upstream, StreamHandler {
     const isWhole = complete && headEnd === text.length && !isTunnel;
     const stream = mayTunnel ? session.request(this, fields, isWhole) : null;
     this.#isSent = true;
-    this.#owner.onSent();
     if (stream === null) {
       this.#failLater(mayTunnel ? this.#refused() : this.#noWebSocket());
       return;
     }
+    this.#owner.onSent();
     this.#stream = stream;
     this.carrier.bind(stream);
     if (isWhole || isTunnel) return;
@@ -121,7 +121,10 @@ export class StreamUpstream implements Upstream, StreamHandler {
 
   /** Not within `send`, whose caller is not done with the request. */
   #failLater(error: MeshError): void {
-    queueMicrotask(() => this.#fail(error, CANCEL));
+    queueMicrotask(() => {
+      this.#owner.onUnused();
+      this.#fail(error, CANCEL);
+    });
   }
 
   sendBody(chunk: Buffer, start: number, end: number, last: boolean, from: Carrier): void {

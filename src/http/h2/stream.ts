@@ -58,6 +58,8 @@ export class Stream {
   retrySafe = false;
   /** A tunnel (CONNECT): DATA frames are not a message's content. */
   isTunnel = false;
+  /** Whose memory holds what waits to be sent; null: that of the connection's source. */
+  share: Share | null = null;
   /** The answer to a request of ours is one to HEAD. */
   isHead = false;
   /** Of the interim responses to a request of ours. */
@@ -146,7 +148,7 @@ export class Stream {
     const at = this.queuedBytes > 0 ? start : this.#sendNow(chunk, start, end, last);
     if (this.#localDone || (at === end && this.queuedBytes === 0)) return true;
     this.#endWaits = last;
-    this.#queue ??= new SendQueue(this.#host.share);
+    this.#queue ??= new SendQueue(this.share ?? this.#host.share);
     this.#queue.push(chunk, at, end);
     this.#trySchedule();
     return false;

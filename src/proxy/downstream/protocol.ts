@@ -86,6 +86,21 @@ export function isHttpAnswer(chunk: Buffer, end: number): boolean {
 
 const ANSWER = "HTTP/";
 
+/**
+ * Does a server of HTTP/2 begin so? It sends its SETTINGS at once (RFC 9113 section 3.4), before the client's preface can be
+ * there: that is no protocol in which the server speaks first.
+ */
+export function isHttp2Greeting(chunk: Buffer, end: number): boolean {
+  if (end < FRAME_HEAD_BYTES || chunk[3] !== SETTINGS_FRAME || chunk[4] !== 0) return false;
+  const length = chunk.readUIntBE(0, 3);
+  return chunk.readUInt32BE(5) === 0 && length % 6 === 0 && length <= MAX_SETTINGS_BYTES;
+}
+
+const FRAME_HEAD_BYTES = 9;
+const SETTINGS_FRAME = 4;
+/** More than any server has to say. */
+const MAX_SETTINGS_BYTES = 600;
+
 /** What a declared protocol asks for; null: it has to be found out. */
 export function declaredTreatment(protocol: AppProtocol | undefined): Treatment | null {
   if (protocol === undefined) return null;

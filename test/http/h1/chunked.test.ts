@@ -149,6 +149,8 @@ const BAD: (readonly [what: string, coded: string, names: RegExp])[] = [
   ["Host in the trailers", trailer("Host: a"), /"Host" in the trailers/],
   ["Authorization in the trailers", trailer("X: a\r\nAuthorization: b"), /in the trailers/],
   ["Set-Cookie in the trailers", trailer("Set-Cookie: a=b"), /in the trailers/],
+  ["an identity in the trailers", trailer("X-Forwarded-Client-Cert: a"), /in the trailers/],
+  ["one spelt otherwise", trailer("x_forwarded_client_cert: a"), /in the trailers/],
   ["X-Forwarded-For in the trailers", trailer("X-Forwarded-For: ::1"), /in the trailers/],
   ["trailers that are too many", trailer(Array(11).fill("X: a").join("\r\n")), /more than 10 tr/],
   ["trailers that are too large", trailer(`X: ${"a".repeat(1_000)}`), /more than 1000 bytes/],

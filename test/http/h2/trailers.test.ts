@@ -22,6 +22,12 @@ test("passes trailers both ways", () => {
   assert.deepEqual(trailerFieldsOf(""), []);
 });
 
+test("takes identities out that only the proxy may tell, however they are spelt", () => {
+  const fields = ["x-forwarded-client-cert", "a", "x_forwarded_client_cert", "b", "x", "y"];
+  assert.equal(trailerLines(fields), "x: y\r\n");
+  assert.deepEqual(trailerFieldsOf("X_Forwarded-Client_Cert: a\r\nX: y\r\n"), ["x", "y"]);
+});
+
 test("takes out what must not come behind content", () => {
   const fields = ["content-length", "5", "x", "y", "host", "b", "authorization", "c", "host", "d"];
   assert.equal(checkTrailers(fields), null);
