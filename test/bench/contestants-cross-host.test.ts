@@ -62,7 +62,6 @@ for (const tls of [false, true]) {
 
 const MESH_HOPS = [
   ["http1", "mtls-http1"],
-  ["http2", "mtls-http2"],
   ["grpc", "mtls-http2"],
   ["tcp", "mtls-tcp"],
 ] as const;

@@ -4,7 +4,7 @@ import { corpusOf } from "./corpus.ts";
 import { fuzz } from "./fuzz.ts";
 import { TARGETS } from "./targets.ts";
 
-const DEFAULT_SECONDS = 2;
+const DEFAULT_SECONDS = 1;
 
 /** The same in each run, so that a run fails for what was changed; `test/fuzz/main.ts` takes another one each time. */
 const seed = Number(process.env["FUZZ_SEED"] ?? 1);
