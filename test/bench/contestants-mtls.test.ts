@@ -4,7 +4,13 @@ import { readFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { type ConnectionOptions, connect, createServer, type TLSSocket } from "node:tls";
+import {
+  type ConnectionOptions,
+  connect,
+  createServer,
+  type Server,
+  type TLSSocket,
+} from "node:tls";
 import type { Contestant, Target } from "../../bench/model.ts";
 import {
   createAuthority,
@@ -179,8 +185,7 @@ async function assertRefusesImpostors(
       attempts.handshakes++;
     });
     listener.on("tlsClientError", () => {});
-    listener.listen(tlsPorts[0], "127.0.0.1");
-    await once(listener, "listening");
+    await untilListening(listener, tlsPorts[0] ?? 0);
     t.after(() => listener.close());
     const isTried = async () => {
       assert.notEqual((await get(target, "/10")).status, 200, name);
@@ -191,4 +196,19 @@ async function assertRefusesImpostors(
     listener.close();
     await once(listener, "close");
   }
+}
+
+/** A killed process is a moment in dying, and its port with it. */
+async function untilListening(listener: Server, port: number): Promise<void> {
+  const tried = async (): Promise<boolean> => {
+    listener.listen(port, "127.0.0.1");
+    return once(listener, "listening").then(
+      () => true,
+      (error: unknown) => {
+        if (String(error).includes("EADDRINUSE")) return false;
+        throw error;
+      },
+    );
+  };
+  await until(tried, { what: `port ${port}` });
 }
