@@ -2,8 +2,6 @@ import { connect, type NetConnectOpts, type Socket } from "node:net";
 import {
   CANCEL,
   CLIENT_PREFACE,
-  DEFAULT_FRAME_BYTES,
-  DEFAULT_TABLE_BYTES,
   DEFAULT_WINDOW_BYTES,
   FLAG_ACK,
   FRAME_PING,
@@ -19,14 +17,13 @@ import { ConnectionError, type StreamError } from "../../src/http/h2/errors.ts";
 import type { FrameHandler } from "../../src/http/h2/frame-handler.ts";
 import { FrameReader } from "../../src/http/h2/frame-reader.ts";
 import { HpackDecoder } from "../../src/http/h2/hpack/decoder.ts";
+import { FRAME_LIMITS, TABLE_LIMITS } from "../h2/codec-limits.ts";
 import { frame, octets, settingsPayload } from "../h2/frame-text.ts";
 import type { LoadJob, Target } from "../model.ts";
 import { H2Lane } from "./h2-lane.ts";
 import { type H2Protocol, H2Requests } from "./h2-streams.ts";
 import type { Carrier, CarrierOwner } from "./lane.ts";
 
-const FRAME_LIMITS = { frameBytes: DEFAULT_FRAME_BYTES, blockBytes: 65_536, continuations: 8 };
-const TABLE_LIMITS = { tableBytes: DEFAULT_TABLE_BYTES, listBytes: 65_536, fields: 200 };
 /** Windows are so wide that they hold up no answer, and are opened again when half is used. */
 const STREAM_WINDOW = 1_048_576;
 const WINDOW = 16 * STREAM_WINDOW;

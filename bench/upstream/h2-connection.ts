@@ -2,7 +2,6 @@ import type { Conn } from "../../src/http/conn.ts";
 import {
   CLIENT_PREFACE,
   DEFAULT_FRAME_BYTES,
-  DEFAULT_TABLE_BYTES,
   DEFAULT_WINDOW_BYTES,
   FLAG_ACK,
   FRAME_PING,
@@ -17,12 +16,11 @@ import { ConnectionError } from "../../src/http/h2/errors.ts";
 import type { FrameHandler } from "../../src/http/h2/frame-handler.ts";
 import { FrameReader } from "../../src/http/h2/frame-reader.ts";
 import { HpackDecoder } from "../../src/http/h2/hpack/decoder.ts";
+import { FRAME_LIMITS, TABLE_LIMITS } from "../h2/codec-limits.ts";
 import { frame, octets } from "../h2/frame-text.ts";
 import { BODY, MAX_BODY_BYTES } from "./answers.ts";
 import { dataStart, type H2Answers, type H2Kind, trailersFrame } from "./h2-answers.ts";
 
-const FRAME_LIMITS = { frameBytes: DEFAULT_FRAME_BYTES, blockBytes: 65_536, continuations: 8 };
-const TABLE_LIMITS = { tableBytes: DEFAULT_TABLE_BYTES, listBytes: 65_536, fields: 200 };
 /** Content of requests is thrown away: windows open again after so many bytes. */
 const REFILL_BYTES = 32_768;
 /** Bodies up to this size are joined to the texts around them. */

@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import { LONGEST_TIMER_MS } from "./durations.ts";
 
 /** Something that waits for one moment at a time. */
 export interface Sleeper {
@@ -8,9 +9,6 @@ export interface Sleeper {
 
 /** Starts a timer and returns what stops it. */
 export type StartTimer = (delayMs: number, action: () => void) => () => void;
-
-/** The longest that setTimeout takes. */
-const MAX_DELAY_MS = 2 ** 31 - 1;
 
 const startTimer: StartTimer = (delayMs, action) => {
   const timer = setTimeout(action, delayMs);
@@ -53,7 +51,7 @@ export class Alarms {
     this.#nextMs = atMs;
     // Rounded up: Node cuts off fractions, and an alarm that comes early would find nothing due.
     const delayMs = Math.max(1, Math.ceil(atMs - this.#clock.now()));
-    this.#stop = this.#start(Math.min(delayMs, MAX_DELAY_MS), () => this.ring());
+    this.#stop = this.#start(Math.min(delayMs, LONGEST_TIMER_MS), () => this.ring());
   }
 
   /** Wakes who is due. The timer calls it; tests call it after moving their clock. */

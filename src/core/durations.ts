@@ -11,7 +11,7 @@ const UNITS_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
-/** The longest that a timer of Node.js takes. */
+/** The longest that a timer of Node.js takes; a longer delay would fire at once. */
 export const LONGEST_TIMER_MS = 2_147_483_647;
 
 /**

@@ -11,6 +11,7 @@ import {
 } from "./downstream/protocol.ts";
 import type { Plane } from "./plane.ts";
 import type { Destination } from "./resolve.ts";
+import { declaredProtocol } from "./upstream-protocol.ts";
 
 /**
  * Outside the mesh nothing is looked at: such traffic passes untouched, unless the port is one where some host name's
@@ -24,8 +25,7 @@ export function declaredBy(destination: Destination, plane: Plane): Treatment | 
   }
   const { service, endpoints } = destination.cluster;
   const endpoint = destination.fixed ?? endpoints[0];
-  const port = service.ports.find((one) => one.name === (endpoint?.portName ?? ""));
-  return declaredTreatment(endpoint?.protocol ?? port?.protocol ?? service.protocol);
+  return declaredTreatment(declaredProtocol(service, endpoint));
 }
 
 /** What the client has sent so far; `fin`: and that it will send no more. */

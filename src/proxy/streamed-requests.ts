@@ -92,7 +92,7 @@ export class StreamedRequests implements ServerSessionHandler, StreamDownstreamO
 
   #open(): Served {
     const { share } = this.#conn;
-    let downstream: StreamDownstream | null = null;
+    let downstream!: StreamDownstream;
     const exchange = new Exchange(
       this.#plane,
       this.#origin,
@@ -101,9 +101,9 @@ export class StreamedRequests implements ServerSessionHandler, StreamDownstreamO
         downstream = new StreamDownstream(handler, this, share, server, this.#upstreamVersion);
         return downstream;
       },
-      () => downstream?.endTunnel(),
+      () => downstream.endTunnel(),
     );
-    return { exchange, downstream: downstream as unknown as StreamDownstream };
+    return { exchange, downstream };
   }
 
   onFree(downstream: StreamDownstream): void {

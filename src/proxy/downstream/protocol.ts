@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { AppProtocol } from "../../core/model.ts";
+import { FRAME_HEADER_BYTES, FRAME_SETTINGS } from "../../http/h2/codes.ts";
 
 /** How the proxy treats a connection: request by request, or as bytes. */
 export type Treatment = "http" | "opaque";
@@ -91,13 +92,11 @@ const ANSWER = "HTTP/";
  * there: that is no protocol in which the server speaks first.
  */
 export function isHttp2Greeting(chunk: Buffer, end: number): boolean {
-  if (end < FRAME_HEAD_BYTES || chunk[3] !== SETTINGS_FRAME || chunk[4] !== 0) return false;
+  if (end < FRAME_HEADER_BYTES || chunk[3] !== FRAME_SETTINGS || chunk[4] !== 0) return false;
   const length = chunk.readUIntBE(0, 3);
   return chunk.readUInt32BE(5) === 0 && length % 6 === 0 && length <= MAX_SETTINGS_BYTES;
 }
 
-const FRAME_HEAD_BYTES = 9;
-const SETTINGS_FRAME = 4;
 /** More than any server has to say. */
 const MAX_SETTINGS_BYTES = 600;
 
