@@ -83,6 +83,35 @@ test("fails on a failed test, and on a file that cannot be read", () => {
   assert.equal(broken.status, 1);
 });
 
+/** A test that fails in its first run: the file is its memory. */
+const FAILS_ONCE = `
+  import { existsSync, writeFileSync } from "node:fs";
+  test("comes too late", () => {
+    if (existsSync("been")) return;
+    writeFileSync("been", "");
+    throw new Error("waited in vain");
+  });`;
+
+test("runs a failed file once more, alone, and names it", () => {
+  const { status, output } = runIn({ "a.test.ts": FAILS_ONCE, "netns/b.test.ts": PASS });
+  assert.match(output, /^AT FIRST test\/a\.test\.ts:\d+: comes too late\n {4}waited in vain$/m);
+  assert.match(output, /^FLAKY test\/a\.test\.ts: failed beside others, passed alone$/m);
+  assert.match(output, /\n2 passed, 0 failed, 0 skipped\n$/);
+  assert.equal(status, 0);
+});
+
+test("names what fails for good in the closing lines, and repeats nothing where much fails", () => {
+  const failing = 'test("breaks", () => { throw new Error("no"); });';
+  const one = runIn({ "a.test.ts": failing, "b.test.ts": PASS });
+  assert.match(one.output, /\nFAILED test\/a\.test\.ts:2: breaks\n {4}no\n1 passed, 1 failed,/);
+  assert.doesNotMatch(one.output, /^FLAKY/m);
+  const many = ["a", "b", "c", "d"].map((name) => [`${name}.test.ts`, failing]);
+  const all = runIn(Object.fromEntries(many));
+  assert.doesNotMatch(all.output, /once more/);
+  assert.match(all.output, /\n0 passed, 4 failed, 0 skipped\n$/);
+  assert.equal(all.status, 1);
+});
+
 test("runs only what the filters choose, and refuses a filter that chooses nothing", () => {
   const files = { "http/one.test.ts": PASS, "core/two.test.ts": PASS, "core/three.test.ts": PASS };
   assert.match(runIn(files, ["test/http"]).output, /\n1 passed, .*\n$/);

@@ -15,6 +15,11 @@ import { spec } from "node:test/reporters";
  * A skipped test is named in the closing lines, and fails the run where REQUIRE_PRIVILEGED_TESTS is
  * 1: a privileged test that did not run has proven nothing.
  *
+ * A file that failed is run once more at the end, with the machine for itself. If it passes then, the run passes, and
+ * the closing lines say FLAKY with what failed: beside others on a busy machine, a test that waits for something can
+ * come too late, and one that tells of a race must not be lost in a log of thousands of lines. Where more than
+ * MOST_REPEATED files failed nothing is repeated. What failed for good is FAILED in the closing lines.
+ *
  * Exit code: 0 all passed, 1 a test failed or was skipped against that rule, 2 a filter matches no test file.
  */
 
@@ -34,10 +39,20 @@ const ALONE: ReadonlySet<string> = new Set([
  */
 process.env["NODE_COMPILE_CACHE"] ??= resolve("node_modules/.cache/node-compile-cache");
 
-interface Tally {
-  passed: number;
-  failed: number;
-  readonly skipped: string[];
+/** More failures than these are no chance. */
+const MOST_REPEATED = 3;
+
+/** What a file's tests came to; a file that never came to an end has none. */
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+interface Results {
+  readonly files: Map<string, Counts>;
+  readonly skipped: Set<string>;
+  /** Every failed test of the run: where it stands, its name and the first lines of its error. */
+  readonly failures: string[];
 }
 
 const isPrivileged = (file: string) => /^test\/(netns|chaos)\//.test(file);
@@ -63,7 +78,14 @@ async function findFiles(filters: readonly string[]): Promise<string[]> {
   return [...found].sort();
 }
 
-async function runFiles(files: string[], concurrency: number, timeout: number, tally: Tally) {
+/** `message` without its frames and differences: the log above has them. */
+function describeFailure(where: string, name: string, error: Error): string {
+  const { cause } = error;
+  const text = cause instanceof Error ? cause.message : error.message;
+  return `${where}: ${name}\n    ${text.split("\n").slice(0, 4).join("\n    ")}`;
+}
+
+async function runFiles(files: string[], concurrency: number, timeout: number, results: Results) {
   if (files.length === 0) return;
   const stream = run({
     files,
@@ -71,39 +93,80 @@ async function runFiles(files: string[], concurrency: number, timeout: number, t
     timeout,
     execArgv: ["--disable-warning=ExperimentalWarning"],
   });
+  const place = (file: string | undefined) => (file === undefined ? "" : relative(".", file));
   stream.on("test:pass", (event) => {
     const { skip } = event;
     if (skip === undefined || skip === false) return;
-    const where = event.file === undefined ? "" : `${relative(".", event.file)}: `;
     const reason = typeof skip === "string" && skip !== "" ? skip : "no reason given";
-    tally.skipped.push(`${where}${event.name} (${reason})`);
+    results.skipped.add(`${place(event.file)}: ${event.name} (${reason})`);
+  });
+  stream.on("test:fail", (event) => {
+    const { details, file, line, name } = event;
+    if (event.todo !== undefined && event.todo !== false) return;
+    results.failures.push(describeFailure(`${place(file)}:${line ?? 0}`, name, details.error));
   });
   stream.on("test:summary", (event) => {
     // One summary comes for each file and one without a file for the whole run.
-    if (event.file !== undefined) return;
-    tally.passed += event.counts.passed;
-    // Also false where a file exceeded its time or could not be read, which no test may count.
-    const failed = event.counts.tests - event.counts.passed - event.counts.skipped;
-    tally.failed += event.success ? 0 : Math.max(1, failed - event.counts.todo);
+    if (event.file === undefined) return;
+    const { tests, passed, skipped, todo } = event.counts;
+    // Also false where a file exceeded its time, which no test may count.
+    const failed = event.success ? 0 : Math.max(1, tests - passed - skipped - todo);
+    results.files.set(place(event.file), { passed, failed });
   });
   await pipeline(stream, new spec(), process.stdout, { end: false });
 }
 
-const files = await findFiles(process.argv.slice(2));
-const tally: Tally = { passed: 0, failed: 0, skipped: [] };
-const ordinary = files.filter((file) => !isPrivileged(file));
-const privileged = files.filter(isPrivileged);
-const alone = privileged.filter((file) => ALONE.has(file));
-const together = privileged.filter((file) => !ALONE.has(file));
-await runFiles(ordinary, availableParallelism(), FILE_TIMEOUT_MS.ordinary, tally);
-await runFiles(together, PRIVILEGED_AT_A_TIME, FILE_TIMEOUT_MS.privileged, tally);
-await runFiles(alone, 1, FILE_TIMEOUT_MS.privileged, tally);
+const timeoutOf = (file: string) => FILE_TIMEOUT_MS[isPrivileged(file) ? "privileged" : "ordinary"];
 
-for (const test of tally.skipped) console.log(`SKIPPED ${test}`);
+async function runGroups(files: readonly string[]): Promise<Results> {
+  const results: Results = { files: new Map(), skipped: new Set(), failures: [] };
+  const privileged = files.filter(isPrivileged);
+  const groups: [string[], number][] = [
+    [files.filter((file) => !isPrivileged(file)), availableParallelism()],
+    [privileged.filter((file) => !ALONE.has(file)), PRIVILEGED_AT_A_TIME],
+    [privileged.filter((file) => ALONE.has(file)), 1],
+  ];
+  for (const [group, concurrency] of groups) {
+    const [first] = group;
+    if (first !== undefined) await runFiles(group, concurrency, timeoutOf(first), results);
+  }
+  return results;
+}
+
+/** Runs what failed once more, one file at a time; its second result replaces the first in `results`. */
+async function repeatFailed(failed: readonly string[], results: Results): Promise<void> {
+  console.log(`\nonce more, alone: ${failed.join(" ")}`);
+  const before = results.failures.splice(0);
+  for (const file of failed) {
+    results.files.delete(file);
+    await runFiles([file], 1, timeoutOf(file), results);
+  }
+  for (const failure of before) console.log(`AT FIRST ${failure}`);
+}
+
+const files = await findFiles(process.argv.slice(2));
+const results = await runGroups(files);
+const failedFiles = () => files.filter((file) => results.files.get(file)?.failed !== 0);
+const atFirst = failedFiles();
+if (atFirst.length > 0 && atFirst.length <= MOST_REPEATED) await repeatFailed(atFirst, results);
+const inTheEnd = failedFiles();
+
+for (const test of results.skipped) console.log(`SKIPPED ${test}`);
+for (const failure of results.failures) console.log(`FAILED ${failure}`);
+for (const file of atFirst) {
+  if (!inTheEnd.includes(file)) console.log(`FLAKY ${file}: failed beside others, passed alone`);
+}
 const { REQUIRE_PRIVILEGED_TESTS } = process.env;
 const mustRunAll = REQUIRE_PRIVILEGED_TESTS === "1";
-if (mustRunAll && tally.skipped.length > 0) {
+if (mustRunAll && results.skipped.size > 0) {
   console.log("a skipped test fails this run, because REQUIRE_PRIVILEGED_TESTS is 1");
 }
-console.log(`${tally.passed} passed, ${tally.failed} failed, ${tally.skipped.length} skipped`);
-process.exitCode = tally.failed > 0 || (mustRunAll && tally.skipped.length > 0) ? 1 : 0;
+let passed = 0;
+let failed = 0;
+for (const file of files) {
+  const counts = results.files.get(file);
+  passed += counts?.passed ?? 0;
+  failed += counts?.failed ?? 1;
+}
+console.log(`${passed} passed, ${failed} failed, ${results.skipped.size} skipped`);
+process.exitCode = failed > 0 || (mustRunAll && results.skipped.size > 0) ? 1 : 0;
