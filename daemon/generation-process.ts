@@ -17,9 +17,9 @@ export interface GenerationEvents {
 }
 
 /**
- * The young generation of each thread's heap, in MiB of one of its halves. V8's own 16 would be filled to the brim
- * before it is swept, and costs many times as much memory for no gain: requests leave little behind. 1 is too few: it is
- * swept so often that a request costs a tenth more (docs/performance.md).
+ * The young generation of the main thread's heap, in MiB of one of its halves; workers have their own (`sizeWorkerHeaps`). V8's
+ * own 16 would be filled to the brim before it is swept, and costs many times as much memory for no gain. 1 is too few
+ * (docs/performance.md).
  */
 const FLAGS = ["--max-semi-space-size=2"];
 

@@ -2,6 +2,7 @@ import process from "node:process";
 import { createLog, describeError } from "../src/telemetry/log.ts";
 import { DataPath } from "./data-path.ts";
 import type { FromGeneration, GenerationStart, ToGeneration } from "./generation-messages.ts";
+import { sizeWorkerHeaps } from "./worker-heap.ts";
 
 /**
  * Entry of the generation process: one version of the data plane, under the guardian that forked it. It
@@ -20,6 +21,7 @@ async function begin(start: GenerationStart): Promise<void> {
   lost = { lingerMs: start.lingerMs, deadlineMs: start.config.timeouts.drainMs };
   const { logLevel, logFormat } = start.config.telemetry;
   const log = createLog({ level: logLevel, format: logFormat });
+  sizeWorkerHeaps(process.execArgv);
   path = new DataPath(start, { log, tell });
   try {
     tell({ type: "ready", ports: await path.start() });

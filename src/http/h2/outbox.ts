@@ -1,7 +1,7 @@
 import { copyBuffers, Loan } from "../buffers.ts";
 import type { Conn } from "../conn.ts";
+import { type GatheredWriter, gatheredWrites } from "../gathered-writes.ts";
 import { Kept } from "../kept.ts";
-import { type LateWriter, lateWrites } from "../late-writes.ts";
 import {
   FLAG_ACK,
   FLAG_END_HEADERS,
@@ -18,6 +18,9 @@ import {
 } from "./codes.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
 
+/** With so many bytes a write costs little for each: they need not wait for more. One record of TLS. */
+const FULL_BYTES = 16_384;
+
 /** Bytes of one write: a little less than 64 KiB, for the reason that `READ_BYTES` of src/http/buffers.ts has. */
 const WRITE_BYTES = 61_440;
 
@@ -31,7 +34,7 @@ const NOTHING = Buffer.alloc(0);
 
 /**
  * Writes the frames of one connection (RFC 9113 sections 4 and 6): all its streams' frames of one turn of the event loop
- * leave in one write at its end, or in several full ones. Everything is copied at once into a buffer of a pool, which is
+ * leave in one write at its end, or in several full ones; under load those of a few turns (`GatheredWrites`). Everything is copied at once into a buffer of a pool, which is
  * cheaper than a write of its own even for a full frame; the buffer goes back when the kernel has the bytes.
  *
  * While the kernel takes no more, frames gather in one buffer however many turns that lasts, so that a peer that does not
@@ -40,7 +43,7 @@ const NOTHING = Buffer.alloc(0);
  *
  * Nothing else may write to the connection behind the first frame. `flush` comes before its `end` or `destroy`.
  */
-export class Outbox {
+export class Outbox implements GatheredWriter {
   readonly #conn: Conn;
   /** Frames that are gathered, `#used` bytes of them. */
   #buffer: Buffer | null = null;
@@ -49,13 +52,12 @@ export class Outbox {
   #held: Kept | null = null;
   /** Buffers that the socket still writes from. */
   readonly #unsent: Loan[] = [];
-  /** Will `#onTurnEnd` be called? */
+  /** Will `onGathered` be called? */
   #isQueued = false;
   /** Is `#onWritten` on its way? */
   #asked = false;
   /** Did the last write have to wait? Under TLS each does. */
   #isSlow = false;
-  readonly #turnEnd: LateWriter = { flush: () => this.#onTurnEnd() };
 
   constructor(conn: Conn) {
     this.#conn = conn;
@@ -198,16 +200,20 @@ export class Outbox {
   /** A buffer with room for `bytes`, at most `WRITE_BYTES`, at `#used`. */
   #reserve(bytes: number): Buffer {
     if (this.#used + bytes > WRITE_BYTES) this.#ship();
-    // The one that fills the list of late writers has all of them flushed, before its own frame is there.
-    while (!this.#isQueued) {
+    if (this.#isQueued) gatheredWrites.note();
+    else {
       this.#isQueued = true;
-      lateWrites.add(this.#turnEnd);
+      gatheredWrites.add(this);
     }
     this.#buffer ??= copyBuffers.take();
     return this.#buffer;
   }
 
-  #onTurnEnd(): void {
+  get isFull(): boolean {
+    return this.#used >= FULL_BYTES;
+  }
+
+  onGathered(): void {
     this.#isQueued = false;
     const { share, socket, closed } = this.#conn;
     if (closed || socket.writableEnded || socket.writableLength === 0) {
