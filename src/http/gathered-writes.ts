@@ -56,11 +56,13 @@ export class GatheredWrites {
     const mayWait = this.#turns < MOST_TURNS && this.#nowMs() - this.#sinceMs < MOST_MS;
     const waits = this.#hasNews && mayWait;
     this.#hasNews = false;
-    const writers = this.#waiting;
-    this.#waiting = waits ? writers.filter(({ isFull }) => !isFull) : [];
+    const all = this.#waiting;
+    // Decided once for each: what one writes may fill or empty another.
+    const ready = waits ? all.filter(({ isFull }) => isFull) : all;
+    this.#waiting = waits ? all.filter((writer) => !ready.includes(writer)) : [];
     this.#isArmed = this.#waiting.length > 0;
     if (this.#isArmed) this.#defer(this.#onTurnEnd);
-    for (const writer of writers) if (!waits || writer.isFull) writer.onGathered();
+    for (const writer of ready) writer.onGathered();
   };
 }
 
