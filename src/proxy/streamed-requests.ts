@@ -3,6 +3,7 @@ import type { Carrier } from "../http/carrier.ts";
 import { Conn } from "../http/conn.ts";
 import { PREFACE_HEAD } from "../http/h1/server.ts";
 import { REFUSED_STREAM } from "../http/h2/codes.ts";
+import { KnownRequests } from "../http/h2/known-heads.ts";
 import {
   ServerSession,
   type ServerSessionHandler,
@@ -32,6 +33,7 @@ interface Served {
  * itself. Exchanges are used again, as those of a connection of HTTP/1 are.
  */
 export class StreamedRequests implements ServerSessionHandler, StreamDownstreamOwner {
+  readonly knownRequests = new KnownRequests();
   readonly #plane: Plane;
   readonly #origin: Origin;
   readonly #conn: Conn;

@@ -38,6 +38,8 @@ const PATIENCE = 16;
 /** The client's side of an HTTP/2 connection (RFC 9113): requests are sent on it as long as the server takes any. */
 export class ClientSession extends Session {
   readonly #handler: ClientSessionHandler;
+  /** Of the sections that repeat, those that are responses. */
+  readonly #fine = new WeakSet<readonly string[]>();
   #nextId = 1;
   #isSettled = false;
   #goingAway = false;
@@ -110,7 +112,7 @@ export class ClientSession extends Session {
     this.#handler.onGoingAway();
   }
 
-  protected override onFields(id: number, fields: string[] | null, last: boolean): void {
+  protected override onFields(id: number, fields: readonly string[] | null, last: boolean): void {
     const stream = this.streams.byId.get(id);
     if (stream === undefined) {
       if (this.isUnused(id)) throw new ConnectionError(PROTOCOL_ERROR, `HEADERS for stream ${id}`);
@@ -123,9 +125,13 @@ export class ClientSession extends Session {
     else this.#onResponse(stream, fields, last);
   }
 
-  #onResponse(stream: Stream, fields: string[], last: boolean): void {
-    const fault = checkResponseFields(fields);
-    if (fault !== null) throw new StreamError(stream.id, PROTOCOL_ERROR, fault);
+  #onResponse(stream: Stream, fields: readonly string[], last: boolean): void {
+    if (!this.headRepeats || !this.#fine.has(fields)) {
+      const fault = checkResponseFields(fields);
+      if (fault !== null) throw new StreamError(stream.id, PROTOCOL_ERROR, fault);
+      if (this.headRepeats) this.#fine.add(fields);
+    }
+    stream.headRepeats = this.headRepeats;
     const status = Number(pseudoField(fields, ":status"));
     if (status >= 200) {
       stream.receiveHead(fields, last, dueBytes(fields, status, stream));
@@ -139,7 +145,7 @@ export class ClientSession extends Session {
     stream.handler.onInterim(fields);
   }
 
-  #onTrailers(stream: Stream, fields: string[], last: boolean): void {
+  #onTrailers(stream: Stream, fields: readonly string[], last: boolean): void {
     const fault = last ? checkTrailers(fields) : "trailers that do not end it";
     if (fault !== null) throw new StreamError(stream.id, PROTOCOL_ERROR, fault);
     stream.receiveTrailers(fields);

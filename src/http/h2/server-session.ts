@@ -30,7 +30,7 @@ export interface Upgraded {
   /** Value of HTTP2-Settings. */
   readonly settings: string;
   /** The request, as stream 1. It has no content: what it had was read as HTTP/1.1. */
-  readonly fields: string[];
+  readonly fields: readonly string[];
 }
 
 const RULES = { connectProtocol: true };
@@ -52,6 +52,8 @@ const TOO_LARGE: readonly string[] = [":status", "431", "content-length", "0"];
  */
 export class ServerSession extends Session {
   readonly #handler: ServerSessionHandler;
+  /** Of the sections that repeat, those that are requests. */
+  readonly #fine = new WeakSet<readonly string[]>();
   #prefaceBytes = 0;
   /** The highest stream that the client has opened. */
   #lastId = 0;
@@ -85,7 +87,7 @@ export class ServerSession extends Session {
     );
   }
 
-  #begin(settings: string, fields: string[]): void {
+  #begin(settings: string, fields: readonly string[]): void {
     const payload = Buffer.from(settings, "base64url");
     const ids: number[] = [];
     const values: number[] = [];
@@ -130,14 +132,14 @@ export class ServerSession extends Session {
     return size;
   }
 
-  protected override onFields(id: number, fields: string[] | null, last: boolean): void {
+  protected override onFields(id: number, fields: readonly string[] | null, last: boolean): void {
     const stream = this.streams.byId.get(id);
     if (stream !== undefined) this.#onTrailers(stream, fields, last);
     else if (this.isUnused(id)) this.#onRequest(id, fields, last);
     else this.#onLateFields(id);
   }
 
-  #onRequest(id: number, fields: string[] | null, last: boolean): void {
+  #onRequest(id: number, fields: readonly string[] | null, last: boolean): void {
     if (id % 2 === 0) throw new ConnectionError(PROTOCOL_ERROR, `a client's stream ${id}`);
     this.#lastId = id;
     // It was sent before the client knew better; it will be sent anew.
@@ -155,8 +157,11 @@ export class ServerSession extends Session {
       this.#answerTooLarge(id, last);
       return;
     }
-    const fault = checkRequestFields(fields, RULES);
-    if (fault !== null) throw this.#malformed(id, fault);
+    if (!this.headRepeats || !this.#fine.has(fields)) {
+      const fault = checkRequestFields(fields, RULES);
+      if (fault !== null) throw this.#malformed(id, fault);
+      if (this.headRepeats) this.#fine.add(fields);
+    }
     this.#open(id, fields, last);
   }
 
@@ -165,12 +170,13 @@ export class ServerSession extends Session {
     throw new StreamError(id, REFUSED_STREAM, detail);
   }
 
-  #open(id: number, fields: string[], last: boolean): void {
+  #open(id: number, fields: readonly string[], last: boolean): void {
     this.#lastId = id;
     const length = contentLengthOf(fields);
     if (last && length > 0) throw this.#malformed(id, "less than content-length");
     const stream = this.streams.open(id, REFUSING);
     stream.isTunnel = pseudoField(fields, ":method") === "CONNECT";
+    stream.headRepeats = this.headRepeats;
     stream.handler = this.#handler.onStream(stream);
     stream.receiveHead(fields, last, length);
   }
@@ -187,7 +193,7 @@ export class ServerSession extends Session {
     this.budget.streamWasted();
   }
 
-  #onTrailers(stream: Stream, fields: string[] | null, last: boolean): void {
+  #onTrailers(stream: Stream, fields: readonly string[] | null, last: boolean): void {
     if (stream.remoteDone) throw new StreamError(stream.id, STREAM_CLOSED, "it has ended");
     if (!last) throw this.#malformed(stream.id, "trailers that do not end it");
     if (fields === null) throw this.#malformed(stream.id, "trailers beyond the limits");

@@ -48,6 +48,8 @@ export abstract class Session implements ConnHandler, Expirable, FrameHandler, S
   protected readonly streams: Streams;
   protected readonly budget: AbuseBudget;
   protected readonly watch: SessionWatch;
+  /** Is the field section that is being read the very list that one before it was? */
+  protected headRepeats = false;
   readonly #isServer: boolean;
   readonly #reader: FrameReader;
   readonly #decoder: HpackDecoder;
@@ -276,11 +278,12 @@ export abstract class Session implements ConnHandler, Expirable, FrameHandler, S
     const fields = this.#decoder.decode(block, start, end);
     this.watch.blocks += 1;
     if (dependsOn === id) this.#refuseDependency(id);
+    this.headRepeats = this.#decoder.isRepeat;
     this.onFields(id, this.#decoder.tooLarge ? null : fields, last);
   }
 
   /** A whole field section; null: it is beyond our limits. */
-  protected abstract onFields(id: number, fields: string[] | null, last: boolean): void;
+  protected abstract onFields(id: number, fields: readonly string[] | null, last: boolean): void;
 
   /** Priorities are not followed (RFC 9113 section 5.3.2), only checked. */
   onPriority(id: number, dependsOn: number): void {

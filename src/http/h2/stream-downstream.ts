@@ -10,7 +10,7 @@ import type { RequestHead } from "../message.ts";
 import { chunkOf, trailerSection } from "./chunk-coding.ts";
 import { CANCEL, NO_ERROR } from "./codes.ts";
 import { ChunkedSender, type ContentSender, PlainSender } from "./content-sender.ts";
-import { requestHeadOf } from "./request-head.ts";
+import type { KnownRequests } from "./known-heads.ts";
 import { responseFieldsOf } from "./response-fields.ts";
 import type { Stream, StreamHandler } from "./stream.ts";
 import { StreamCarrier } from "./stream-carrier.ts";
@@ -24,6 +24,8 @@ const NO_TUNNEL: readonly string[] = [":status", "502", "content-length", "0"];
 
 /** What is told of a stream that has served its request. */
 export interface StreamDownstreamOwner {
+  /** Of all streams whose owner it is. */
+  readonly knownRequests: KnownRequests;
   /** It may serve another stream, unless it `isSpent`. */
   onFree(downstream: StreamDownstream): void;
   /** Its `deadlineMs` has passed while it served none. */
@@ -164,10 +166,10 @@ export class StreamDownstream implements Downstream, StreamHandler {
 
   // What the stream tells
 
-  onHead(fields: string[], last: boolean): void {
+  onHead(fields: readonly string[], last: boolean): void {
     let head: RequestHead;
     try {
-      head = requestHeadOf(fields, last);
+      head = this.#owner.knownRequests.headOf(this.#stream, fields, last);
     } catch (error) {
       this.#handler.onRequestError(asMeshError(error));
       return;
@@ -229,7 +231,7 @@ export class StreamDownstream implements Downstream, StreamHandler {
     this.#handler.onClientFin();
   }
 
-  onTrailers(fields: string[]): void {
+  onTrailers(fields: readonly string[]): void {
     const head = this.#head;
     if (head === null) return;
     if (this.#asksTunnel) {

@@ -7,6 +7,7 @@ import { chunkOf, trailerSection } from "./chunk-coding.ts";
 import type { ClientSession } from "./client-session.ts";
 import { CANCEL, INTERNAL_ERROR, PROTOCOL_ERROR } from "./codes.ts";
 import { ChunkedSender, type ContentSender, PlainSender } from "./content-sender.ts";
+import type { KnownResponses } from "./known-heads.ts";
 import { requestFieldsOf } from "./request-fields.ts";
 import { responseHeadOf, switchedHeadOf } from "./response-head.ts";
 import type { Stream, StreamHandler } from "./stream.ts";
@@ -26,6 +27,7 @@ export interface StreamUpstreamOwner {
   /** Address of the endpoint, for people. */
   readonly peer: string;
   readonly limits: FieldLimits & { readonly headBytes: number };
+  readonly knownResponses: KnownResponses;
   /** The place is taken: from now on the session counts the stream. */
   onSent(): void;
   /** The place is given back, and was never taken. */
@@ -165,7 +167,7 @@ export class StreamUpstream implements Upstream, StreamHandler {
 
   // What the stream tells
 
-  onHead(fields: string[], last: boolean): void {
+  onHead(fields: readonly string[], last: boolean): void {
     const handler = this.#handler;
     if (handler === null) return;
     this.#isAnswered = true;
@@ -179,8 +181,9 @@ export class StreamUpstream implements Upstream, StreamHandler {
     }
   }
 
-  #respond(handler: UpstreamHandler, fields: string[], last: boolean): void {
-    const head = responseHeadOf(fields, this.#method, last);
+  #respond(handler: UpstreamHandler, fields: readonly string[], last: boolean): void {
+    const { knownResponses } = this.#owner;
+    const head = knownResponses.headOf(this.#stream, fields, this.#method, last);
     this.#framing = head.framing;
     // There is no tunnel, and nothing else was to follow.
     if (this.#tunnel !== "none") this.carrier.end();
@@ -188,7 +191,7 @@ export class StreamUpstream implements Upstream, StreamHandler {
     handler.onResponse(head, NOTHING, 0, 0, last);
   }
 
-  #grant(handler: UpstreamHandler, fields: string[], last: boolean): void {
+  #grant(handler: UpstreamHandler, fields: readonly string[], last: boolean): void {
     const head =
       this.#tunnel === "websocket"
         ? switchedHeadOf(fields, this.#accept)
@@ -199,7 +202,7 @@ export class StreamUpstream implements Upstream, StreamHandler {
     if (last && stream?.handler === this.carrier) this.carrier.onData(NOTHING, 0, 0, true);
   }
 
-  onInterim(fields: string[]): void {
+  onInterim(fields: readonly string[]): void {
     const handler = this.#handler;
     if (handler === null) return;
     try {
@@ -226,7 +229,7 @@ export class StreamUpstream implements Upstream, StreamHandler {
   }
 
   /** Where the content has a length HTTP/1.1 has no place for them, and they are dropped (RFC 9110 section 6.5.1). */
-  onTrailers(fields: string[]): void {
+  onTrailers(fields: readonly string[]): void {
     const handler = this.#handler;
     if (handler === null) return;
     this.#handler = null;

@@ -8,16 +8,16 @@ import { type ReceiveWindow, SendWindow } from "./windows.ts";
 /** What a stream tells of the message that it receives. */
 export interface StreamHandler {
   /** The request (server) or the final response (client), checked by RFC 9113 section 8. `last`: it has no content. */
-  onHead(fields: string[], last: boolean): void;
+  onHead(fields: readonly string[], last: boolean): void;
   /** An interim response (1xx); client only. */
-  onInterim(fields: string[]): void;
+  onInterim(fields: readonly string[]): void;
   /**
    * Content. The bytes are only valid during the call. Each counts against the stream's window until it was given to
    * `Stream.consumed`. An empty `last` piece may end the message.
    */
   onData(chunk: Buffer, start: number, end: number, last: boolean): void;
   /** The trailer section; the message is complete. */
-  onTrailers(fields: string[]): void;
+  onTrailers(fields: readonly string[]): void;
   /**
    * The stream is over before its time, and nothing follows. `byPeer`: it said so by RST_STREAM(`code`) or GOAWAY, or it
    * is gone (CANCEL); else it broke a rule or a limit. `Stream.retrySafe` tells whether it did not look at the request.
@@ -60,6 +60,8 @@ export class Stream {
   isTunnel = false;
   /** Whose memory holds what waits to be sent; null: that of the connection's source. */
   share: Share | null = null;
+  /** The head that it receives is the very list that one before it was, on another stream of its connection. */
+  headRepeats = false;
   /** The answer to a request of ours is one to HEAD. */
   isHead = false;
   /** Of the interim responses to a request of ours. */
@@ -249,7 +251,7 @@ export class Stream {
   }
 
   /** The head of the peer's message; `contentLength` is -1 where it says none, or where there is no content by rule. */
-  receiveHead(fields: string[], last: boolean, contentLength: number): void {
+  receiveHead(fields: readonly string[], last: boolean, contentLength: number): void {
     this.#headSeen = true;
     this.#dueBytes = contentLength;
     if (last) this.#checkComplete();
@@ -287,7 +289,7 @@ export class Stream {
     this.#host.giveCredit(this, 0, this.#remoteDone ? 0 : increment);
   }
 
-  receiveTrailers(fields: string[]): void {
+  receiveTrailers(fields: readonly string[]): void {
     this.#checkComplete();
     this.#remoteDone = true;
     this.handler.onTrailers(fields);

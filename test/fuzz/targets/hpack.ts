@@ -42,12 +42,12 @@ const TOKENS = [
 ];
 
 interface Decoded {
-  readonly fields: string[] | null;
+  readonly fields: readonly string[] | null;
   readonly tooLarge: boolean;
   readonly error: string;
 }
 
-function attempt(decoder: HpackDecoder, action: () => string[]): Decoded {
+function attempt(decoder: HpackDecoder, action: () => readonly string[]): Decoded {
   try {
     return { fields: action(), tooLarge: decoder.tooLarge, error: "" };
   } catch (error) {

@@ -280,7 +280,7 @@ describe("field blocks", () => {
     assert.ok(got.bytes >= size);
     const decoder = new HpackDecoder({ tableBytes: 4_096, listBytes: 10_000_000, fields: 1_000 });
     const log = new FrameLog();
-    let found: string[] = [];
+    let found: readonly string[] = [];
     log.onHeaders = (streamId, block, start, end, last) => {
       assert.deepEqual([streamId, last], [1, true]);
       found = decoder.decode(block, start, end);

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { FakeClock } from "../../../src/core/clock.ts";
 import { Deadlines } from "../../../src/core/deadlines.ts";
 import type { DownstreamHandler } from "../../../src/http/downstream.ts";
+import { KnownRequests } from "../../../src/http/h2/known-heads.ts";
 import { StreamDownstream } from "../../../src/http/h2/stream-downstream.ts";
 
 const LIMITS = {
@@ -25,6 +26,7 @@ test("one that serves no stream is given up at its time, and its request is aske
   const deadlines = new Deadlines(clock, 3_600_000);
   const unused: StreamDownstream[] = [];
   const owner = {
+    knownRequests: new KnownRequests(),
     onFree: () => assert.fail("it was free before"),
     onUnused: (one: StreamDownstream) => {
       unused.push(one);

@@ -7,6 +7,7 @@ import type { Conn } from "../../../src/http/conn.ts";
 import { ChunkedDecoder } from "../../../src/http/h1/chunked.ts";
 import { chunkOf } from "../../../src/http/h2/chunk-coding.ts";
 import { ClientSession } from "../../../src/http/h2/client-session.ts";
+import { KnownResponses } from "../../../src/http/h2/known-heads.ts";
 import { DEFAULT_SESSION_LIMITS } from "../../../src/http/h2/settings.ts";
 import { StreamUpstream, type StreamUpstreamOwner } from "../../../src/http/h2/stream-upstream.ts";
 import { dialConn } from "../../../src/http/open-conn.ts";
@@ -66,6 +67,7 @@ async function sessionTo(port: number): Promise<SessionLab> {
   const counts = { sent: 0, unused: 0, answered: 0, unanswered: 0 };
   const owner: SessionLab = {
     ...{ session, conn, counts, peer: "peer:1", limits: LIMITS },
+    knownResponses: new KnownResponses(),
     onSent: () => void counts.sent++,
     onUnused: () => void counts.unused++,
     onAnswered: () => void counts.answered++,

@@ -1,4 +1,5 @@
 import { DEFAULT_TABLE_BYTES } from "../codes.ts";
+import { BlockMemory } from "./block-memory.ts";
 import { DynamicTable, ENTRY_OVERHEAD } from "./dynamic-table.ts";
 import { huffmanDecode, huffmanRoom } from "./huffman.ts";
 import { compressionError, IntegerReader } from "./integers.ts";
@@ -27,6 +28,8 @@ const LENGTH_MASK = 0x7f;
 /** An encoder never needs more at the begin of a block (RFC 7541 section 4.2): the smallest size, then the last. */
 const MAX_SIZE_UPDATES = 2;
 
+const NONE: string[] = [];
+
 /** Huffman-coded strings of the block under way, decoded; one for all decoders, because a block is decoded at once. */
 let scratch = Buffer.allocUnsafeSlow(4_096);
 
@@ -42,6 +45,12 @@ export class HpackDecoder {
   /** Largest table that the peer may set: until it has our SETTINGS it may go by the default. */
   #maxTableBytes: number;
   #updateDue = false;
+
+  readonly #memory = new BlockMemory();
+  #isRepeat = false;
+  /** What the block under way has put into the table, and whether it refers to entries of it. */
+  #added: string[] = NONE;
+  #refers = false;
 
   #fields: string[] = [];
   #listBytes = 0;
@@ -73,6 +82,11 @@ export class HpackDecoder {
     return this.#tooLarge;
   }
 
+  /** Was the last block the same as one before it? Then `decode` returned the same list. */
+  get isRepeat(): boolean {
+    return this.#isRepeat;
+  }
+
   /**
    * The peer has acknowledged our SETTINGS: from now on its table is no larger than announced, and if it was, the next
    * block has to say so first (RFC 9113 section 4.3.1).
@@ -82,8 +96,36 @@ export class HpackDecoder {
     this.#updateDue = this.#table.capacity > this.#maxTableBytes;
   }
 
-  /** Decodes one whole block, `block[start, end)`, to names and values in turn, as latin1. */
-  decode(block: Buffer, start: number, end: number): string[] {
+  /**
+   * Decodes one whole block, `block[start, end)`, to names and values in turn, as latin1. The list may be kept and
+   * returned again.
+   */
+  decode(block: Buffer, start: number, end: number): readonly string[] {
+    const { version } = this.#table;
+    const known = this.#updateDue ? null : this.#memory.find(block, start, end, version);
+    this.#isRepeat = known !== null;
+    if (known === null) return this.#readNew(block, start, end);
+    const { fields, added } = known;
+    this.#tooLarge = false;
+    for (let at = 0; at < added.length; at += 2) this.#table.add(added[at]!, added[at + 1]!);
+    return fields;
+  }
+
+  #readNew(block: Buffer, start: number, end: number): string[] {
+    const { version } = this.#table;
+    this.#added = NONE;
+    this.#refers = false;
+    const fields = this.#read(block, start, end);
+    const hasSizes = block[start]! >> 5 === SIZE_UPDATE >> 5;
+    const isChanged = this.#refers && this.#table.version !== version;
+    if (!hasSizes && !isChanged && !this.#tooLarge) {
+      const rest = this.#refers ? version : -1;
+      this.#memory.note(block, start, end, { fields, added: this.#added, version: rest });
+    }
+    return fields;
+  }
+
+  #read(block: Buffer, start: number, end: number): string[] {
     const reader = this.#reader;
     reader.reset(block, start, end);
     this.#begin(end - start);
@@ -165,6 +207,8 @@ export class HpackDecoder {
     const value = this.#ownString();
     this.#used = mark;
     this.#table.add(name, value);
+    if (this.#added === NONE) this.#added = [name, value];
+    else this.#added.push(name, value);
     if (this.#counts(name.length, value.length)) this.#fields.push(name, value);
   }
 
@@ -207,6 +251,7 @@ export class HpackDecoder {
       if (index === 0) throw compressionError("index 0");
       return STATIC_NAMES[index]!;
     }
+    this.#refers = true;
     const age = index - STATIC_ENTRIES - 1;
     if (age >= this.#table.count) throw compressionError(`index ${index} beyond the table`);
     return this.#table.name(age);
@@ -251,5 +296,3 @@ export class HpackDecoder {
     this.#fields.push(this.#text.slice(from - this.#textStart, to - this.#textStart));
   }
 }
-
-const NONE: string[] = [];

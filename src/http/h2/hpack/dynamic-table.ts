@@ -16,6 +16,7 @@ export class DynamicTable {
   #count = 0;
   #bytes = 0;
   #capacity: number;
+  #version = 0;
 
   constructor(capacity: number) {
     this.#capacity = capacity;
@@ -23,6 +24,11 @@ export class DynamicTable {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Another one whenever what an index refers to may have changed. */
+  get version(): number {
+    return this.#version;
   }
 
   /** Most that the entries may count together, as the encoder last set it. */
@@ -42,12 +48,14 @@ export class DynamicTable {
   /** Evicts the oldest entries down to the new size (RFC 7541 section 4.3). */
   resize(capacity: number): void {
     this.#capacity = capacity;
+    this.#version++;
     this.#evict(capacity);
   }
 
   /** Adds an entry and evicts what it displaces: all, where it is larger than the table (RFC 7541 section 4.4). */
   add(name: string, value: string): void {
     const bytes = name.length + value.length + ENTRY_OVERHEAD;
+    this.#version++;
     this.#evict(this.#capacity - bytes);
     if (bytes > this.#capacity) return;
     if (this.#count > this.#mask) this.#grow();

@@ -1,6 +1,7 @@
 import type { Conn } from "../../../http/conn.ts";
 import type { ClientLimits } from "../../../http/h1/client.ts";
 import { ClientSession, type ClientSessionHandler } from "../../../http/h2/client-session.ts";
+import { KnownResponses } from "../../../http/h2/known-heads.ts";
 import type { SessionDeps } from "../../../http/h2/session.ts";
 import { StreamUpstream, type StreamUpstreamOwner } from "../../../http/h2/stream-upstream.ts";
 import type { Freshness } from "./upstream-pool.ts";
@@ -32,6 +33,7 @@ export class PooledSession implements ClientSessionHandler, StreamUpstreamOwner 
   readonly session: ClientSession;
   readonly peer: string;
   readonly limits: ClientLimits;
+  readonly knownResponses = new KnownResponses();
   /** When it was opened, and when its last request ended, on the clock of the pool. */
   readonly openedMs: number;
   idleSinceMs: number;

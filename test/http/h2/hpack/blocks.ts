@@ -62,7 +62,7 @@ export function literal(
 }
 
 /** Decodes a block that lies among other octets, as in a read buffer. */
-export function decode(decoder: HpackDecoder, ...parts: readonly Buffer[]): string[] {
+export function decode(decoder: HpackDecoder, ...parts: readonly Buffer[]): readonly string[] {
   const block = Buffer.concat(parts);
   const around = Buffer.concat([Buffer.from([0xff, 0x82]), block, Buffer.from([0x82, 0xff])]);
   const fields = decoder.decode(around, 2, 2 + block.length);

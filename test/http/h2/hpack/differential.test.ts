@@ -78,7 +78,7 @@ for (const tableBytes of [0, 120, 4_096, 65_536]) {
     const [near, far] = duplexPair();
     const random = seeded(tableBytes);
     const decoder = new HpackDecoder({ ...LIMITS, tableBytes });
-    const decoded: string[][] = [];
+    const decoded: (readonly string[])[] = [];
     let block = Buffer.alloc(0);
     let isAcknowledged = false;
     readFrames(far, PREFACE, (type, flags, payload) => {
@@ -93,7 +93,7 @@ for (const tableBytes of [0, 120, 4_096, 65_536]) {
       block = Buffer.alloc(0);
     });
     const session = http2.connect("http://cart.shop", { createConnection: () => near });
-    const sent: string[][] = [];
+    const sent: (readonly string[])[] = [];
     const request = (): void => {
       const path = sent.length % 3 === 0 ? "/" : `/items/${sent.length}`;
       const fields = distinct(randomFields(random));
@@ -124,7 +124,7 @@ for (const tableBytes of [0, 120, 4_096, 65_536]) {
     const session = http2.performServerHandshake(near, {
       settings: { headerTableSize: tableBytes, maxHeaderListSize: 1_000_000 },
     });
-    const decoded: string[][] = [];
+    const decoded: (readonly string[])[] = [];
     session.on("stream", (stream, _headers, _flags, rawHeaders: string[]) => {
       stream.on("error", () => {});
       decoded.push(rawHeaders);
@@ -138,7 +138,7 @@ for (const tableBytes of [0, 120, 4_096, 65_536]) {
     readFrames(far, "", (type, flags) => {
       if (type === SETTINGS && (flags & ACK) === 0) isAnnounced = true;
     });
-    const sent: string[][] = [];
+    const sent: (readonly string[])[] = [];
     const request = (): void => {
       const path = sent.length % 3 === 0 ? "/" : `/items/${sent.length}`;
       const fields = [...PSEUDO, ":path", path, ...distinct(randomFields(random, 400))];
