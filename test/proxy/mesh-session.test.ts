@@ -5,12 +5,15 @@ import { describe, type TestContext, test } from "node:test";
 import type { AppProtocol } from "../../src/core/model.ts";
 import type { Policy } from "../../src/core/policy.ts";
 import { SETTINGS_MESH_REQUESTS } from "../../src/http/h2/mesh-wire.ts";
+import { websocketAccept } from "../../src/http/h2/websocket-key.ts";
 import { type Answer, type Peer, peer } from "../helpers/h2-peers.ts";
 import {
   CALLER,
+  endOf,
   type MeshClient,
   type MeshHost,
   meshHost,
+  tcpServer,
   toEndpoint,
 } from "../helpers/mesh-streams.ts";
 import { policyUpdate, service } from "../helpers/plane.ts";
@@ -151,6 +154,28 @@ describe("requests by streams of another host", () => {
       "x-forwarded-client-cert": `URI=${CALLER}`,
     });
     assert.equal(got.status, 403);
+  });
+
+  test("may open a WebSocket", async (t) => {
+    const { client, host } = await stage(t, 1, ECHO);
+    const { port } = await tcpServer(t, (socket) => {
+      socket.once("data", (head) => {
+        const [, key = ""] = /^sec-websocket-key: (.*)\r$/im.exec(String(head)) ?? [];
+        const accept = websocketAccept(`GET / HTTP/1.1\r\nSec-WebSocket-Key: ${key}\r\n\r\n`);
+        socket.write(
+          `HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+        );
+        socket.pipe(socket);
+      });
+    });
+    host.lab.services(service("web", [host.endpoint(port)]));
+    const upgrade = { ":method": "CONNECT", ":protocol": "websocket" };
+    const stream = client.open({ ...toEndpoint(port), ...upgrade }, false);
+    const end = endOf(stream);
+    await once(stream, "response");
+    stream.end("frames");
+    const { status, body } = await end;
+    assert.deepEqual([status, body.toString()], [200, "frames"]);
   });
 
   test("whose client is slow to read do not hold up others", async (t) => {
