@@ -5,6 +5,7 @@ import type { HostPort } from "../../src/core/address.ts";
 import type { Policy } from "../../src/core/policy.ts";
 import { HBONE_PORT } from "../../src/http/h2/mesh-wire.ts";
 import { sniOf } from "../../src/identity/sni.ts";
+import type { Authority } from "../../src/identity/x509.ts";
 import { credentialsOf, issue, newAuthority, rawClient } from "../helpers/mesh-lab.ts";
 import {
   CALLER,
