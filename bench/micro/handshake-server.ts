@@ -1,8 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { Deadlines } from "../../src/core/deadlines.ts";
 import type { Credentials } from "../../src/core/identity.ts";
-import type { ConnHandler } from "../../src/http/carrier.ts";
-import type { Conn } from "../../src/http/conn.ts";
+import type { Carrier, ConnHandler } from "../../src/http/carrier.ts";
 import { acceptConn } from "../../src/http/open-conn.ts";
 import { listen } from "../../src/proxy/downstream/accept.ts";
 import { acceptMesh } from "../../src/proxy/downstream/mesh-accept.ts";
@@ -12,12 +11,13 @@ import { clock, contextsOf } from "./handshake-lab.ts";
 const deps = {
   ...{ clock, deadlines: new Deadlines(clock), contexts: contextsOf(workerData as Credentials) },
   ...{ handshakeMs: 10_000, handshakes: { begin: () => true, end: () => {} } },
+  calledIdentity: "",
 };
 
 const NOBODY: ConnHandler = { onBytes() {}, onDrain() {}, onClose() {}, onFin() {} };
 
 /** Sends back what comes, and ends with the other side. */
-function echo(conn: Conn): ConnHandler {
+function echo(conn: Carrier): ConnHandler {
   return {
     ...NOBODY,
     onBytes: (chunk, end) => conn.relay(chunk, 0, end, conn),
@@ -33,6 +33,9 @@ const mesh = await listen(spec, (socket) =>
       conn.handler = echo(conn);
     },
     onMeshGone: () => {},
+    onMeshLink: ({ conn }) => {
+      conn.handler = echo(conn);
+    },
     onMeshRefused: (refusal, detail) => {
       if (refusal !== "closed") throw new Error(`${refusal}: ${detail}`);
     },

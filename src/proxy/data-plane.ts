@@ -9,19 +9,22 @@ import type { Recorder } from "../core/facts.ts";
 import type { Credentials } from "../core/identity.ts";
 import type { Random } from "../core/random.ts";
 import type { DataUpdate, DataWorkload } from "../core/snapshot.ts";
-import type { ConnHandler } from "../http/carrier.ts";
+import type { Carrier, ConnHandler } from "../http/carrier.ts";
 import type { Conn } from "../http/conn.ts";
+import { HBONE_PORT } from "../http/h2/mesh-wire.ts";
 import { acceptConn } from "../http/open-conn.ts";
 import { CapturedConnection } from "./captured.ts";
 import type { Origin } from "./context.ts";
 import { type Listener, type ListenerSpec, listen } from "./downstream/accept.ts";
 import type { DestinationSource } from "./downstream/destination.ts";
-import { acceptMesh, type MeshRequest } from "./downstream/mesh-accept.ts";
+import { acceptMesh } from "./downstream/mesh-accept.ts";
+import type { MeshLink, MeshRequest } from "./downstream/mesh-request.ts";
 import { Exchange } from "./exchange.ts";
 import { toMeshError } from "./failure.ts";
 import { joinTurns } from "./join-turns.ts";
 import { hostIdentity, makePlane } from "./make-plane.ts";
 import { HandshakeLimit, MeshConnection, RefusalLog } from "./mesh-connection.ts";
+import { MeshSession } from "./mesh-session.ts";
 import type { Plane } from "./plane.ts";
 import { recordRefusal, refuse } from "./refuse.ts";
 import type { TableChange } from "./routing/match/table.ts";
@@ -151,18 +154,14 @@ export class DataPlane {
   /** Serves a socket that a listener of `listen` (its own, or that of a warm-up) has accepted. */
   take(socket: Socket, entry: ListenerSpec["entry"]): void {
     if (entry === "mesh") {
-      this.#takeMesh(socket);
+      this.#takeMesh(socket, canonicalAddress(socket.localAddress ?? ""));
       return;
     }
     const { recorder, quotas, config, workloads } = this.#plane;
     const { connections, workloadConnections } = config.limits;
     const address = canonicalAddress(socket.remoteAddress ?? "");
     const destination = entry === "explicit" ? null : this.#destinationOf(socket);
-    if (destination !== null && isProbe(destination.host, destination.port)) {
-      socket.on("error", () => socket.destroy());
-      socket.end(PROBE_REPLY, () => socket.destroy());
-      return;
-    }
+    if (destination !== null && this.#takeSpecial(socket, entry, destination)) return;
     const workload = workloads.at(address);
     const identity = this.#identityOf(address, workload);
     const origin = { entry, address, workload, destination, identity, peer: null };
@@ -193,9 +192,28 @@ export class DataPlane {
     this.#serve(acceptConn(socket, NOBODY), origin);
   }
 
-  /** A connection to the mesh port: who is there, and what it wants, is known only behind the handshake. */
-  #takeMesh(socket: Socket): void {
-    const { recorder, config, clock, deadlines, contexts } = this.#plane;
+  /** What only looks like a connection to where it was going: a probe of the capture, or HBONE. */
+  #takeSpecial(socket: Socket, entry: ListenerSpec["entry"], destination: HostPort): boolean {
+    if (isProbe(destination.host, destination.port)) {
+      socket.on("error", () => socket.destroy());
+      socket.end(PROBE_REPLY, () => socket.destroy());
+      return true;
+    }
+    if (entry !== "inbound" || !this.#isHbone(destination)) return false;
+    this.#takeMesh(socket, destination.host);
+    return true;
+  }
+
+  /** Does a ztunnel call a workload of this host, which has no use of its own for that port? */
+  #isHbone({ host, port }: HostPort): boolean {
+    const { workloads, contexts, services } = this.#plane;
+    const identity = port === HBONE_PORT ? (workloads.at(host)?.identity ?? "") : "";
+    return contexts.holds(identity) && services.localAt(host, port, identity) === null;
+  }
+
+  /** A connection to a mesh port: who is there, and what it wants, is known only behind the handshake. */
+  #takeMesh(socket: Socket, called: string): void {
+    const { recorder, config, clock, deadlines, contexts, workloads } = this.#plane;
     const { connections } = config.limits;
     const remote = canonicalAddress(socket.remoteAddress ?? "");
     if (this.#live.size >= connections) {
@@ -210,12 +228,14 @@ export class DataPlane {
       {
         ...{ clock, deadlines, contexts, handshakes: this.#handshakes.of(remote) },
         handshakeMs: config.timeouts.handshakeMs,
+        calledIdentity: workloads.at(called)?.identity ?? "",
       },
       {
         onMesh: (request) => {
           live = this.#serveMesh(request);
         },
         onMeshGone: () => live?.destroy(),
+        onMeshLink: (link) => this.#serveLink(link),
         onMeshRefused: (refusal, detail, remote) => {
           // The other host has thought better of it: a connection dialled ahead turned out not to be needed.
           if (refusal === "closed") return;
@@ -227,19 +247,31 @@ export class DataPlane {
   }
 
   #serveMesh(request: MeshRequest): MeshConnection {
-    const { recorder } = this.#plane;
-    recorder.event("mesh_accepted");
-    recorder.event("connection_opened");
-    const live = new MeshConnection(this.#plane, request, () => {
-      recorder.event("connection_closed");
-      leave();
-      this.#live.delete(live);
-    });
-    const leave = joinTurns(this.#plane, live.origin, request.conn);
-    this.#live.set(live, live.origin);
+    const live = new MeshConnection(this.#plane, request, () => onEnd());
+    const onEnd = this.#enterMesh(live, request.conn);
     live.begin();
     if (this.#plane.draining) live.drain();
     return live;
+  }
+
+  #serveLink(link: MeshLink): void {
+    const live = new MeshSession(this.#plane, link, () => onEnd());
+    const onEnd = this.#enterMesh(live, link.conn);
+    if (this.#plane.draining) live.drain();
+  }
+
+  /** Counts a connection of another host; returns what ends that. */
+  #enterMesh(live: MeshConnection | MeshSession, conn: Carrier): () => void {
+    const { recorder } = this.#plane;
+    recorder.event("mesh_accepted");
+    recorder.event("connection_opened");
+    const leave = joinTurns(this.#plane, live.origin, conn);
+    this.#live.set(live, live.origin);
+    return () => {
+      recorder.event("connection_closed");
+      leave();
+      this.#live.delete(live);
+    };
   }
 
   /** The kernel says which address a connection comes from; addresses of the host are its own processes. */

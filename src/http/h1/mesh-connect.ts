@@ -33,9 +33,9 @@ export interface MeshConnect {
   readonly client: string;
 }
 
-const PROTOCOL_FIELD = "x-hostmesh-protocol";
+export const PROTOCOL_FIELD = "x-hostmesh-protocol";
 /** Why a CONNECT was refused, for the log of the host that asked. */
-const MESH_ERROR_FIELD = "x-hostmesh-error";
+export const MESH_ERROR_FIELD = "x-hostmesh-error";
 /** RFC 7239 sections 4 and 6: one element, one parameter, an address without a port. */
 const FORWARDED = /^for="(?:\[([0-9a-f:.]+)\]|([0-9.]+))"$/;
 const MAX_REASON = 200;
@@ -91,13 +91,16 @@ const REASONS = {
 };
 export type MeshRefusalStatus = keyof typeof REASONS;
 
-/** Characters of `reason` that no field value may have are replaced. */
 export function writeMeshRefusal(status: MeshRefusalStatus, reason: string): string {
-  const text = reason
+  return `HTTP/1.1 ${status} ${REASONS[status]}\r\n${MESH_ERROR_FIELD}: ${meshReasonText(reason)}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`;
+}
+
+/** `reason` as the value of `MESH_ERROR_FIELD`: characters that no field value may have are replaced. */
+export function meshReasonText(reason: string): string {
+  return reason
     .replace(/[^\x20-\x7e]/g, "?")
     .slice(0, MAX_REASON)
     .trim();
-  return `HTTP/1.1 ${status} ${REASONS[status]}\r\n${MESH_ERROR_FIELD}: ${text}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`;
 }
 
 /** Why a CONNECT was refused; "" where the answer does not say. */

@@ -17,6 +17,12 @@ import type { Stream, StreamHandler } from "./stream.ts";
 
 /** What a server's connection tells of the requests that it reads. */
 export interface ServerSessionHandler {
+  /**
+   * Fields of a request, before anything else sees them: what is between the client and the handler alone may be left out of
+   * those that are returned. `repeats`: it is the very list that one before it was, and so must be what is returned. `onStream`
+   * comes next if what is left is well-formed.
+   */
+  onFields?(fields: readonly string[], repeats: boolean): readonly string[];
   /** A request has come: whose is it? Its head comes by the handler's `onHead` right behind. */
   onStream(stream: Stream): StreamHandler;
   /** A request was turned down here: malformed (PROTOCOL_ERROR), too large (answered by 431), or over the limit of streams. */
@@ -157,12 +163,13 @@ export class ServerSession extends Session {
       this.#answerTooLarge(id, last);
       return;
     }
-    if (!this.headRepeats || !this.#fine.has(fields)) {
-      const fault = checkRequestFields(fields, RULES);
+    const request = this.#handler.onFields?.(fields, this.headRepeats) ?? fields;
+    if (!this.headRepeats || !this.#fine.has(request)) {
+      const fault = checkRequestFields(request, RULES);
       if (fault !== null) throw this.#malformed(id, fault);
-      if (this.headRepeats) this.#fine.add(fields);
+      if (this.headRepeats) this.#fine.add(request);
     }
-    this.#open(id, fields, last);
+    this.#open(id, request, last);
   }
 
   #refuseMore(id: number, detail: string): never {
