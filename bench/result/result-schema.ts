@@ -36,8 +36,12 @@ const mark = z.enum([
   "coarse",
 ]);
 
+/** Results that are older do not have it. */
+const later = maybe.default(null);
+
 const ratios = z.object({
   cpu: maybe,
+  gigabytesPerCpuSecond: later,
   p50: maybe,
   p99: maybe,
   p999: maybe,
@@ -66,6 +70,7 @@ const row = z.object({
   cpuMicrosPerRequest: maybe,
   systemMicrosPerRequest: maybe,
   cpuSecondsPerGigabyte: maybe,
+  gigabytesPerCpuSecond: later,
   contextSwitchesPerRequest: maybe,
   pssBytes: maybe,
   pssBytesByHost: z.object({ a: figure, b: figure }).nullable(),
@@ -80,6 +85,7 @@ const row = z.object({
   generatorMicrosPerRequest: maybe,
   bottleneck,
   ratioToBaseline: ratios.nullable(),
+  hostmeshRatio: ratios.extend({ contestant: text }).nullable().default(null),
   marks: z.array(mark).max(20),
   problems: texts,
 }) satisfies z.ZodType<ResultRow>;
