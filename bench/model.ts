@@ -153,6 +153,8 @@ export interface Sample {
   readonly proxyBusy: number | null;
   /** Share of the proxies' CPUs that neither they nor the bench used. */
   readonly foreignShare: number | null;
+  /** Load or upstream ran on a CPU of these proxies, as there are too few cores. */
+  readonly isCpuShared: boolean;
   /** `generator`, `upstream`, `proxy` or `rate`: what set the throughput. */
   readonly bottleneck: Bottleneck;
   /** Empty, or what makes the sample invalid. */

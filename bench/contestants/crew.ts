@@ -82,7 +82,7 @@ export class Crew {
   async start(options: StartOptions): Promise<number> {
     const { role, place, cpus, connections } = options;
     const limited = await withOpenFiles(options.command, connections);
-    const command = this.site.command(place, cpus, limited);
+    const command = this.site.command(place, cpus, limited, this.proxies.length);
     await this.keep(`${slug(role)}.command`, `${command.map(quoted).join(" ")}\n`);
     const name = `${this.name}: ${role}`;
     const pid = this.bench.start(name, command, options.env ?? process.env);

@@ -33,6 +33,7 @@ const mark = z.enum([
   "rate-missed",
   "late-load",
   "disturbed",
+  "shared-core",
   "coarse",
 ]);
 
@@ -106,6 +107,7 @@ const method = z.object({
   rounds: count,
   workers: count,
   vary: z.boolean(),
+  cores: z.enum(["shared", "own"]).default("shared"),
   site: text,
 });
 
@@ -150,6 +152,7 @@ const sample = z.object({
   loadBusy: amount.nullable(),
   proxyBusy: amount.nullable(),
   foreignShare: amount.nullable(),
+  isCpuShared: z.boolean().default(false),
   bottleneck,
   problems: texts,
 }) satisfies z.ZodType<Sample>;

@@ -53,6 +53,7 @@ export type Mark =
   | "rate-missed"
   | "late-load"
   | "disturbed"
+  | "shared-core"
   | "coarse";
 
 /**
@@ -155,6 +156,8 @@ export interface Method {
   readonly workers: number;
   /** No two request heads alike. */
   readonly vary: boolean;
+  /** `own`: each proxy of a path had cores of its own; else they shared as many CPUs as one has workers. */
+  readonly cores: "shared" | "own";
   /** Which CPU carries what. */
   readonly site: string;
 }

@@ -22,6 +22,7 @@ export interface Round {
   readonly proxyBusy: number | null;
   readonly generatorMicros: number;
   readonly foreignShare: number | null;
+  readonly isCpuShared: boolean;
   readonly bottleneck: Bottleneck;
 }
 
@@ -67,6 +68,7 @@ function valid(sample: Sample, latency: LatencyPercentiles): Round {
     proxyBusy: sample.proxyBusy,
     generatorMicros: (load.cpuMs * 1e3) / load.requests,
     foreignShare: sample.foreignShare,
+    isCpuShared: sample.isCpuShared,
     bottleneck: sample.bottleneck,
   };
 }

@@ -18,6 +18,7 @@ export interface BenchFlags {
   readonly duration?: string;
   readonly repeat?: string;
   readonly workers?: string;
+  readonly cores?: string;
   readonly baseline?: string;
   readonly vary?: boolean;
   readonly envoyBinary?: string;
@@ -51,6 +52,8 @@ export interface BenchOptions {
   readonly scaleSeconds: number;
   readonly scaleRepeat: number;
   readonly workers: number;
+  /** Whether the proxies of a path share CPUs, or each has cores of its own. */
+  readonly cores: "shared" | "own";
   /** Name of the contestant that ratios refer to; null: the fairest that is there. */
   readonly baseline: string | null;
   readonly vary: boolean;
@@ -95,7 +98,7 @@ const SCALE = { duration: "3s", repeat: "3" };
 export const DEFAULTS = {
   ...{ modes: MODES.join(), peers: PEERS.join(), topology: "same-host", protocol: "http1" },
   ...{ tls: "both", services: "1", connections: "64", rate: "max", body: "115" },
-  ...{ duration: "10s", repeat: "5", workers: "1" },
+  ...{ duration: "10s", repeat: "5", workers: "1", cores: "shared" },
 };
 
 /** Where HTTP/2 or gRPC is spoken: as many requests at a time, on fewer connections. */
@@ -127,6 +130,7 @@ export function readOptions(flags: BenchFlags): BenchOptions {
     scaleSeconds: secondsOf(scaled.duration),
     scaleRepeat: whole("--repeat", scaled.repeat, LIMIT.repeat),
     workers: whole("--workers", given.workers, LIMIT.workers),
+    cores: word("--cores", given.cores, ["shared", "own"]),
     baseline: flags.baseline ?? null,
     vary: flags.vary === true,
     envoyBinary: flags.envoyBinary ?? null,
@@ -171,6 +175,9 @@ function refuseContradictions(options: BenchOptions): void {
     throw new UsageError(
       `--streams: a connection of ${protocol} carries one request at a time; http2 and grpc carry more`,
     );
+  }
+  if (options.cores === "own" && !options.calls) {
+    throw new UsageError("--cores own is about calls, in which several proxies are on a path");
   }
   if (protocol === "tcp" && bodies.includes(0)) {
     throw new UsageError("--protocol tcp needs bodies of at least one byte: nothing else answers");

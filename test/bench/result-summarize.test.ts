@@ -230,6 +230,7 @@ const MARKED: readonly (readonly [string, Partial<Sample>])[] = [
   ["rate-missed", { workload: { ...WORKLOAD, rate: 103 } }],
   ["late-load", { load: load({ lateP99Micros: 300 }) }],
   ["disturbed", { foreignShare: 0.2 }],
+  ["shared-core", { isCpuShared: true }],
   ["coarse", { cpu: { userMs: 50, systemMs: 40 } }],
 ];
 

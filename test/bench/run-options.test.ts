@@ -91,6 +91,8 @@ const REFUSED: readonly (readonly [BenchFlags, RegExp])[] = [
   [{ repeat: "101" }, /--repeat/],
   [{ workers: "65" }, /--workers/],
   [{ idle: "0" }, /--idle/],
+  [{ cores: "many" }, /--cores knows shared, own/],
+  [{ cores: "own", scale: true }, /--cores own is about calls/],
   [{ protocol: "tcp", body: "0,115" }, /tcp needs bodies of at least one byte/],
 ];
 

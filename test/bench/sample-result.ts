@@ -37,6 +37,7 @@ export function sample(given: Partial<Sample>): Sample {
     loadBusy: 0.5,
     proxyBusy: 0.6,
     foreignShare: 0.01,
+    isCpuShared: false,
     bottleneck: "rate",
     problems: [],
     ...given,
@@ -250,6 +251,7 @@ export function sampleResult(given: Partial<BenchResult> = {}): BenchResult {
     },
     method: {
       ...{ topology: "same-host", seconds: 5, rounds: 3, workers: 1, vary: false },
+      cores: "shared",
       site: "proxies on CPU 0, load and upstream on CPU 1",
     },
     baseline: PAIR.name,

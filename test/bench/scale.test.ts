@@ -55,7 +55,7 @@ function sample(given: Partial<Sample> & { micros?: number; requests?: number })
     cpu: { userMs: (micros * requests) / 2e3, systemMs: (micros * requests) / 2e3 },
     ...{ contextSwitches: 1, pssBytes: { a: 100, b: 0 }, rssBytes: { a: 200, b: 0 } },
     ...{ openConnections: null, handshakes: { tcp: 0, tls: 0 }, loadBusy: 1, proxyBusy: 1 },
-    ...{ foreignShare: 0, bottleneck: "proxy", problems: [] },
+    ...{ foreignShare: 0, isCpuShared: false, bottleneck: "proxy", problems: [] },
     ...rest,
   };
 }

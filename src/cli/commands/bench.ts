@@ -85,6 +85,10 @@ function addMatrixOptions(command: Command): void {
     )
     .option("--body <list>", `sizes of answers, such as 0,115,10k,1m ${preset("body")}`)
     .option("--workers <n>", `workers or threads of each proxy ${preset("workers")}`)
+    .option(
+      "--cores <how>",
+      `own: each proxy of a path on cores of its own; shared: all on as many CPUs as one has workers ${preset("cores")}`,
+    )
     .option("--vary", "no two requests with the same head")
     .option("--envoy-binary <file>", "Envoy to use where none is on PATH");
 }
