@@ -13,6 +13,11 @@ export type Peer = "hostmesh" | "nginx" | "haproxy" | "envoy";
 export type Topology = "same-host" | "cross-host";
 export type Protocol = "http1" | "http2" | "grpc" | "tcp";
 /**
+ * What a call of gRPC is. `unary`: one message each way. `server`: one message, and so many as the answer. `bidi`: so many each
+ * way, each sent when the one before has been answered. With any other protocol: unary.
+ */
+export type CallKind = "unary" | "server" | "bidi";
+/**
  * What two proxies speak between them: clear text, TLS 1.3 with certificates on both sides and one HTTP/1.1 request
  * per connection at a time, or the same with HTTP/2, where many requests share a connection. `tcp` relays bytes.
  */
@@ -25,6 +30,9 @@ export interface Workload {
   readonly connections: number;
   /** Requests at a time on each of them: 1 but for HTTP/2 and gRPC. */
   readonly streams: number;
+  readonly call: CallKind;
+  /** Messages of an answer, each of the body's size: 1 but for gRPC calls that stream. */
+  readonly messages: number;
   /** Requests per second over all connections. */
   readonly rate: number | null;
   /** Number of services, each called in turn. */
@@ -86,6 +94,9 @@ export interface LoadJob {
   readonly connections: number;
   /** Requests at a time on each of them; absent: one. HTTP/1.1 and TCP have no other number. */
   readonly streams?: number;
+  /** Absent: unary, one message. */
+  readonly call?: CallKind;
+  readonly messages?: number;
   readonly bodyBytes: number;
   /** null: closed loop, each connection asks again as soon as it is answered. */
   readonly rate: number | null;

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type CallShape, UNARY } from "../h2/request.ts";
 import type { Place, Site } from "../lib/site.ts";
 import type { Workbench } from "../lib/workbench.ts";
 import type { Protocol, ProxyProcess, Target } from "../model.ts";
@@ -121,8 +122,12 @@ export class Crew {
   }
 
   /** Waits until every target has delivered a whole body through the whole path. */
-  async untilAnswers(protocol: Protocol, targets: readonly Target[]): Promise<void> {
-    const job: ProbeJob = { protocol, targets, bodyBytes: PROBE_BYTES };
+  async untilAnswers(
+    protocol: Protocol,
+    targets: readonly Target[],
+    shape: CallShape = UNARY,
+  ): Promise<void> {
+    const job: ProbeJob = { protocol, targets, shape, bodyBytes: PROBE_BYTES };
     const file = join(await this.scratch("probe"), "job.json");
     await writeFile(file, JSON.stringify(job));
     const { start, each } = PROBE_SECONDS;

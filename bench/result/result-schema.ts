@@ -14,6 +14,9 @@ const amount = z.number().min(0);
 const texts = z.array(text).max(1_000);
 /** Results that know of no HTTP/2 do not have it. */
 const streams = count.default(1);
+/** Nor do they have calls of more messages than one. */
+const call = z.enum(["unary", "server", "bidi"]).default("unary");
+const messages = count.default(1);
 const counts = z.record(text, count);
 
 const figure = z.object({ median: z.number(), min: z.number(), max: z.number() });
@@ -62,6 +65,8 @@ const row = z.object({
   bodyBytes: count,
   connections: count,
   streams,
+  call,
+  messages,
   rate: amount.nullable(),
   rounds: z.object({ valid: count, leftOut: count }),
   throughput: maybe,
@@ -129,6 +134,8 @@ const sample = z.object({
     bodyBytes: count,
     connections: count,
     streams,
+    call,
+    messages,
     rate: amount.nullable(),
     services: count,
   }),

@@ -1,6 +1,7 @@
 import type {
   Between,
   Bottleneck,
+  CallKind,
   Figure,
   IdleConnectionsRow,
   IdleRow,
@@ -74,6 +75,9 @@ export interface ResultRow {
   readonly connections: number;
   /** Requests at a time on each of them. */
   readonly streams: number;
+  readonly call: CallKind;
+  /** Messages of an answer, each of the body's size. */
+  readonly messages: number;
   /** Requests per second that were asked for; null: as many as possible. */
   readonly rate: number | null;
   readonly rounds: { readonly valid: number; readonly leftOut: number };

@@ -68,13 +68,14 @@ function row(
   const { who, samples, valid, problems } = one;
   const [first] = samples;
   if (first === undefined) throw new RangeError("a row needs a sample");
-  const { protocol, services, bodyBytes, connections, streams, rate } = first.workload;
+  const { protocol, services, bodyBytes, connections, streams, call, messages, rate } =
+    first.workload;
   const rounds = [...valid.values()];
   const isAdded = direct !== null && who.mode !== "direct";
   const plain = {
     ...{ contestant: who.name, peer: who.peer, mode: who.mode, between: who.between, topology },
     ...{ protocol, tls: who.between.startsWith("mtls"), services, bodyBytes, connections, streams },
-    rate,
+    ...{ call, messages, rate },
     rounds: { valid: valid.size, leftOut: samples.length - valid.size },
     ...figures(rounds),
     addedLatencyMs: isAdded ? added(one, direct) : null,
@@ -95,6 +96,8 @@ type Figures = Omit<
       | "bodyBytes"
       | "connections"
       | "streams"
+      | "call"
+      | "messages"
       | "rate"
       | "rounds"
       | "addedLatencyMs"

@@ -1,6 +1,7 @@
+import { MAX_MESSAGES } from "../h2/request.ts";
 import { UsageError } from "../lib/bench-error.ts";
 import { MAX_STREAMS } from "../load/job.ts";
-import type { Mode, Peer, Protocol, Topology } from "../model.ts";
+import type { CallKind, Mode, Peer, Protocol, Topology } from "../model.ts";
 import { byteSize, list, seconds, wholeNumber, word } from "./flag-values.ts";
 
 /** The command line as it was typed; what is absent gets a default. */
@@ -13,6 +14,8 @@ export interface BenchFlags {
   readonly services?: string;
   readonly connections?: string;
   readonly streams?: string;
+  readonly grpcCall?: string;
+  readonly messages?: string;
   readonly rate?: string;
   readonly body?: string;
   readonly duration?: string;
@@ -42,6 +45,9 @@ export interface BenchOptions {
   readonly connections: number;
   /** Requests at a time on each of them. */
   readonly streams: number;
+  /** What a call of gRPC is, and how many messages its answer has. */
+  readonly call: CallKind;
+  readonly messages: number;
   /** Requests per second; null is as fast as answers come. */
   readonly rates: readonly (number | null)[];
   readonly bodies: readonly number[];
@@ -71,6 +77,7 @@ export interface BenchOptions {
 }
 
 const MODES: readonly Mode[] = ["direct", "host", "sidecar"];
+const CALLS: readonly CallKind[] = ["unary", "server", "bidi"];
 const PROTOCOLS: readonly Protocol[] = ["http1", "http2", "grpc", "tcp"];
 const PEERS: readonly Peer[] = ["hostmesh", "nginx", "haproxy", "envoy"];
 
@@ -104,11 +111,16 @@ export const DEFAULTS = {
 /** Where HTTP/2 or gRPC is spoken: as many requests at a time, on fewer connections. */
 export const MULTIPLEXED = { connections: "8", streams: "8" };
 
+/** Of a call that streams. */
+export const STREAMED_MESSAGES = "10";
+
 /** Checks the command line. Throws a {@link UsageError} for what is no value, too much, or cannot go together. */
 export function readOptions(flags: BenchFlags): BenchOptions {
   const protocol = word("--protocol", flags.protocol ?? DEFAULTS.protocol, PROTOCOLS);
   const load = protocol === "http2" || protocol === "grpc" ? MULTIPLEXED : { streams: "1" };
   const given = { ...DEFAULTS, ...load, ...(flags.quick === true ? QUICK : {}), ...flags };
+  const call = word("--grpc-call", flags.grpcCall ?? "unary", CALLS);
+  const messages = call === "unary" ? "1" : STREAMED_MESSAGES;
   const scaled = { ...SCALE, ...(flags.quick === true ? QUICK : {}), ...flags };
   const idle = flags.idle === undefined ? null : whole("--idle", flags.idle, LIMIT.idle);
   const scale = flags.scale === true;
@@ -121,6 +133,8 @@ export function readOptions(flags: BenchFlags): BenchOptions {
     services: whole("--services", given.services, LIMIT.services),
     connections: whole("--connections", given.connections, LIMIT.connections),
     streams: whole("--streams", given.streams, MAX_STREAMS),
+    call,
+    messages: whole("--messages", flags.messages ?? messages, MAX_MESSAGES),
     rates: list("--rate", given.rate, LIMIT.values, rateOf),
     bodies: list("--body", given.body, LIMIT.values, (text) =>
       byteSize("--body", text, LIMIT.bodyBytes),
@@ -175,6 +189,12 @@ function refuseContradictions(options: BenchOptions): void {
     throw new UsageError(
       `--streams: a connection of ${protocol} carries one request at a time; http2 and grpc carry more`,
     );
+  }
+  if (options.call !== "unary" && protocol !== "grpc") {
+    throw new UsageError(`--grpc-call ${options.call} is a call of gRPC: add --protocol grpc`);
+  }
+  if (options.call === "unary" && options.messages > 1) {
+    throw new UsageError("--messages is for calls that stream: --grpc-call server or bidi");
   }
   if (options.cores === "own" && !options.calls) {
     throw new UsageError("--cores own is about calls, in which several proxies are on a path");

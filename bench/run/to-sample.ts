@@ -89,7 +89,7 @@ function problemsOf({ workload }: Subject, { load, pids, pidsAfter }: Seen): str
     .filter(([, count]) => count > 0)
     .map(([kind, count]) => `${count} × ${kind}`);
   if (load.requests === 0) problems.push("no request was completed");
-  const expectedBytes = load.requests * workload.bodyBytes;
+  const expectedBytes = load.requests * workload.bodyBytes * workload.messages;
   if (load.bodyBytes !== expectedBytes) {
     problems.push(`${load.bodyBytes} bytes of bodies came instead of ${expectedBytes}`);
   }

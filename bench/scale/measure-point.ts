@@ -1,4 +1,5 @@
 import { Crew } from "../contestants/crew.ts";
+import { UNARY } from "../h2/request.ts";
 import { holdConnections } from "../idle/hold.ts";
 import type { Site } from "../lib/site.ts";
 import { Workbench } from "../lib/workbench.ts";
@@ -110,6 +111,7 @@ function rounds(
   const { active: connections, called: services, workers } = point;
   const workload: Workload = {
     ...{ protocol: "http1", bodyBytes: BODY_BYTES, rate: null, connections, streams: 1, services },
+    ...UNARY,
   };
   const { seconds, settleSeconds, repeat, warmUpSeconds: mostSeconds } = options;
   const lab: SharedLab = { bench, site, workload, workers, seconds, settleSeconds };

@@ -10,6 +10,8 @@ export const WORKLOAD: Workload = {
   bodyBytes: 115,
   connections: 64,
   streams: 1,
+  call: "unary",
+  messages: 1,
   rate: 8_000,
   services: 1,
 };

@@ -44,6 +44,8 @@ function sample(given: Partial<Sample> & { micros?: number; requests?: number })
       bodyBytes: 115,
       connections: 64,
       streams: 1,
+      call: "unary",
+      messages: 1,
       rate: null,
       services: 10,
     },

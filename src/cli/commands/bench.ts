@@ -6,6 +6,7 @@ import {
   LIMIT,
   MULTIPLEXED,
   readOptions,
+  STREAMED_MESSAGES,
 } from "../../../bench/run/options.ts";
 import type { BenchOutcome } from "../../../bench/run/run-bench.ts";
 import { CliError, EXIT } from "../cli-error.ts";
@@ -78,6 +79,16 @@ function addMatrixOptions(command: Command): void {
     .option(
       "--streams <n>",
       `requests at a time on each (default: 1; http2 and grpc: ${MULTIPLEXED.streams}, on ${MULTIPLEXED.connections} connections)`,
+    )
+    .addOption(
+      new Option(
+        "--grpc-call <kind>",
+        "one message each way, one and a stream of answers, or as many each way in turn (default: unary)",
+      ).choices(["unary", "server", "bidi"]),
+    )
+    .option(
+      "--messages <n>",
+      `messages of the answer to a gRPC call that streams (default: ${STREAMED_MESSAGES})`,
     )
     .option(
       "--rate <list>",
