@@ -12,6 +12,8 @@ export type Peer = "hostmesh" | "nginx" | "haproxy" | "envoy";
 /** `cross-host`: client and server in two network namespaces, joined by a veth pair. */
 export type Topology = "same-host" | "cross-host";
 export type Protocol = "http1" | "http2" | "grpc" | "tcp";
+/** Those that have requests. */
+export type HttpProtocol = Exclude<Protocol, "tcp">;
 /**
  * What a call of gRPC is. `unary`: one message each way. `server`: one message, and so many as the answer. `bidi`: so many each
  * way, each sent when the one before has been answered. With any other protocol: unary.
@@ -179,6 +181,7 @@ export type Bottleneck = "rate" | "proxy" | "load" | "generator" | "upstream" | 
 export interface IdleRow {
   /** `hostmesh daemon`, `nginx sidecars`, `haproxy sidecars`, `haproxy sidecars, mTLS`, `envoy sidecars`. */
   readonly contestant: string;
+  readonly protocol: HttpProtocol;
   readonly containers: number;
   readonly pssBytes: number;
   readonly rssBytes: number;
@@ -188,6 +191,7 @@ export interface IdleRow {
 /** What idle keep-alive client connections cost one proxy. */
 export interface IdleConnectionsRow {
   readonly contestant: string;
+  readonly protocol: HttpProtocol;
   readonly connections: number;
   /** Growth of PSS divided by the connections. */
   readonly pssBytesEach: number;
@@ -202,6 +206,7 @@ export type ScaleDimension = "services" | "known" | "endpoints" | "connections" 
 /** One shared proxy while one thing grows and everything else stays. */
 export interface ScaleRow {
   readonly contestant: string;
+  readonly protocol: HttpProtocol;
   readonly dimension: ScaleDimension;
   readonly value: number;
   readonly cpuMicrosPerRequest: Figure;

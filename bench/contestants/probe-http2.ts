@@ -1,5 +1,10 @@
 import { once } from "node:events";
-import { type ClientHttp2Stream, connect, type IncomingHttpHeaders } from "node:http2";
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  type IncomingHttpHeaders,
+} from "node:http2";
 import {
   type CallShape,
   GRPC_FIELDS,
@@ -23,14 +28,30 @@ export interface Http2Question {
  * Asks for one whole body over HTTP/2. By Node's own client, which has nothing in common with what is measured. Resolves
  * with what was wrong, or null.
  */
-export async function askHttp2(
-  { host, port, authority }: Target,
+export async function askHttp2(target: Target, question: Http2Question): Promise<string | null> {
+  const session = openHttp2(target);
+  try {
+    return await askOn(session, target, question);
+  } finally {
+    session.destroy();
+  }
+}
+
+/** A connection of HTTP/2 to a target. What is wrong with it is told to those who ask on it. */
+export function openHttp2({ host, port }: Target): ClientHttp2Session {
+  const session = connect(`http://${host}:${port}`);
+  session.on("error", () => undefined);
+  return session;
+}
+
+/** As {@link askHttp2}, on a connection that stays. */
+export async function askOn(
+  session: ClientHttp2Session,
+  { authority }: Target,
   { protocol, shape = UNARY, bodyBytes, timeoutMs }: Http2Question,
 ): Promise<string | null> {
   const isGrpc = protocol === "grpc";
   const messageBytes = bodyBytes + (isGrpc ? GRPC_PREFIX_BYTES : 0);
-  const session = connect(`http://${host}:${port}`);
-  session.on("error", () => undefined);
   try {
     const stream = session.request({
       ":path": requestPath(protocol, bodyBytes, shape),
@@ -60,8 +81,6 @@ export async function askHttp2(
     return bytes === expected ? null : `${bytes} bytes came instead of ${expected}`;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
-  } finally {
-    session.destroy();
   }
 }
 

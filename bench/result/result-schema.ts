@@ -164,8 +164,12 @@ const sample = z.object({
   problems: texts,
 }) satisfies z.ZodType<Sample>;
 
+/** Older results have nothing else. */
+const httpProtocol = z.enum(["http1", "http2", "grpc"]).default("http1");
+
 const idle = z.object({
   contestant: text,
+  protocol: httpProtocol,
   containers: count,
   pssBytes: amount,
   rssBytes: amount,
@@ -174,12 +178,14 @@ const idle = z.object({
 
 const idleConnections = z.object({
   contestant: text,
+  protocol: httpProtocol,
   connections: count,
   pssBytesEach: z.number(),
 });
 
 const scale = z.object({
   contestant: text,
+  protocol: httpProtocol,
   dimension: z.enum(["services", "known", "endpoints", "connections", "workers"]),
   value: amount,
   cpuMicrosPerRequest: figure,

@@ -26,6 +26,11 @@ export function formatProtocol(protocol: Protocol): string {
   return PROTOCOLS[protocol];
 }
 
+/** A title of rows that all speak the same; HTTP/1.1, which most do, is not said. */
+export function titled(title: string, { protocol }: { readonly protocol: Protocol }): string {
+  return protocol === "http1" ? title : `${title}, ${formatProtocol(protocol)}`;
+}
+
 /** What two proxies speak between them. */
 export function formatBetween(between: Between): string {
   return BETWEEN[between];

@@ -199,6 +199,9 @@ function refuseContradictions(options: BenchOptions): void {
   if (options.cores === "own" && !options.calls) {
     throw new UsageError("--cores own is about calls, in which several proxies are on a path");
   }
+  if (protocol === "tcp" && (options.scale || options.idle !== null)) {
+    throw new UsageError("--scale and --idle ask by http1, http2 or grpc, not by tcp");
+  }
   if (protocol === "tcp" && bodies.includes(0)) {
     throw new UsageError("--protocol tcp needs bodies of at least one byte: nothing else answers");
   }

@@ -42,20 +42,20 @@ test("nginx passes gRPC on as gRPC, and other requests of HTTP/2 as HTTP/1.1", (
   assert.doesNotMatch(http, /grpc/);
 });
 
-/** Starting them all takes long, so each way is tried with one protocol. */
+/** Starting them all takes long, so each way is tried with one protocol, and the pairs with calls that take turns. */
 const WAYS = [
-  ["http2", "host", "alone"],
-  ["grpc", "sidecar", "in pairs"],
+  ["http2", "host", "alone", { call: "unary", messages: 1 }],
+  ["grpc", "sidecar", "in pairs", { call: "bidi", messages: 3 }],
 ] as const;
 
-for (const [protocol, way, words] of WAYS) {
+for (const [protocol, way, words, shape] of WAYS) {
   test(`every contestant carries ${protocol} to all services, ${words}`, onLinux, async (t) => {
     const lab = await openFieldLab(t, "same-host");
     const { services } = await startUpstream(lab.bench, lab.site, { services: 2 });
     // Each has delivered a whole body of every service, by a client that is not ours.
     const { contestants, missing } = await lab.start({
       ...{ modes: ["direct", way], peers: ["hostmesh", ...OTHER_PEERS] },
-      ...{ protocol, tls: false, upstreams: services },
+      ...{ protocol, shape, tls: false, upstreams: services },
     });
     for (const { name, reason } of missing) assert.match(reason, /is not installed/, name);
     const absent = new Set(missing.map(({ name }) => name));

@@ -105,6 +105,8 @@ const REFUSED: readonly (readonly [BenchFlags, RegExp])[] = [
   [{ protocol: "grpc", grpcCall: "client" }, /--grpc-call knows unary, server, bidi/],
   [{ protocol: "grpc", messages: "3" }, /--messages is for calls that stream/],
   [{ protocol: "grpc", grpcCall: "server", messages: "501" }, /--messages .* 1 to 500/],
+  [{ protocol: "tcp", scale: true }, /--scale and --idle ask by http1, http2 or grpc/],
+  [{ protocol: "tcp", idle: "3" }, /--scale and --idle ask by http1, http2 or grpc/],
   [{ cores: "many" }, /--cores knows shared, own/],
   [{ cores: "own", scale: true }, /--cores own is about calls/],
   [{ protocol: "tcp", body: "0,115" }, /tcp needs bodies of at least one byte/],
