@@ -117,11 +117,12 @@ async function tryToStart(
 ): Promise<Contestant | Missing> {
   const crew = await Crew.open({ bench, site, name, configFolder });
   try {
-    const { targets, tlsPorts, verify } = await start(crew);
+    const { targets, tlsPorts, verify, observe } = await start(crew);
     await crew.untilAnswers(protocol, targets, shape);
     await verify?.();
     return {
-      ...{ name, peer, mode, between, version, targets, tlsPorts, warmUpSeconds },
+      ...{ name, between, ...(await observe?.()) },
+      ...{ peer, mode, version, targets, tlsPorts, warmUpSeconds },
       ...{ proxies: crew.proxies, configFiles: crew.files },
     };
   } catch (error) {
