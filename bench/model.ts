@@ -12,6 +12,13 @@ export type Peer = "hostmesh" | "nginx" | "haproxy" | "envoy";
 /** `cross-host`: client and server in two network namespaces, joined by a veth pair. */
 export type Topology = "same-host" | "cross-host";
 export type Protocol = "http1" | "http2" | "grpc" | "tcp";
+/** Those that have requests. */
+export type HttpProtocol = Exclude<Protocol, "tcp">;
+/**
+ * What a call of gRPC is. `unary`: one message each way. `server`: one message, and so many as the answer. `bidi`: so many each
+ * way, each sent when the one before has been answered. With any other protocol: unary.
+ */
+export type CallKind = "unary" | "server" | "bidi";
 /**
  * What two proxies speak between them: clear text, TLS 1.3 with certificates on both sides and one HTTP/1.1 request
  * per connection at a time, or the same with HTTP/2, where many requests share a connection. `tcp` relays bytes.
@@ -25,6 +32,9 @@ export interface Workload {
   readonly connections: number;
   /** Requests at a time on each of them: 1 but for HTTP/2 and gRPC. */
   readonly streams: number;
+  readonly call: CallKind;
+  /** Messages of an answer, each of the body's size: 1 but for gRPC calls that stream. */
+  readonly messages: number;
   /** Requests per second over all connections. */
   readonly rate: number | null;
   /** Number of services, each called in turn. */
@@ -86,6 +96,9 @@ export interface LoadJob {
   readonly connections: number;
   /** Requests at a time on each of them; absent: one. HTTP/1.1 and TCP have no other number. */
   readonly streams?: number;
+  /** Absent: unary, one message. */
+  readonly call?: CallKind;
+  readonly messages?: number;
   readonly bodyBytes: number;
   /** null: closed loop, each connection asks again as soon as it is answered. */
   readonly rate: number | null;
@@ -153,6 +166,8 @@ export interface Sample {
   readonly proxyBusy: number | null;
   /** Share of the proxies' CPUs that neither they nor the bench used. */
   readonly foreignShare: number | null;
+  /** Load or upstream ran on a CPU of these proxies, as there are too few cores. */
+  readonly isCpuShared: boolean;
   /** `generator`, `upstream`, `proxy` or `rate`: what set the throughput. */
   readonly bottleneck: Bottleneck;
   /** Empty, or what makes the sample invalid. */
@@ -166,6 +181,7 @@ export type Bottleneck = "rate" | "proxy" | "load" | "generator" | "upstream" | 
 export interface IdleRow {
   /** `hostmesh daemon`, `nginx sidecars`, `haproxy sidecars`, `haproxy sidecars, mTLS`, `envoy sidecars`. */
   readonly contestant: string;
+  readonly protocol: HttpProtocol;
   readonly containers: number;
   readonly pssBytes: number;
   readonly rssBytes: number;
@@ -175,6 +191,7 @@ export interface IdleRow {
 /** What idle keep-alive client connections cost one proxy. */
 export interface IdleConnectionsRow {
   readonly contestant: string;
+  readonly protocol: HttpProtocol;
   readonly connections: number;
   /** Growth of PSS divided by the connections. */
   readonly pssBytesEach: number;
@@ -189,6 +206,7 @@ export type ScaleDimension = "services" | "known" | "endpoints" | "connections" 
 /** One shared proxy while one thing grows and everything else stays. */
 export interface ScaleRow {
   readonly contestant: string;
+  readonly protocol: HttpProtocol;
   readonly dimension: ScaleDimension;
   readonly value: number;
   readonly cpuMicrosPerRequest: Figure;

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type CallShape, UNARY } from "../h2/request.ts";
 import type { Place, Site } from "../lib/site.ts";
 import type { Workbench } from "../lib/workbench.ts";
 import type { Protocol, ProxyProcess, Target } from "../model.ts";
@@ -35,7 +36,7 @@ export interface StartOptions {
 }
 
 /** Scripts of this folder, which run in the network namespace that they are about. */
-type Script = "probe" | "apply-records" | "fetch-join-token" | "check-mesh-entry";
+type Script = "probe" | "apply-records" | "fetch-join-token" | "check-mesh-entry" | "count-hop";
 
 /** The processes of one contestant, and the files that are kept so that anybody may object. */
 export class Crew {
@@ -82,7 +83,7 @@ export class Crew {
   async start(options: StartOptions): Promise<number> {
     const { role, place, cpus, connections } = options;
     const limited = await withOpenFiles(options.command, connections);
-    const command = this.site.command(place, cpus, limited);
+    const command = this.site.command(place, cpus, limited, this.proxies.length);
     await this.keep(`${slug(role)}.command`, `${command.map(quoted).join(" ")}\n`);
     const name = `${this.name}: ${role}`;
     const pid = this.bench.start(name, command, options.env ?? process.env);
@@ -91,22 +92,24 @@ export class Crew {
     return pid;
   }
 
-  /** Runs a script of this folder to its end. Rejects also where a process of the crew ends. */
+  /** Runs a script of this folder to its end; resolves with what it printed. Rejects also where a process of the crew ends. */
   async runScript(
     script: Script,
     args: readonly string[],
     seconds: number,
     place: Place = this.site.a,
-  ): Promise<void> {
+  ): Promise<string> {
     const url = new URL(`./${script}${extname(import.meta.url)}`, import.meta.url);
     const command = [process.execPath, fileURLToPath(url), ...args, String(seconds)];
     const placed = this.site.command(place, "load", command);
     const timeoutMs = seconds * 1_000 + GRACE_MS;
     let isDone = false;
     let failure: unknown;
+    let printed = "";
     const running = this.bench.run(`${this.name}: ${script}`, placed, timeoutMs).then(
-      () => {
+      (text) => {
         isDone = true;
+        printed = text;
       },
       (reason: unknown) => {
         isDone = true;
@@ -118,11 +121,16 @@ export class Crew {
     await Promise.all(this.#started.map(({ name }) => this.bench.until(name, isReady, timeoutMs)));
     await running;
     if (failure !== undefined) throw failure;
+    return printed;
   }
 
   /** Waits until every target has delivered a whole body through the whole path. */
-  async untilAnswers(protocol: Protocol, targets: readonly Target[]): Promise<void> {
-    const job: ProbeJob = { protocol, targets, bodyBytes: PROBE_BYTES };
+  async untilAnswers(
+    protocol: Protocol,
+    targets: readonly Target[],
+    shape: CallShape = UNARY,
+  ): Promise<void> {
+    const job: ProbeJob = { protocol, targets, shape, bodyBytes: PROBE_BYTES };
     const file = join(await this.scratch("probe"), "job.json");
     await writeFile(file, JSON.stringify(job));
     const { start, each } = PROBE_SECONDS;

@@ -20,6 +20,8 @@ export interface Started {
   readonly tlsPorts: readonly number[];
   /** After every service has answered: rejects where that was not on the way that is to be measured. */
   readonly verify?: () => Promise<void>;
+  /** What it is called by what was seen of it, where that is not known before. */
+  readonly observe?: () => Promise<Pick<Entry, "name" | "between">>;
 }
 
 /** Programs of C and C++ need connections and no more; V8 compiles what is hot. */

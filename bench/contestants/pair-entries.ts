@@ -32,8 +32,8 @@ function hopOf(peer: Program["peer"], protocol: Protocol, between: PairBetween):
   if (between === "plain") return dials;
   if (protocol === "tcp") return between === "mtls-tcp" ? "tls-tcp" : undefined;
   if (between === "mtls-http2") return protocol === "grpc" ? "tls-grpc" : "tls-http2";
-  // gRPC needs trailers, and everybody who has HTTP/2 uses it for HTTP/2.
-  return between === "mtls-http1" && dials === "http1" ? "tls-http1" : undefined;
+  // What a program speaks between its two proxies need not be what comes in; but gRPC needs HTTP/2.
+  return between === "mtls-http1" && protocol !== "grpc" ? "tls-http1" : undefined;
 }
 
 /** Pairs of sidecars of a peer: the client's, and one for each service. */
@@ -47,11 +47,20 @@ export function programPairs(context: FieldContext, program: Program): (Entry | 
     const wire = hopOf(peer, protocol, between);
     return wire === undefined ? [] : [programPair(context, program, between, wire)];
   });
-  if (peer !== "nginx" || !tls || protocol === "tcp" || protocol === "grpc") return entries;
+  return tls ? [...entries, ...lacksOf(peer, protocol)] : entries;
+}
+
+/** Forms of a pair with TLS that others have. */
+function lacksOf(peer: Program["peer"], protocol: Protocol): Missing[] {
+  if (peer === "haproxy" && protocol === "grpc") {
+    const reason = "gRPC is defined over HTTP/2 only; the pair that speaks it is measured";
+    return [{ name: pairName("haproxy", "mtls-http1"), reason }];
+  }
+  if (peer !== "nginx" || protocol === "tcp" || protocol === "grpc") return [];
   // Also since 1.29.4, whose HTTP/2 to servers carries one request at a time on a connection.
   const reason =
     "nginx does not multiplex requests over HTTP/2 to servers; its pair speaks HTTP/1.1 over TLS";
-  return [...entries, { name: pairName("nginx", "mtls-http2"), reason }];
+  return [{ name: pairName("nginx", "mtls-http2"), reason }];
 }
 
 function programPair(

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import type { CallShape } from "../h2/request.ts";
 import type { Protocol, Target } from "../model.ts";
 import { askHttp2 } from "./probe-http2.ts";
 
@@ -13,6 +14,7 @@ import { askHttp2 } from "./probe-http2.ts";
 export interface ProbeJob {
   readonly protocol: Protocol;
   readonly targets: readonly Target[];
+  readonly shape: CallShape;
   readonly bodyBytes: number;
 }
 

@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { CallShape } from "../h2/request.ts";
 import type { Site } from "../lib/site.ts";
 import type { Workbench } from "../lib/workbench.ts";
 import type { Contestant, Missing, Mode, Peer, Protocol } from "../model.ts";
@@ -18,6 +19,8 @@ export interface FieldRequest {
   readonly modes: readonly Mode[];
   readonly peers: readonly Peer[];
   readonly protocol: Protocol;
+  /** What the calls of gRPC will be; absent: unary. */
+  readonly shape?: CallShape;
   /** Two proxies speak mutual TLS with each other. One shared proxy on the same host has nobody to speak it with. */
   readonly tls: boolean;
   /** One for each service `web-0`, `web-1`, ... */
@@ -109,16 +112,17 @@ function direct({ routes }: FieldContext): Entry {
 async function tryToStart(
   bench: Workbench,
   site: Site,
-  { configFolder, protocol }: FieldRequest,
+  { configFolder, protocol, shape }: FieldRequest,
   { name, peer, mode, between, version, warmUpSeconds, start }: Entry,
 ): Promise<Contestant | Missing> {
   const crew = await Crew.open({ bench, site, name, configFolder });
   try {
-    const { targets, tlsPorts, verify } = await start(crew);
-    await crew.untilAnswers(protocol, targets);
+    const { targets, tlsPorts, verify, observe } = await start(crew);
+    await crew.untilAnswers(protocol, targets, shape);
     await verify?.();
     return {
-      ...{ name, peer, mode, between, version, targets, tlsPorts, warmUpSeconds },
+      ...{ name, between, ...(await observe?.()) },
+      ...{ peer, mode, version, targets, tlsPorts, warmUpSeconds },
       ...{ proxies: crew.proxies, configFiles: crew.files },
     };
   } catch (error) {

@@ -113,8 +113,8 @@ async function atRealTime(site: Site): Promise<Site> {
   if (chrt === null) return site;
   return {
     ...site,
-    command: (place, role, command) =>
-      site.command(place, role, [chrt, "--rr", REAL_TIME_PRIORITY, ...command]),
+    command: (place, role, command, nth) =>
+      site.command(place, role, [chrt, "--rr", REAL_TIME_PRIORITY, ...command], nth),
   };
 }
 

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { withOpenFiles } from "../contestants/open-files.ts";
 import type { Site } from "../lib/site.ts";
 import type { Workbench } from "../lib/workbench.ts";
-import type { Target } from "../model.ts";
+import type { HttpProtocol, Target } from "../model.ts";
 
 const SCRIPT = fileURLToPath(
   new URL(`./hold-connections${extname(import.meta.url)}`, import.meta.url),
@@ -20,10 +20,11 @@ export async function holdConnections(
   bench: Workbench,
   site: Site,
   { host, port, authority }: Target,
-  connections: number,
+  { connections, protocol }: { readonly connections: number; readonly protocol: HttpProtocol },
 ): Promise<void> {
   if (connections === 0) return;
-  const node = [process.execPath, SCRIPT, host, String(port), authority, String(connections)];
+  const args = [host, String(port), authority, String(connections), protocol];
+  const node = [process.execPath, SCRIPT, ...args];
   const limited = await withOpenFiles(node, connections + SPARE_FILES);
   const command = site.command(site.a, "load", limited);
   await bench.startAnnounced(`idle connections to port ${port}`, command, HOLD_MS);

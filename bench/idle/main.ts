@@ -54,7 +54,14 @@ async function main(given: Options, signal: AbortSignal): Promise<void> {
     const onProgress = (line: string) => void process.stderr.write(`  ${line}\n`);
     const { rows, connections, missing, notes } = await runIdle(
       { signal, configFolder, onProgress },
-      { ...given, peers: ["hostmesh"], sidecars: false, envoyBinary: null, settleMs: SETTLE_MS },
+      {
+        ...given,
+        peers: ["hostmesh"],
+        protocol: "http1",
+        sidecars: false,
+        envoyBinary: null,
+        settleMs: SETTLE_MS,
+      },
     );
     const figures = [
       ...rows.map(({ contestant, containers, pssBytes }) => [

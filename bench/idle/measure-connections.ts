@@ -19,7 +19,7 @@ export async function measureConnections(
   connections: number,
   round: number,
 ): Promise<number> {
-  const { bench, site, configFolder, settleMs, signal } = lab;
+  const { bench, site, configFolder, protocol, settleMs, signal } = lab;
   const name = `${found.peer}, ${connections} idle connections, round ${round + 1}`;
   lab.onProgress(name);
   const crew = await Crew.open({ bench, site, name, configFolder });
@@ -30,14 +30,15 @@ export async function measureConnections(
     active: 1,
     idle: connections,
     workers: 1,
+    protocol,
   });
   const [target] = targets;
   if (target === undefined) throw new Error(`${name} has no target`);
-  await ask(target, REQUESTS_BEFORE);
+  await ask(target, protocol, REQUESTS_BEFORE);
   await delay(settleMs, undefined, { signal });
   const roots = proxies.map(({ pid }) => pid);
   const before = await readMemory(roots);
-  await holdConnections(bench, site, target, connections);
+  await holdConnections(bench, site, target, { connections, protocol });
   await delay(settleMs, undefined, { signal });
   const after = await readMemory(roots);
   const open = await countConnections(roots);

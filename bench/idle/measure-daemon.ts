@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Crew } from "../contestants/crew.ts";
 import type { Address } from "../contestants/relay.ts";
-import { startHostmesh } from "../contestants/start-hostmesh.ts";
+import { declared, startHostmesh } from "../contestants/start-hostmesh.ts";
 import { readMemoryWithoutBench } from "../measure/process-reading.ts";
 import type { IdleRow } from "../model.ts";
 import { ask } from "./ask.ts";
@@ -19,21 +19,24 @@ export async function measureDaemon(
   lab: IdleLab,
   apps: readonly Address[],
 ): Promise<readonly IdleRow[]> {
-  const { bench, site, configFolder, requests, settleMs, onProgress } = lab;
+  const { bench, site, configFolder, protocol, requests, settleMs, onProgress } = lab;
   const containers = apps.length;
   onProgress(`${DAEMON}: ${containers} containers`);
   const name = `${DAEMON}, ${containers} containers`;
   const crew = await Crew.open({ bench, site, name, configFolder });
   const { pid, registryPid, targets } = await startHostmesh(crew, {
-    services: apps.map((app, at) => ({ name: `web-${at}`, endpoints: [app] })),
+    services: apps.map((app, at) => ({
+      ...{ name: `web-${at}`, endpoints: [app] },
+      ...declared(protocol),
+    })),
     workloads: apps.map((_, at) => ({ name: `web-${at}`, address: containerAddress(at) })),
-    ...{ place: site.a, workers: 1, connections: 64, protocol: "http1" },
+    ...{ place: site.a, workers: 1, connections: 64, protocol },
   });
-  for (const target of targets) await ask(target, requests);
+  for (const target of targets) await ask(target, protocol, requests);
   await delay(settleMs, undefined, { signal: lab.signal });
   const rowOf = async (contestant: string, root: number): Promise<IdleRow> => {
     const { pssBytes, rssBytes, pids } = await readMemoryWithoutBench([root]);
-    return { contestant, containers, pssBytes, rssBytes, processes: pids.length };
+    return { contestant, protocol, containers, pssBytes, rssBytes, processes: pids.length };
   };
   return [await rowOf(DAEMON, pid), await rowOf(REGISTRY, registryPid)];
 }

@@ -25,7 +25,7 @@ export async function measureSidecars(
   points: readonly number[],
   apps: readonly Address[],
 ): Promise<MeasuredSidecars> {
-  const { bench, site, configFolder, requests, settleMs, onProgress } = lab;
+  const { bench, site, configFolder, protocol, requests, settleMs, onProgress } = lab;
   const crew = await Crew.open({ bench, site, name, configFolder });
   const start = await prepare(crew, apps);
   const rows: IdleRow[] = [];
@@ -39,13 +39,13 @@ export async function measureSidecars(
       for (; targets.length < AT_ONCE && started < point; started++) {
         targets.push(await start(started));
       }
-      await crew.untilAnswers("http1", targets);
-      for (const target of targets) await ask(target, requests);
+      await crew.untilAnswers(protocol, targets);
+      for (const target of targets) await ask(target, protocol, requests);
     }
     await delay(settleMs, undefined, { signal: lab.signal });
     const read = isNode ? readMemoryWithoutBench : readMemory;
     const { pssBytes, rssBytes, pids } = await read(crew.proxies.map(({ pid }) => pid));
-    const row = { contestant: name, containers: point, pssBytes, rssBytes };
+    const row = { contestant: name, protocol, containers: point, pssBytes, rssBytes };
     rows.push({ ...row, processes: pids.length });
     const wanted = left.at(-1);
     if (rows.length > 1 || wanted === undefined) continue;

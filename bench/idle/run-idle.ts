@@ -1,11 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { parseOpenFiles } from "../contestants/open-files.ts";
 import type { Address } from "../contestants/relay.ts";
+import { noteOf } from "../contestants/relays.ts";
 import { openSite, type Site } from "../lib/site.ts";
 import { spread } from "../lib/statistics.ts";
 import { Workbench } from "../lib/workbench.ts";
-import type { IdleConnectionsRow, IdleRow, Missing, Peer } from "../model.ts";
-import { findPeers } from "../scale/start-shared.ts";
+import type { HttpProtocol, IdleConnectionsRow, IdleRow, Missing, Peer } from "../model.ts";
+import { formatProtocol } from "../result/workload-label.ts";
+import { findPeers, wiresOf } from "../scale/start-shared.ts";
 import { startUpstream } from "../upstream/start-upstream.ts";
 import { SPARE_FILES } from "./hold.ts";
 import type { IdleLab } from "./idle-lab.ts";
@@ -19,6 +21,7 @@ export interface IdleOptions {
   /** Containers of the host, each with a sidecar in the one case. */
   readonly containers: number;
   readonly peers: readonly Peer[];
+  readonly protocol: HttpProtocol;
   /** false: only the daemon, and the connections. Default true. */
   readonly sidecars?: boolean;
   /** null: `envoy` on PATH. */
@@ -106,9 +109,9 @@ class IdleRun {
   }
 
   async sidecars(): Promise<void> {
-    const { peers, envoyBinary, containers, sidecars = true } = this.#options;
+    const { peers, envoyBinary, containers, protocol, sidecars = true } = this.#options;
     if (!sidecars) return;
-    const { kinds, missing } = await sidecarKinds(peers, envoyBinary);
+    const { kinds, missing } = await sidecarKinds(peers, envoyBinary, protocol);
     this.#missing.push(...missing);
     for (const kind of kinds) {
       await this.#attempt(kind.name, containers, async (lab, apps) => {
@@ -120,7 +123,7 @@ class IdleRun {
   }
 
   async connections(): Promise<void> {
-    const { peers, envoyBinary, repeat } = this.#options;
+    const { peers, envoyBinary, protocol, repeat } = this.#options;
     const connections = await this.#connectionsThatFit();
     if (connections === 0) return;
     const { found } = await findPeers(peers, envoyBinary);
@@ -135,7 +138,8 @@ class IdleRun {
       }
       if (each.length < repeat) continue;
       const pssBytesEach = spread(each).median;
-      this.#connections.push({ contestant: one.peer, connections, pssBytesEach });
+      const contestant = one.peer + noteOf(wiresOf(one, protocol));
+      this.#connections.push({ contestant, protocol, connections, pssBytesEach });
     }
   }
 
@@ -158,10 +162,13 @@ class IdleRun {
     work: (lab: IdleLab, apps: readonly Address[]) => Promise<void>,
   ): Promise<boolean> {
     const { signal, configFolder, onProgress } = this.#context;
-    const { settleMs } = this.#options;
+    const { settleMs, protocol } = this.#options;
     const bench = await Workbench.open(signal);
     const site = this.#site;
-    const lab = { bench, site, signal, configFolder, requests: REQUESTS, settleMs, onProgress };
+    const lab: IdleLab = {
+      ...{ bench, site, protocol, signal, configFolder, settleMs, onProgress },
+      requests: REQUESTS,
+    };
     try {
       const upstream = await startUpstream(bench, site, { services });
       await work(lab, upstream.services);
@@ -177,7 +184,7 @@ class IdleRun {
   }
 }
 
-function methodOf({ settleMs }: IdleOptions): string {
+function methodOf({ settleMs, protocol }: IdleOptions): string {
   const seconds = settleMs / 1e3;
-  return `idle: started, ready, ${REQUESTS} requests for 115 bytes carried for each container (through both ways of a sidecar: out, and in again), their connections closed, ${seconds} s at rest; a sidecar knows one service, which is the least that one can know, and a daemon those of all containers; memory of the kernel for sockets is not in it`;
+  return `idle, ${formatProtocol(protocol)}: started, ready, ${REQUESTS} requests for 115 bytes carried for each container (through both ways of a sidecar: out, and in again), their connections closed, ${seconds} s at rest; a sidecar knows one service, which is the least that one can know, and a daemon those of all containers; memory of the kernel for sockets is not in it`;
 }

@@ -1,7 +1,7 @@
 import type { Topology } from "../model.ts";
 import { BenchError } from "./bench-error.ts";
 import { openNamespacePair } from "./namespace-pair.ts";
-import { pinsOfMachine } from "./pins.ts";
+import { type Pins, pinsOfMachine } from "./pins.ts";
 import { findProgram } from "./tools.ts";
 
 /** Where a process runs. */
@@ -13,19 +13,20 @@ export interface Place {
   readonly address: string;
 }
 
+/** What a process is, which decides on its CPUs. `load`: also whatever is on no path, as a registry. */
+export type Role = "proxy" | "load" | "upstream";
+
 /** Where everything runs: the client's place a, the servers' place b, and the CPUs. */
-export interface Site {
+export interface Site extends Pins {
   readonly topology: Topology;
   readonly a: Place;
   /** On one host the same place as a. */
   readonly b: Place;
-  /** null: not pinned. */
-  readonly proxyCpus: readonly number[] | null;
-  readonly loadCpus: readonly number[] | null;
-  /** About the CPUs, for the reader of the figures. */
-  readonly note: string;
-  /** A command as it is started in a place; the process that is started becomes the command itself. */
-  command(place: Place, role: "proxy" | "load", command: readonly string[]): string[];
+  /**
+   * A command as it is started in a place; the process that is started becomes the command itself. `nth`: which proxy of
+   * its path it is, from 0.
+   */
+  command(place: Place, role: Role, command: readonly string[], nth?: number): string[];
   /** Removes what was made, and ends what still runs in it. May be called again. */
   close(): Promise<void>;
 }
@@ -33,24 +34,30 @@ export interface Site {
 export interface SiteOptions {
   /** Worker threads or processes of each proxy, for which CPUs are looked for. */
   readonly workers: number;
+  /** So many proxies of a path have cores of their own; null or absent: those of a path share CPUs. */
+  readonly proxiesApart?: number | null;
   readonly signal: AbortSignal;
 }
 
 /** Opens the places of a topology. Throws a BenchError where this process may not, or a program is missing. */
 export async function openSite(
   topology: Topology,
-  { workers, signal }: SiteOptions,
+  { workers, proxiesApart = null, signal }: SiteOptions,
 ): Promise<Site> {
   const taskset = await findProgram("taskset");
-  const pins = await pinsOfMachine(workers, taskset !== null);
+  const pins = await pinsOfMachine({ workers, proxiesApart }, taskset !== null);
   const pinned = (cpus: readonly number[] | null) =>
     cpus === null || taskset === null ? [] : [taskset, "-c", cpus.join(",")];
-  const onCpus = { proxy: pinned(pins.proxyCpus), load: pinned(pins.loadCpus) };
+  const onCpus = (role: Role, nth: number): string[] => {
+    if (role === "load") return pinned(pins.loadCpus);
+    if (role === "upstream") return pinned(pins.upstreamCpus);
+    return pinned(pins.ownCpus === null ? pins.proxyCpus : (pins.ownCpus[nth] ?? null));
+  };
   if (topology === "same-host") {
     const here: Place = { host: "a", netns: null, address: "127.0.0.1" };
     return {
       ...{ topology, ...pins, a: here, b: here },
-      command: (_place, role, command) => [...onCpus[role], ...command],
+      command: (_place, role, command, nth = 0) => [...onCpus(role, nth), ...command],
       close: () => Promise.resolve(),
     };
   }
@@ -61,9 +68,9 @@ export async function openSite(
   });
   return {
     ...{ topology, ...pins, a: placeOf("a"), b: placeOf("b") },
-    command({ netns }, role, command) {
+    command({ netns }, role, command, nth = 0) {
       const inside = netns === null ? [] : [ip, "netns", "exec", netns];
-      return [...inside, ...onCpus[role], ...command];
+      return [...inside, ...onCpus(role, nth), ...command];
     },
     close: () => pair.close(),
   };

@@ -43,7 +43,7 @@ export class Generator implements LoadEvents {
   constructor(job: LoadJob, { timeoutMs, openingMs }: Patience = PATIENCE) {
     this.#openingMs = openingMs + job.connections;
     this.#job = job;
-    this.#tally = new Tally(job.bodyBytes, job.rate !== null);
+    this.#tally = new Tally(job.bodyBytes * (job.messages ?? 1), job.rate !== null);
     const requests = new Requests(job);
     const isShared = isOneAddress(job);
     const budget = job.firstRequests ?? Number.POSITIVE_INFINITY;

@@ -19,6 +19,7 @@ import { FrameReader } from "../../src/http/h2/frame-reader.ts";
 import { HpackDecoder } from "../../src/http/h2/hpack/decoder.ts";
 import { FRAME_LIMITS, TABLE_LIMITS } from "../h2/codec-limits.ts";
 import { frame, octets, settingsPayload } from "../h2/frame-text.ts";
+import { UNARY } from "../h2/request.ts";
 import type { LoadJob, Target } from "../model.ts";
 import { H2Lane } from "./h2-lane.ts";
 import { type H2Protocol, H2Requests } from "./h2-streams.ts";
@@ -66,10 +67,12 @@ export class H2Connection implements Carrier, FrameHandler {
     const protocol = job.protocol as H2Protocol;
     this.group = group;
     this.#owner = owner;
-    this.#requests = new H2Requests(protocol);
+    const { call, messages } = { ...UNARY, ...job };
+    const shape = { call, messages };
+    this.#requests = new H2Requests(protocol, shape);
     this.lanes = Array.from(
       { length: job.streams ?? 1 },
-      () => new H2Lane(this, protocol, job.bodyBytes),
+      () => new H2Lane(this, protocol, job.bodyBytes, shape),
     );
     const { host, port, from } = target;
     const own = from === undefined ? {} : { localAddress: from };
@@ -206,7 +209,10 @@ export class H2Connection implements Carrier, FrameHandler {
       this.#write(windowUpdate(id, lane.taken));
       lane.taken = 0;
     }
-    this.#check(lane, lane.answer.data(end - start), last);
+    const problem = lane.answer.data(end - start);
+    const turn = problem === null && !last ? lane.answer.takeTurn() : null;
+    if (turn !== null) this.#write(this.#requests.message(id, turn === "last"));
+    this.#check(lane, problem, last);
   }
 
   onReset(id: number): void {

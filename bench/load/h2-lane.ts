@@ -1,3 +1,4 @@
+import type { CallShape } from "../h2/request.ts";
 import type { H2Connection } from "./h2-connection.ts";
 import { H2Answer, type H2Protocol } from "./h2-streams.ts";
 import type { Lane } from "./lane.ts";
@@ -13,9 +14,9 @@ export class H2Lane implements Lane {
   taken = 0;
   readonly #connection: H2Connection;
 
-  constructor(connection: H2Connection, protocol: H2Protocol, bodyBytes: number) {
+  constructor(connection: H2Connection, protocol: H2Protocol, bodyBytes: number, shape: CallShape) {
     this.#connection = connection;
-    this.answer = new H2Answer(protocol, bodyBytes);
+    this.answer = new H2Answer(protocol, bodyBytes, shape);
   }
 
   get group(): number {

@@ -9,7 +9,7 @@ import {
 import { ConnectionError } from "../../src/http/h2/errors.ts";
 import { HpackEncoder } from "../../src/http/h2/hpack/encoder.ts";
 import { frameStart, octets } from "../h2/frame-text.ts";
-import { GRPC_FIELDS, GRPC_PREFIX_BYTES, GRPC_REQUEST } from "../h2/request.ts";
+import { type CallShape, GRPC_FIELDS, GRPC_PREFIX_BYTES, GRPC_REQUEST } from "../h2/request.ts";
 
 export type H2Protocol = "http2" | "grpc";
 
@@ -17,7 +17,10 @@ const HEAD_ROOM = 8_192;
 /** One for all connections: a block is used at once. */
 const scratch = Buffer.allocUnsafeSlow(HEAD_ROOM);
 const GRPC_LIST = Object.entries(GRPC_FIELDS).flat();
-const MESSAGE_START = frameStart(GRPC_REQUEST.length, FRAME_DATA, FLAG_END_STREAM);
+const MESSAGE_START = {
+  more: frameStart(GRPC_REQUEST.length, FRAME_DATA, 0),
+  last: frameStart(GRPC_REQUEST.length, FRAME_DATA, FLAG_END_STREAM),
+};
 
 /**
  * Writes requests of one connection. `request` is what Requests made: path, authority and other fields, with a line feed
@@ -25,10 +28,12 @@ const MESSAGE_START = frameStart(GRPC_REQUEST.length, FRAME_DATA, FLAG_END_STREA
  */
 export class H2Requests {
   readonly #isGrpc: boolean;
+  readonly #hasMore: boolean;
   readonly #encoder = new HpackEncoder({ tableBytes: DEFAULT_TABLE_BYTES });
 
-  constructor(protocol: H2Protocol) {
+  constructor(protocol: H2Protocol, { call, messages }: CallShape) {
     this.#isGrpc = protocol === "grpc";
+    this.#hasMore = call === "bidi" && messages > 1;
   }
 
   setPeerTableBytes(bytes: number): void {
@@ -46,25 +51,43 @@ export class H2Requests {
     const idText = octets(id, 4);
     const head =
       frameStart(end, FRAME_HEADERS, flags) + idText + scratch.toString("latin1", 0, end);
-    return isGrpc ? head + MESSAGE_START + idText + GRPC_REQUEST : head;
+    return isGrpc ? head + this.#message(idText, !this.#hasMore) : head;
+  }
+
+  /** A further message of a call. */
+  message(id: number, isLast: boolean): string {
+    return this.#message(octets(id, 4), isLast);
+  }
+
+  #message(idText: string, isLast: boolean): string {
+    return (isLast ? MESSAGE_START.last : MESSAGE_START.more) + idText + GRPC_REQUEST;
   }
 }
 
 /** Follows the answer on one stream. Everything that is not as it has to be is an error by kind. */
 export class H2Answer {
   readonly #isGrpc: boolean;
+  /** Of one message. */
   readonly #bodyBytes: number;
+  readonly #messages: number;
+  readonly #isBidi: boolean;
+  /** Messages that were sent, of calls in which they take turns with answers. */
+  #sent = 0;
+  /** Bytes that are to come before it is ours to send again, or the end. */
   #left = 0;
   #hasHead = false;
   #grpcStatus = "";
 
-  constructor(protocol: H2Protocol, bodyBytes: number) {
+  constructor(protocol: H2Protocol, bodyBytes: number, { call, messages }: CallShape) {
     this.#isGrpc = protocol === "grpc";
     this.#bodyBytes = bodyBytes + (this.#isGrpc ? GRPC_PREFIX_BYTES : 0);
+    this.#messages = messages;
+    this.#isBidi = call === "bidi";
   }
 
   begin(): void {
-    this.#left = this.#bodyBytes;
+    this.#sent = 1;
+    this.#left = this.#bodyBytes * (this.#isBidi ? 1 : this.#messages);
     this.#hasHead = false;
     this.#grpcStatus = "";
   }
@@ -93,11 +116,20 @@ export class H2Answer {
     return this.#left < 0 ? "garbled" : null;
   }
 
+  /** Is a further message to be sent now, which counts as sent then, and is it the last? */
+  takeTurn(): "more" | "last" | null {
+    if (!this.#isBidi || this.#left > 0 || this.#sent === this.#messages) return null;
+    this.#sent++;
+    this.#left = this.#bodyBytes;
+    return this.#sent === this.#messages ? "last" : "more";
+  }
+
   /** What is wrong with an answer that has ended, or null. */
   end(): string | null {
     if (this.#isGrpc && this.#grpcStatus !== "0")
       return `grpc-status ${this.#grpcStatus || "none"}`;
-    return this.#left === 0 ? null : "garbled";
+    const isWhole = this.#left === 0 && (!this.#isBidi || this.#sent === this.#messages);
+    return isWhole ? null : "garbled";
   }
 }
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { MAX_MESSAGES } from "../h2/request.ts";
 import { BenchError } from "../lib/bench-error.ts";
 import type { LoadJob, Target } from "../model.ts";
 
@@ -20,6 +21,8 @@ const JOB = z.strictObject({
   targets: z.array(TARGET).min(1),
   connections: z.int().min(1).max(MAX_CONNECTIONS),
   streams: z.int().min(1).max(MAX_STREAMS).optional(),
+  call: z.enum(["unary", "server", "bidi"]).optional(),
+  messages: z.int().min(1).max(MAX_MESSAGES).optional(),
   bodyBytes: z.int().min(0).max(MAX_BODY_BYTES),
   rate: z.number().positive().max(1e6).nullable(),
   seconds: z.number().positive().max(86_400),
@@ -32,13 +35,15 @@ const JOB = z.strictObject({
 export function parseLoadJob(text: string): LoadJob {
   const parsed = JOB.safeParse(JSON.parse(text));
   if (!parsed.success) throw new BenchError(`the load's job: ${z.prettifyError(parsed.error)}`);
-  const { firstRequests, streams, targets, ...rest } = parsed.data;
+  const { firstRequests, streams, call, messages, targets, ...rest } = parsed.data;
   const job: LoadJob = {
     ...rest,
     targets: targets.map(({ from, ...target }) =>
       from === undefined ? target : { ...target, from },
     ),
     ...(streams === undefined ? {} : { streams }),
+    ...(call === undefined ? {} : { call }),
+    ...(messages === undefined ? {} : { messages }),
     ...(firstRequests === undefined ? {} : { firstRequests }),
   };
   const needed = isOneAddress(job) ? 1 : job.targets.length;

@@ -1,5 +1,5 @@
-import { requestPath } from "../h2/request.ts";
-import type { LoadJob, Protocol } from "../model.ts";
+import { requestPath, UNARY } from "../h2/request.ts";
+import type { LoadJob } from "../model.ts";
 
 /** The texts of requests, in turn for every service. */
 export class Requests {
@@ -8,29 +8,24 @@ export class Requests {
   #sent = 0;
 
   constructor(job: LoadJob) {
-    const { protocol, bodyBytes, targets } = job;
     this.#job = job;
-    this.#texts = targets.map(({ authority }) => textOf(protocol, bodyBytes, authority, null));
+    this.#texts = job.targets.map(({ authority }) => textOf(job, authority, null));
   }
 
   /** The next request for one service, or for the one whose turn it is. */
   next(service: number | null): string {
     const sent = this.#sent++;
     const index = service ?? sent % this.#texts.length;
-    const { vary, protocol, bodyBytes, targets } = this.#job;
+    const { vary, protocol, targets } = this.#job;
     if (!vary || protocol === "tcp") return this.#texts[index] as string;
     const authority = targets[index]?.authority ?? "";
-    return textOf(protocol, bodyBytes, authority, sent);
+    return textOf(this.#job, authority, sent);
   }
 }
 
 /** `mark`: a number that makes it like no other. For HTTP/2 only what it consists of, as each connection codes it anew. */
-function textOf(
-  protocol: Protocol,
-  bodyBytes: number,
-  authority: string,
-  mark: number | null,
-): string {
+function textOf(job: LoadJob, authority: string, mark: number | null): string {
+  const { protocol, bodyBytes } = job;
   if (protocol === "tcp") return `${bodyBytes}\n`;
   const query = mark === null ? "" : `?request=${mark}`;
   if (protocol === "http1") {
@@ -38,6 +33,7 @@ function textOf(
     return `GET /${bodyBytes}${query} HTTP/1.1\r\nHost: ${authority}\r\n${field}\r\n`;
   }
   // The path of a gRPC call is its method's name.
-  const path = requestPath(protocol, bodyBytes) + (protocol === "grpc" ? "" : query);
+  const path =
+    requestPath(protocol, bodyBytes, { ...UNARY, ...job }) + (protocol === "grpc" ? "" : query);
   return `${path}\n${authority}${mark === null ? "" : `\nx-load-id\n${mark}`}`;
 }

@@ -1,3 +1,5 @@
+import type { Pins } from "../lib/pins.ts";
+
 /** Length of a tick of /proc/stat (proc(5)). */
 const TICK_MS = 10;
 
@@ -11,6 +13,31 @@ export interface CpuClock {
 export interface CpuPlaces {
   readonly proxyCpus: readonly number[] | null;
   readonly loadCpus: readonly number[] | null;
+}
+
+/** Those of one path, and whether load or upstream run on CPUs of its proxies. */
+export interface PathPlaces extends CpuPlaces {
+  readonly isLoadBeside: boolean;
+  readonly isUpstreamBeside: boolean;
+}
+
+/** The CPUs that a path of so many proxies has. */
+export function placesOf(
+  pins: Pick<Pins, "proxyCpus" | "ownCpus" | "loadCpus" | "upstreamCpus">,
+  proxies: number,
+): PathPlaces {
+  const { ownCpus, loadCpus, upstreamCpus } = pins;
+  const proxyCpus = ownCpus === null ? pins.proxyCpus : ownCpus.slice(0, proxies).flat();
+  const isBeside = (cpus: readonly number[] | null) =>
+    cpus?.some((cpu) => proxyCpus?.includes(cpu)) === true;
+  const both = new Set([...(loadCpus ?? []), ...(upstreamCpus ?? [])]);
+  return {
+    // The direct way has no proxies, and so nothing that could be busy.
+    proxyCpus: proxyCpus?.length === 0 ? null : proxyCpus,
+    loadCpus: loadCpus === null ? null : [...both],
+    isLoadBeside: isBeside(loadCpus),
+    isUpstreamBeside: isBeside(upstreamCpus),
+  };
 }
 
 /** From 0 to 1, null where nothing is pinned. */
@@ -34,7 +61,8 @@ export function parseCpuClock(text: string, atMs: number): CpuClock {
 
 /**
  * How busy the CPUs were between two readings. What is not idle is busy: interrupts for packets and time that a
- * hypervisor took away leave no room for more work either. `proxiesMs`: CPU time of the proxies meanwhile.
+ * hypervisor took away leave no room for more work either. `proxiesMs`: CPU time that the bench knows of on the proxies'
+ * CPUs: theirs, and what shares them.
  */
 export function busyShares(
   { proxyCpus, loadCpus }: CpuPlaces,

@@ -1,6 +1,7 @@
 import type { IdleRow } from "../model.ts";
 import { grouped, mebibytes, significant } from "../result/format-figure.ts";
 import type { BenchResult } from "../result/result.ts";
+import { titled } from "../result/workload-label.ts";
 import { type Bar, barPlot } from "./bar-plot.ts";
 import { type BreakEven, breakEven, type Held } from "./break-even.ts";
 import { figureTable } from "./figure-table.ts";
@@ -18,9 +19,10 @@ interface Series {
 
 /** Memory of proxies that do nothing, and of idle connections; null where neither was measured. */
 export function memorySection({ idle, idleConnections }: BenchResult): Section | null {
-  if (idle.length === 0 && idleConnections.length === 0) return null;
+  const [first] = [...idle, ...idleConnections];
+  if (first === undefined) return null;
   const body = markup`${idle.length === 0 ? null : idlePart(idle)}${idleConnections.length === 0 ? null : connectionsPart(idleConnections)}`;
-  return { id: "memory", heading: "Memory", body };
+  return { id: "memory", heading: titled("Memory", first), body };
 }
 
 function idlePart(idle: readonly IdleRow[]): Markup {

@@ -2,6 +2,7 @@ import type { Figure, ScaleRow } from "../model.ts";
 import { grouped, mebibytes, medianOf, rangeOf, significant } from "../result/format-figure.ts";
 import type { BenchResult } from "../result/result.ts";
 import { sizeName } from "../result/size-name.ts";
+import { titled } from "../result/workload-label.ts";
 import { figureTable } from "./figure-table.ts";
 import { type Identity, legend } from "./identity.ts";
 import { type Line, linePlot } from "./line-plot.ts";
@@ -45,7 +46,8 @@ function look(
 
 /** Cost of one shared proxy as one thing grows; null where that was not measured. */
 export function scaleSection({ scale }: BenchResult): Section | null {
-  if (scale.length === 0) return null;
+  const [first] = scale;
+  if (first === undefined) return null;
   const groups = Map.groupBy(scale, (row) => `${row.contestant}, ${row.dimension}`);
   const parts = [...groups.values()].map((rows, at) =>
     seriesPart(
@@ -55,7 +57,7 @@ export function scaleSection({ scale }: BenchResult): Section | null {
   );
   const text = markup`<p>One shared proxy while one thing grows and everything else stays. On the left all is relative to the smallest size, and the shaded band is within 10 % of it; on the right are the absolute figures with whiskers from the least to the greatest round.</p>`;
   const body = markup`${text}${legend(KINDS.map((kind) => kind.look))}${parts}`;
-  return { id: "scale", heading: "Cost against scale", body };
+  return { id: "scale", heading: titled("Cost against scale", first), body };
 }
 
 function seriesPart(id: string, rows: readonly ScaleRow[]): Markup {

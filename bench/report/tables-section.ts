@@ -26,7 +26,7 @@ export function tablesSection({ results, baseline }: BenchResult): Section | nul
       markup`<details${at === 0 ? new Markup(" open") : null}><summary>${label}</summary>${figureTable(`Speed: ${label}`, speedColumns(), rows)}${figureTable(`Cost: ${label}`, costColumns(), rows)}${figureTable(`Added latency and load: ${label}`, loadColumns(), rows)}</details>`,
   );
   const marks = [...new Set(results.flatMap((row) => row.marks))];
-  const text = markup`<p>Each figure is the median of the valid rounds, with the least and the greatest round below it. ${baseline === null ? null : markup`Quotients refer to ${baseline} and are taken within each round.`} Added latency is the same percentile of the direct way in the same round taken away; noise can make it negative.</p>`;
+  const text = markup`<p>Each figure is the median of the valid rounds, with the least and the greatest round below it. ${baseline === null ? null : markup`Quotients refer to ${baseline} and are taken within each round.`} Those named hm/ are a figure of hostmesh divided by the row's. Added latency is the same percentile of the direct way in the same round taken away; noise can make it negative.</p>`;
   const body = markup`${text}${markList(marks)}${tables}`;
   return { id: "tables", heading: "All figures", body };
 }
@@ -50,6 +50,7 @@ function speedColumns(): Column[] {
     ratio("x p50", ({ ratioToBaseline }) => ratioToBaseline?.p50),
     ratio("x p99", ({ ratioToBaseline }) => ratioToBaseline?.p99),
     ratio("x p99.9", ({ ratioToBaseline }) => ratioToBaseline?.p999),
+    ratio("hm/ p99", ({ hostmeshRatio }) => hostmeshRatio?.p99),
     { title: "errors", cell: errorCell },
     { title: "rounds", cell: ({ rounds }) => `${rounds.valid}/${rounds.valid + rounds.leftOut}` },
   ];
@@ -62,6 +63,9 @@ function costColumns(): Column[] {
     figure("CPU µs/req", ({ cpuMicrosPerRequest }) => cpuMicrosPerRequest),
     figure("CPU s/GB", ({ cpuSecondsPerGigabyte }) => cpuSecondsPerGigabyte),
     ratio("x CPU", ({ ratioToBaseline }) => ratioToBaseline?.cpu),
+    ratio("hm/ CPU", ({ hostmeshRatio }) => hostmeshRatio?.cpu),
+    figure("GB/CPU s", ({ gigabytesPerCpuSecond }) => gigabytesPerCpuSecond),
+    ratio("hm/ GB/CPU s", ({ hostmeshRatio }) => hostmeshRatio?.gigabytesPerCpuSecond),
     figure("system µs", ({ systemMicrosPerRequest }) => systemMicrosPerRequest),
     figure("switches/req", ({ contextSwitchesPerRequest }) => contextSwitchesPerRequest),
     figure("PSS MiB", ({ pssBytes }) => pssBytes, mebibytes),

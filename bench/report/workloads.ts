@@ -3,6 +3,7 @@ import { workloadKey } from "../result/workload-key.ts";
 import {
   formatAskedRate,
   formatBody,
+  formatCall,
   formatConnections,
   formatProtocol,
 } from "../result/workload-label.ts";
@@ -22,6 +23,7 @@ export function workloadsOf(results: readonly ResultRow[]): WorkloadRows[] {
     ({ rate }) => (rate === null ? "full load" : formatAskedRate(rate)),
     ({ bodyBytes }) => `body ${formatBody(bodyBytes)}`,
     ({ protocol }) => formatProtocol(protocol),
+    formatCall,
     formatConnections,
     ({ services }) => `${services} services`,
   ];
@@ -38,6 +40,7 @@ export function workloadsOf(results: readonly ResultRow[]): WorkloadRows[] {
 export function commonLabel(results: readonly ResultRow[]): string {
   const parts: readonly ((row: ResultRow) => string)[] = [
     ({ protocol }) => formatProtocol(protocol),
+    formatCall,
     formatConnections,
     ({ services }) => (services === 1 ? "1 service" : `${services} services`),
     ({ topology }) => topology.replace("-", " "),
@@ -46,5 +49,6 @@ export function commonLabel(results: readonly ResultRow[]): string {
     .map((of) => [...new Set(results.map(of))])
     .filter((all) => all.length === 1)
     .flat()
+    .filter((text) => text !== "")
     .join(", ");
 }

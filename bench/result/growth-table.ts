@@ -5,6 +5,7 @@ import { type FittedTable, fitTable, NAME_WIDTH, type RankedColumn } from "./fit
 import { grouped, mebibytes, medianOf, significant } from "./format-figure.ts";
 import type { BenchResult } from "./result.ts";
 import { sizeName } from "./size-name.ts";
+import { titled } from "./workload-label.ts";
 
 export interface TitledTable {
   readonly title: string;
@@ -15,19 +16,22 @@ export interface TitledTable {
 export function growthTables(result: BenchResult, options: TableOptions): TitledTable[] {
   const { idle, idleConnections, scale } = result;
   const tables: TitledTable[] = [];
-  if (idle.length > 0) {
+  const [idleRow] = idle;
+  if (idleRow !== undefined) {
     const table = fitTable(idleColumns(), idle, options);
-    tables.push({ title: "Memory of idle proxies on one host", table });
+    tables.push({ title: titled("Memory of idle proxies on one host", idleRow), table });
   }
-  if (idleConnections.length > 0) {
+  const [connectionsRow] = idleConnections;
+  if (connectionsRow !== undefined) {
     const table = fitTable(idleConnectionColumns(), idleConnections, options);
-    tables.push({ title: "Memory of idle client connections", table });
+    tables.push({ title: titled("Memory of idle client connections", connectionsRow), table });
   }
   const series = Map.groupBy(scale, ({ contestant, dimension }) => `${dimension} ${contestant}`);
   for (const rows of series.values()) {
     const [first] = rows;
     if (first === undefined) continue;
-    const title = printable(`${first.contestant}: cost against ${sizeName(first.dimension)}`);
+    const what = `${first.contestant}: cost against ${sizeName(first.dimension)}`;
+    const title = printable(titled(what, first));
     tables.push({ title, table: fitTable(scaleColumns(first), rows, options) });
   }
   return tables;

@@ -13,6 +13,8 @@ export const MARKS: Readonly<Record<Mark, string>> = {
     "the generator sent late (p99 of lateness above a fifth of the p99): the tail is partly its own",
   disturbed:
     "other programs took 5 % or more of the proxies' CPUs in a round: figures are too high",
+  "shared-core":
+    "too few cores: load or upstream ran on a core of the proxies, so latencies hold waiting for these, and throughput is nobody's",
   coarse:
     "the proxies used less than ten ticks of 10 ms in a round: CPU per request is a rough guess; measure longer",
 };
@@ -40,6 +42,7 @@ export function marksOf(row: Judged, rounds: readonly Round[]): Mark[] {
     ["rate-missed", rate !== null && (throughput?.median ?? 0) < rate * REACHED],
     ["late-load", (lateP99Ms?.median ?? 0) > (latencyMs?.p99.median ?? 0) * LATE],
     ["disturbed", rounds.some(({ foreignShare }) => (foreignShare ?? 0) >= DISTURBED)],
+    ["shared-core", rounds.some(({ isCpuShared }) => isCpuShared)],
     ["coarse", rounds.some(({ cpuMs }) => cpuMs !== null && cpuMs < FINE_MS)],
   ];
   return holds.filter(([, isSo]) => isSo).map(([mark]) => mark);

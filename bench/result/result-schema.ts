@@ -14,6 +14,9 @@ const amount = z.number().min(0);
 const texts = z.array(text).max(1_000);
 /** Results that know of no HTTP/2 do not have it. */
 const streams = count.default(1);
+/** Nor do they have calls of more messages than one. */
+const call = z.enum(["unary", "server", "bidi"]).default("unary");
+const messages = count.default(1);
 const counts = z.record(text, count);
 
 const figure = z.object({ median: z.number(), min: z.number(), max: z.number() });
@@ -33,11 +36,16 @@ const mark = z.enum([
   "rate-missed",
   "late-load",
   "disturbed",
+  "shared-core",
   "coarse",
 ]);
 
+/** Results that are older do not have it. */
+const later = maybe.default(null);
+
 const ratios = z.object({
   cpu: maybe,
+  gigabytesPerCpuSecond: later,
   p50: maybe,
   p99: maybe,
   p999: maybe,
@@ -57,6 +65,8 @@ const row = z.object({
   bodyBytes: count,
   connections: count,
   streams,
+  call,
+  messages,
   rate: amount.nullable(),
   rounds: z.object({ valid: count, leftOut: count }),
   throughput: maybe,
@@ -66,6 +76,7 @@ const row = z.object({
   cpuMicrosPerRequest: maybe,
   systemMicrosPerRequest: maybe,
   cpuSecondsPerGigabyte: maybe,
+  gigabytesPerCpuSecond: later,
   contextSwitchesPerRequest: maybe,
   pssBytes: maybe,
   pssBytesByHost: z.object({ a: figure, b: figure }).nullable(),
@@ -80,6 +91,7 @@ const row = z.object({
   generatorMicrosPerRequest: maybe,
   bottleneck,
   ratioToBaseline: ratios.nullable(),
+  hostmeshRatio: ratios.extend({ contestant: text }).nullable().default(null),
   marks: z.array(mark).max(20),
   problems: texts,
 }) satisfies z.ZodType<ResultRow>;
@@ -100,6 +112,7 @@ const method = z.object({
   rounds: count,
   workers: count,
   vary: z.boolean(),
+  cores: z.enum(["shared", "own"]).default("shared"),
   site: text,
 });
 
@@ -121,6 +134,8 @@ const sample = z.object({
     bodyBytes: count,
     connections: count,
     streams,
+    call,
+    messages,
     rate: amount.nullable(),
     services: count,
   }),
@@ -144,12 +159,17 @@ const sample = z.object({
   loadBusy: amount.nullable(),
   proxyBusy: amount.nullable(),
   foreignShare: amount.nullable(),
+  isCpuShared: z.boolean().default(false),
   bottleneck,
   problems: texts,
 }) satisfies z.ZodType<Sample>;
 
+/** Older results have nothing else. */
+const httpProtocol = z.enum(["http1", "http2", "grpc"]).default("http1");
+
 const idle = z.object({
   contestant: text,
+  protocol: httpProtocol,
   containers: count,
   pssBytes: amount,
   rssBytes: amount,
@@ -158,12 +178,14 @@ const idle = z.object({
 
 const idleConnections = z.object({
   contestant: text,
+  protocol: httpProtocol,
   connections: count,
   pssBytesEach: z.number(),
 });
 
 const scale = z.object({
   contestant: text,
+  protocol: httpProtocol,
   dimension: z.enum(["services", "known", "endpoints", "connections", "workers"]),
   value: amount,
   cpuMicrosPerRequest: figure,

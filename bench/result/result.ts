@@ -1,6 +1,7 @@
 import type {
   Between,
   Bottleneck,
+  CallKind,
   Figure,
   IdleConnectionsRow,
   IdleRow,
@@ -24,11 +25,19 @@ export interface Percentiles {
 /** Quotients of this row and the baseline's, taken within each round; null where either has no such figure. */
 export interface Ratios {
   readonly cpu: Figure | null;
+  /** Opaque TCP only. */
+  readonly gigabytesPerCpuSecond: Figure | null;
   readonly p50: Figure | null;
   readonly p99: Figure | null;
   readonly p999: Figure | null;
   readonly throughput: Figure | null;
   readonly pss: Figure | null;
+}
+
+/** The figures of hostmesh divided by a row's, within each round. */
+export interface HostmeshRatio extends Ratios {
+  /** Name of the hostmesh that it is. */
+  readonly contestant: string;
 }
 
 /** One point of a latency curve: this share (0 to 100) of all answers took at most so long. */
@@ -45,6 +54,7 @@ export type Mark =
   | "rate-missed"
   | "late-load"
   | "disturbed"
+  | "shared-core"
   | "coarse";
 
 /**
@@ -65,6 +75,9 @@ export interface ResultRow {
   readonly connections: number;
   /** Requests at a time on each of them. */
   readonly streams: number;
+  readonly call: CallKind;
+  /** Messages of an answer, each of the body's size. */
+  readonly messages: number;
   /** Requests per second that were asked for; null: as many as possible. */
   readonly rate: number | null;
   readonly rounds: { readonly valid: number; readonly leftOut: number };
@@ -81,6 +94,8 @@ export interface ResultRow {
   readonly systemMicrosPerRequest: Figure | null;
   /** Opaque TCP only: CPU seconds for 10^9 bytes. */
   readonly cpuSecondsPerGigabyte: Figure | null;
+  /** Opaque TCP only: 10^9 bytes for a CPU second, the same the other way round. */
+  readonly gigabytesPerCpuSecond: Figure | null;
   readonly contextSwitchesPerRequest: Figure | null;
   /** All proxies, both hosts. */
   readonly pssBytes: Figure | null;
@@ -104,6 +119,8 @@ export interface ResultRow {
   readonly bottleneck: Bottleneck;
   /** null where there is no baseline under this workload. */
   readonly ratioToBaseline: Ratios | null;
+  /** null for hostmesh itself and the direct way, and where there is no hostmesh. */
+  readonly hostmeshRatio: HostmeshRatio | null;
   readonly marks: readonly Mark[];
   /** Why rounds were left out, each with its round. */
   readonly problems: readonly string[];
@@ -143,6 +160,8 @@ export interface Method {
   readonly workers: number;
   /** No two request heads alike. */
   readonly vary: boolean;
+  /** `own`: each proxy of a path had cores of its own; else they shared as many CPUs as one has workers. */
+  readonly cores: "shared" | "own";
   /** Which CPU carries what. */
   readonly site: string;
 }

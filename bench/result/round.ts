@@ -11,6 +11,7 @@ export interface Round {
   readonly cpuMicros: number | null;
   readonly systemMicros: number | null;
   readonly cpuSecondsPerGigabyte: number | null;
+  readonly gigabytesPerCpuSecond: number | null;
   readonly contextSwitches: number | null;
   readonly pss: Sample["pssBytes"];
   readonly rss: Sample["rssBytes"];
@@ -21,6 +22,7 @@ export interface Round {
   readonly proxyBusy: number | null;
   readonly generatorMicros: number;
   readonly foreignShare: number | null;
+  readonly isCpuShared: boolean;
   readonly bottleneck: Bottleneck;
 }
 
@@ -44,7 +46,7 @@ export function readRound(sample: Sample): Round | { readonly problems: readonly
 function valid(sample: Sample, latency: LatencyPercentiles): Round {
   const { load, cpu, contextSwitches, workload } = sample;
   const totalMs = cpu && cpu.userMs + cpu.systemMs;
-  const isTcp = workload.protocol === "tcp";
+  const isTcp = workload.protocol === "tcp" && load.bodyBytes > 0;
   return {
     throughput: load.requests / load.seconds,
     latency,
@@ -53,9 +55,9 @@ function valid(sample: Sample, latency: LatencyPercentiles): Round {
     cpuMicros: totalMs === null ? null : (totalMs * 1e3) / load.requests,
     systemMicros: cpu && (cpu.systemMs * 1e3) / load.requests,
     cpuSecondsPerGigabyte:
-      totalMs === null || !isTcp || load.bodyBytes === 0
-        ? null
-        : totalMs / 1e3 / (load.bodyBytes / 1e9),
+      totalMs === null || !isTcp ? null : totalMs / 1e3 / (load.bodyBytes / 1e9),
+    gigabytesPerCpuSecond:
+      totalMs === null || !isTcp ? null : load.bodyBytes / 1e9 / (totalMs / 1e3),
     contextSwitches: contextSwitches === null ? null : contextSwitches / load.requests,
     pss: sample.pssBytes,
     rss: sample.rssBytes,
@@ -66,6 +68,7 @@ function valid(sample: Sample, latency: LatencyPercentiles): Round {
     proxyBusy: sample.proxyBusy,
     generatorMicros: (load.cpuMs * 1e3) / load.requests,
     foreignShare: sample.foreignShare,
+    isCpuShared: sample.isCpuShared,
     bottleneck: sample.bottleneck,
   };
 }

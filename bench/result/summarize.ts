@@ -1,8 +1,9 @@
-import { pairedRatio, spread } from "../lib/statistics.ts";
+import { spread } from "../lib/statistics.ts";
 import type { Bottleneck, Contestant, Figure, Sample, Topology } from "../model.ts";
 import { latencyCurve } from "./latency.ts";
 import { marksOf } from "./marks.ts";
-import type { Percentiles, Ratios, ResultRow } from "./result.ts";
+import { hostmeshRatio, pairsOf, type Rated, ratiosOf } from "./ratios.ts";
+import type { Percentiles, ResultRow } from "./result.ts";
 import { type Round, readRound } from "./round.ts";
 import { workloadKey } from "./workload-key.ts";
 
@@ -10,10 +11,8 @@ import { workloadKey } from "./workload-key.ts";
 type Who = Pick<Contestant, "name" | "peer" | "mode" | "between">;
 
 /** All rounds of one contestant under one workload. */
-interface Series {
-  readonly who: Who;
+interface Series extends Rated {
   readonly samples: readonly Sample[];
-  readonly valid: ReadonlyMap<number, Round>;
   readonly problems: readonly string[];
 }
 
@@ -41,7 +40,10 @@ export function summarize(
       .filter((one) => one.samples.length > 0);
     const direct = all.find(({ who }) => who.mode === "direct") ?? null;
     const base = all.find(({ who }) => who.name === baseline) ?? null;
-    return all.map((one) => row(one, direct, base, topology));
+    return all.map((one) => ({
+      ...row(one, direct, base, topology),
+      hostmeshRatio: hostmeshRatio(one, all),
+    }));
   });
 }
 
@@ -62,17 +64,18 @@ function row(
   direct: Series | null,
   base: Series | null,
   topology: Topology,
-): ResultRow {
+): Omit<ResultRow, "hostmeshRatio"> {
   const { who, samples, valid, problems } = one;
   const [first] = samples;
   if (first === undefined) throw new RangeError("a row needs a sample");
-  const { protocol, services, bodyBytes, connections, streams, rate } = first.workload;
+  const { protocol, services, bodyBytes, connections, streams, call, messages, rate } =
+    first.workload;
   const rounds = [...valid.values()];
   const isAdded = direct !== null && who.mode !== "direct";
   const plain = {
     ...{ contestant: who.name, peer: who.peer, mode: who.mode, between: who.between, topology },
     ...{ protocol, tls: who.between.startsWith("mtls"), services, bodyBytes, connections, streams },
-    rate,
+    ...{ call, messages, rate },
     rounds: { valid: valid.size, leftOut: samples.length - valid.size },
     ...figures(rounds),
     addedLatencyMs: isAdded ? added(one, direct) : null,
@@ -80,7 +83,7 @@ function row(
     errors: spread(samples.map(({ load }) => sum(Object.values(load.errors)))),
     errorKinds: errorKinds(samples),
     bottleneck: bottleneckOf(rounds),
-    ratioToBaseline: base === null ? null : ratios(one, base),
+    ratioToBaseline: base === null ? null : ratiosOf(one, base),
     problems,
   };
   return { ...plain, marks: marksOf(plain, rounds) };
@@ -93,12 +96,15 @@ type Figures = Omit<
       | "bodyBytes"
       | "connections"
       | "streams"
+      | "call"
+      | "messages"
       | "rate"
       | "rounds"
       | "addedLatencyMs"
       | "latencyCurve"
     )
-  | ("errors" | "errorKinds" | "bottleneck" | "ratioToBaseline" | "marks" | "problems")
+  | ("errors" | "errorKinds" | "bottleneck" | "ratioToBaseline" | "hostmeshRatio")
+  | ("marks" | "problems")
 >;
 
 function figures(rounds: readonly Round[]): Figures {
@@ -113,6 +119,7 @@ function figures(rounds: readonly Round[]): Figures {
     cpuMicrosPerRequest: of(({ cpuMicros }) => cpuMicros),
     systemMicrosPerRequest: of(({ systemMicros }) => systemMicros),
     cpuSecondsPerGigabyte: of(({ cpuSecondsPerGigabyte }) => cpuSecondsPerGigabyte),
+    gigabytesPerCpuSecond: of(({ gigabytesPerCpuSecond }) => gigabytesPerCpuSecond),
     contextSwitchesPerRequest: of(({ contextSwitches }) => contextSwitches),
     pssBytes: of(({ pss }) => pss && pss.a + pss.b),
     pssBytesByHost: pssA === null || pssB === null ? null : { a: pssA, b: pssB },
@@ -141,48 +148,15 @@ function percentiles(rounds: readonly Round["latency"][]): Percentiles | null {
   return { p50, p90, p99, p999 };
 }
 
-/** Rounds that are valid for both. */
-function pairs(one: Series, other: Series): [Round, Round][] {
-  return [...one.valid].flatMap(([at, own]) => {
-    const partner = other.valid.get(at);
-    return partner === undefined ? [] : [[own, partner] as [Round, Round]];
-  });
-}
-
 function added(one: Series, direct: Series): Percentiles | null {
   return percentiles(
-    pairs(one, direct).map(([own, bare]) => ({
+    pairsOf(one, direct).map(([own, bare]) => ({
       p50: own.latency.p50 - bare.latency.p50,
       p90: own.latency.p90 - bare.latency.p90,
       p99: own.latency.p99 - bare.latency.p99,
       p999: own.latency.p999 - bare.latency.p999,
     })),
   );
-}
-
-function ratios(one: Series, base: Series): Ratios {
-  const both = pairs(one, base);
-  const of = (pick: (round: Round) => number | null): Figure | null => {
-    const known = both
-      .map(([own, other]) => ({ own: pick(own), other: pick(other) }))
-      .filter(
-        (pair): pair is { own: number; other: number } =>
-          pair.own !== null && pair.other !== null && pair.other > 0,
-      );
-    if (known.length === 0) return null;
-    return pairedRatio(
-      known.map(({ own }) => own),
-      known.map(({ other }) => other),
-    );
-  };
-  return {
-    cpu: of(({ cpuMicros, cpuSecondsPerGigabyte }) => cpuSecondsPerGigabyte ?? cpuMicros),
-    p50: of(({ latency }) => latency.p50),
-    p99: of(({ latency }) => latency.p99),
-    p999: of(({ latency }) => latency.p999),
-    throughput: of(({ throughput }) => throughput),
-    pss: of(({ pss }) => pss && pss.a + pss.b),
-  };
 }
 
 function errorKinds(samples: readonly Sample[]): Record<string, number> {

@@ -50,6 +50,11 @@ function legend({ method, baseline, results }: BenchResult): string[] {
     ...(baseline === null
       ? []
       : [`x: quotient with ${printable(baseline)}, taken within each round`]),
+    ...(results.some(({ hostmeshRatio }) => hostmeshRatio !== null)
+      ? [
+          "hm/: figure of hostmesh (with TLS where the row has it) divided by the row's, in each round",
+        ]
+      : []),
   ];
 }
 
@@ -81,6 +86,7 @@ function speedColumns(): Ranked[] {
     median("+p50", 11, ({ addedLatencyMs }) => addedLatencyMs?.p50),
     median("+p99", 7, ({ addedLatencyMs }) => addedLatencyMs?.p99),
     ratio("x p99", 2, (row) => row.ratioToBaseline?.p99 ?? null),
+    ratio("hm/ p99", 4, (row) => row.hostmeshRatio?.p99 ?? null),
   ];
 }
 
@@ -90,6 +96,10 @@ function costColumns(isTcp: boolean): Ranked[] {
     median(isTcp ? "CPU s/GB" : "CPU µs/req", 0, cost),
     { title: "range", rank: 10, align: "right", cell: (row) => spreadOf(cost(row)) },
     ratio("x CPU", 1, (row) => row.ratioToBaseline?.cpu ?? null),
+    ratio("hm/ CPU", 3, (row) => row.hostmeshRatio?.cpu ?? null),
+    // Empty, and so left out, but for TCP.
+    median("GB/CPU s", 3, ({ gigabytesPerCpuSecond }) => gigabytesPerCpuSecond),
+    ratio("hm/ GB/CPU s", 3, (row) => row.hostmeshRatio?.gigabytesPerCpuSecond ?? null, true),
   ];
 }
 
@@ -109,12 +119,18 @@ function otherColumns(): Ranked[] {
   ];
 }
 
-function ratio(title: string, rank: number, pick: (row: ResultRow) => Figure | null): Ranked {
+/** `isMoreBetter`: of what is good where it is high. */
+function ratio(
+  title: string,
+  rank: number,
+  pick: (row: ResultRow) => Figure | null,
+  isMoreBetter = false,
+): Ranked {
   const cell = (row: ResultRow): Cell => {
     const value = pick(row);
     const text = ratioOf(value);
     if (value === null || (value.median > BETTER && value.median < WORSE)) return text;
-    return { text, style: value.median <= BETTER ? "good" : "bad" };
+    return { text, style: value.median <= BETTER !== isMoreBetter ? "good" : "bad" };
   };
   return { title, rank, align: "right", cell };
 }

@@ -26,6 +26,11 @@ export function formatProtocol(protocol: Protocol): string {
   return PROTOCOLS[protocol];
 }
 
+/** A title of rows that all speak the same; HTTP/1.1, which most do, is not said. */
+export function titled(title: string, { protocol }: { readonly protocol: Protocol }): string {
+  return protocol === "http1" ? title : `${title}, ${formatProtocol(protocol)}`;
+}
+
 /** What two proxies speak between them. */
 export function formatBetween(between: Between): string {
   return BETWEEN[between];
@@ -45,11 +50,20 @@ export function formatConnections({
   return streams === 1 ? all : `${all} of ${streams} streams`;
 }
 
+/** `streams of 10 messages`; empty where there is one of each. */
+export function formatCall({ call, messages }: Pick<Workload, "call" | "messages">): string {
+  const count = `${messages} ${messages === 1 ? "message" : "messages"}`;
+  if (call === "server") return `streams of ${count}`;
+  return call === "bidi" ? `${count} each way in turn` : "";
+}
+
 /** `HTTP/1.1, body 115 B, 64 connections, 8,000/s`. */
 export function workloadLabel(workload: Workload): string {
   const { protocol, bodyBytes, rate, services } = workload;
+  const call = formatCall(workload);
   const parts = [
     formatProtocol(protocol),
+    ...(call === "" ? [] : [call]),
     `body ${formatBody(bodyBytes)}`,
     formatConnections(workload),
     rate === null ? "as fast as answers come" : formatAskedRate(rate),

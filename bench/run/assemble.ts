@@ -1,5 +1,6 @@
 import { isAbsolute, relative } from "node:path";
 import { packageVersion } from "../../daemon/package-version.ts";
+import { TOO_FEW_CORES } from "../lib/pins.ts";
 import type { Site } from "../lib/site.ts";
 import type { Contestant } from "../model.ts";
 import type { BenchResult, ContestantFacts } from "../result/result.ts";
@@ -35,12 +36,12 @@ export function assemble(options: BenchOptions, about: About, parts: Parts): Ben
   const { calls, idle, idleConnections, scale } = parts;
   const { command, date, commit, machine } = about;
   const contestants = calls?.contestants ?? [];
-  const { topology, seconds, repeat: rounds, workers, vary } = options;
+  const { topology, seconds, repeat: rounds, workers, vary, cores } = options;
   return {
     schema: 1,
     ...{ command, date, commit, machine },
     version: packageVersion(),
-    method: { topology, seconds, rounds, workers, vary, site: about.siteNote },
+    method: { topology, seconds, rounds, workers, vary, cores, site: about.siteNote },
     baseline: calls?.baseline ?? null,
     versions: versionsOf(contestants),
     contestants: contestants.map((one) => factsOf(one, about.folder)),
@@ -71,7 +72,7 @@ function notesOf(options: BenchOptions, { machine, siteNote }: About, parts: Par
       `the machine was busy at the start (load average ${machine.loadAverage.toFixed(2)}): figures are preliminary`,
     );
   }
-  if (siteNote.includes("not pinned")) notes.push(siteNote);
+  if (siteNote.includes("not pinned") || siteNote.includes(TOO_FEW_CORES)) notes.push(siteNote);
   if (options.quick) {
     notes.push(
       "--quick: short rounds after little warm-up; differences below a tenth mean nothing",

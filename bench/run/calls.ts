@@ -84,10 +84,11 @@ async function startEverybody(
   bench: Workbench,
   upstreams: Upstream["services"],
 ): Promise<Field> {
-  const { modes, peers, protocol, tls, workers, envoyBinary } = options;
+  const { modes, peers, protocol, call, messages, tls, workers, envoyBinary } = options;
   const start = (isTls: boolean, theirModes: readonly Mode[]) =>
     startField(bench, site, {
       ...{ modes: theirModes, tls: isTls, peers, protocol, workers, envoyBinary },
+      shape: { call, messages },
       // Where a proxy translates, or shares no connection, each request has one to itself.
       ...{ upstreams, configFolder, connections: options.connections * options.streams },
     });
@@ -102,9 +103,10 @@ async function startEverybody(
 
 /** Each body with each rate. */
 export function workloadsOf(options: BenchOptions): Workload[] {
-  const { protocol, connections, streams, services } = options;
+  const { protocol, connections, streams, call, messages, services } = options;
+  const all = { protocol, connections, streams, call, messages, services };
   return options.bodies.flatMap((bodyBytes) =>
-    options.rates.map((rate) => ({ protocol, bodyBytes, connections, streams, rate, services })),
+    options.rates.map((rate) => ({ ...all, bodyBytes, rate })),
   );
 }
 

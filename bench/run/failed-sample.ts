@@ -15,6 +15,7 @@ export function failedSample(
     },
     ...{ cpu: null, contextSwitches: null, pssBytes: null, rssBytes: null },
     ...{ openConnections: null, handshakes: null },
-    ...{ loadBusy: null, proxyBusy: null, foreignShare: null, bottleneck: "unknown" },
+    ...{ loadBusy: null, proxyBusy: null, foreignShare: null, isCpuShared: false },
+    bottleneck: "unknown",
   };
 }

@@ -1,4 +1,5 @@
 import { type IdleOutcome, runIdle } from "../idle/run-idle.ts";
+import type { HttpProtocol } from "../model.ts";
 import { runScale, type ScaleOutcome } from "../scale/run-scale.ts";
 import { DEFAULT_POINTS, DIMENSIONS } from "../scale/scale-point.ts";
 import type { BenchOptions } from "./options.ts";
@@ -28,7 +29,8 @@ export async function measureIdle(
 ): Promise<IdleOutcome> {
   const { peers, envoyBinary, quick } = context.options;
   const size = quick ? IDLE.quick : IDLE.whole;
-  return runIdle(contextOf(context), { ...size, containers, peers, envoyBinary });
+  const protocol = protocolOf(context);
+  return runIdle(contextOf(context), { ...size, containers, peers, protocol, envoyBinary });
 }
 
 /** One shared proxy while services, endpoints, connections and workers grow. */
@@ -36,9 +38,15 @@ export async function measureScale(context: GrowthContext): Promise<ScaleOutcome
   const { peers, envoyBinary, quick, scaleSeconds, scaleRepeat } = context.options;
   const size = quick ? SCALE.quick : SCALE.whole;
   return runScale(contextOf(context), {
-    ...{ ...size, peers, envoyBinary, dimensions: DIMENSIONS },
+    ...{ ...size, peers, protocol: protocolOf(context), envoyBinary, dimensions: DIMENSIONS },
     ...{ seconds: scaleSeconds, repeat: scaleRepeat },
   });
+}
+
+/** Options with TCP for these are refused. */
+function protocolOf({ options: { protocol } }: GrowthContext): HttpProtocol {
+  if (protocol === "tcp") throw new TypeError("idle and scale have requests, which tcp has not");
+  return protocol;
 }
 
 function contextOf({ configFolder, progress, signal }: GrowthContext) {

@@ -1,6 +1,7 @@
+import { MAX_MESSAGES } from "../h2/request.ts";
 import { UsageError } from "../lib/bench-error.ts";
 import { MAX_STREAMS } from "../load/job.ts";
-import type { Mode, Peer, Protocol, Topology } from "../model.ts";
+import type { CallKind, Mode, Peer, Protocol, Topology } from "../model.ts";
 import { byteSize, list, seconds, wholeNumber, word } from "./flag-values.ts";
 
 /** The command line as it was typed; what is absent gets a default. */
@@ -13,11 +14,14 @@ export interface BenchFlags {
   readonly services?: string;
   readonly connections?: string;
   readonly streams?: string;
+  readonly grpcCall?: string;
+  readonly messages?: string;
   readonly rate?: string;
   readonly body?: string;
   readonly duration?: string;
   readonly repeat?: string;
   readonly workers?: string;
+  readonly cores?: string;
   readonly baseline?: string;
   readonly vary?: boolean;
   readonly envoyBinary?: string;
@@ -41,6 +45,9 @@ export interface BenchOptions {
   readonly connections: number;
   /** Requests at a time on each of them. */
   readonly streams: number;
+  /** What a call of gRPC is, and how many messages its answer has. */
+  readonly call: CallKind;
+  readonly messages: number;
   /** Requests per second; null is as fast as answers come. */
   readonly rates: readonly (number | null)[];
   readonly bodies: readonly number[];
@@ -51,6 +58,8 @@ export interface BenchOptions {
   readonly scaleSeconds: number;
   readonly scaleRepeat: number;
   readonly workers: number;
+  /** Whether the proxies of a path share CPUs, or each has cores of its own. */
+  readonly cores: "shared" | "own";
   /** Name of the contestant that ratios refer to; null: the fairest that is there. */
   readonly baseline: string | null;
   readonly vary: boolean;
@@ -68,6 +77,7 @@ export interface BenchOptions {
 }
 
 const MODES: readonly Mode[] = ["direct", "host", "sidecar"];
+const CALLS: readonly CallKind[] = ["unary", "server", "bidi"];
 const PROTOCOLS: readonly Protocol[] = ["http1", "http2", "grpc", "tcp"];
 const PEERS: readonly Peer[] = ["hostmesh", "nginx", "haproxy", "envoy"];
 
@@ -95,17 +105,22 @@ const SCALE = { duration: "3s", repeat: "3" };
 export const DEFAULTS = {
   ...{ modes: MODES.join(), peers: PEERS.join(), topology: "same-host", protocol: "http1" },
   ...{ tls: "both", services: "1", connections: "64", rate: "max", body: "115" },
-  ...{ duration: "10s", repeat: "5", workers: "1" },
+  ...{ duration: "10s", repeat: "5", workers: "1", cores: "shared" },
 };
 
 /** Where HTTP/2 or gRPC is spoken: as many requests at a time, on fewer connections. */
 export const MULTIPLEXED = { connections: "8", streams: "8" };
+
+/** Of a call that streams. */
+export const STREAMED_MESSAGES = "10";
 
 /** Checks the command line. Throws a {@link UsageError} for what is no value, too much, or cannot go together. */
 export function readOptions(flags: BenchFlags): BenchOptions {
   const protocol = word("--protocol", flags.protocol ?? DEFAULTS.protocol, PROTOCOLS);
   const load = protocol === "http2" || protocol === "grpc" ? MULTIPLEXED : { streams: "1" };
   const given = { ...DEFAULTS, ...load, ...(flags.quick === true ? QUICK : {}), ...flags };
+  const call = word("--grpc-call", flags.grpcCall ?? "unary", CALLS);
+  const messages = call === "unary" ? "1" : STREAMED_MESSAGES;
   const scaled = { ...SCALE, ...(flags.quick === true ? QUICK : {}), ...flags };
   const idle = flags.idle === undefined ? null : whole("--idle", flags.idle, LIMIT.idle);
   const scale = flags.scale === true;
@@ -118,6 +133,8 @@ export function readOptions(flags: BenchFlags): BenchOptions {
     services: whole("--services", given.services, LIMIT.services),
     connections: whole("--connections", given.connections, LIMIT.connections),
     streams: whole("--streams", given.streams, MAX_STREAMS),
+    call,
+    messages: whole("--messages", flags.messages ?? messages, MAX_MESSAGES),
     rates: list("--rate", given.rate, LIMIT.values, rateOf),
     bodies: list("--body", given.body, LIMIT.values, (text) =>
       byteSize("--body", text, LIMIT.bodyBytes),
@@ -127,6 +144,7 @@ export function readOptions(flags: BenchFlags): BenchOptions {
     scaleSeconds: secondsOf(scaled.duration),
     scaleRepeat: whole("--repeat", scaled.repeat, LIMIT.repeat),
     workers: whole("--workers", given.workers, LIMIT.workers),
+    cores: word("--cores", given.cores, ["shared", "own"]),
     baseline: flags.baseline ?? null,
     vary: flags.vary === true,
     envoyBinary: flags.envoyBinary ?? null,
@@ -171,6 +189,18 @@ function refuseContradictions(options: BenchOptions): void {
     throw new UsageError(
       `--streams: a connection of ${protocol} carries one request at a time; http2 and grpc carry more`,
     );
+  }
+  if (options.call !== "unary" && protocol !== "grpc") {
+    throw new UsageError(`--grpc-call ${options.call} is a call of gRPC: add --protocol grpc`);
+  }
+  if (options.call === "unary" && options.messages > 1) {
+    throw new UsageError("--messages is for calls that stream: --grpc-call server or bidi");
+  }
+  if (options.cores === "own" && !options.calls) {
+    throw new UsageError("--cores own is about calls, in which several proxies are on a path");
+  }
+  if (protocol === "tcp" && (options.scale || options.idle !== null)) {
+    throw new UsageError("--scale and --idle ask by http1, http2 or grpc, not by tcp");
   }
   if (protocol === "tcp" && bodies.includes(0)) {
     throw new UsageError("--protocol tcp needs bodies of at least one byte: nothing else answers");

@@ -38,7 +38,9 @@ export async function runBench(options: BenchOptions, io: BenchIo): Promise<Benc
   const progress = new Progress(io.progress);
   try {
     const { signal } = io;
-    const site = await openSite(options.topology, { workers: options.workers, signal });
+    const { topology, workers } = options;
+    const proxiesApart = proxiesApartOf(options);
+    const site = await openSite(topology, { workers, proxiesApart, signal });
     const parts = await measureParts(options, io, { site, out, progress }).finally(() =>
       site.close(),
     );
@@ -52,6 +54,13 @@ export async function runBench(options: BenchOptions, io: BenchIo): Promise<Benc
   } finally {
     progress.close();
   }
+}
+
+/** The most proxies on one path, where each shall have cores of its own; null: they share. */
+function proxiesApartOf({ cores, modes, services, topology, tls }: BenchOptions): number | null {
+  if (cores === "shared") return null;
+  if (modes.includes("sidecar")) return services + 1;
+  return modes.includes("host") && topology === "cross-host" && tls === "on" ? 2 : 1;
 }
 
 interface Stage {

@@ -27,11 +27,11 @@ export interface Lab {
 const LEAST_SECONDS = 0.1;
 
 function jobOf(lab: Lab, contestant: Contestant, workload: Workload): LoadJob {
-  const { protocol, connections, streams, bodyBytes, rate } = workload;
+  const { protocol, connections, streams, call, messages, bodyBytes, rate } = workload;
   const { targets } = contestant;
   const { seconds, settleSeconds: warmUpSeconds, vary } = lab;
-  const load = { protocol, targets, connections, streams, bodyBytes, rate, vary };
-  return { ...load, seconds, warmUpSeconds };
+  const load = { protocol, targets, connections, streams, call, messages, bodyBytes, rate };
+  return { ...load, vary, seconds, warmUpSeconds };
 }
 
 /** Load on a contestant that nobody counts. Rejects where it does not answer at all. */

@@ -1,5 +1,5 @@
-import type { CpuPlaces } from "../measure/cpu-shares.ts";
-import { busyShares } from "../measure/cpu-shares.ts";
+import type { Pins } from "../lib/pins.ts";
+import { busyShares, placesOf } from "../measure/cpu-shares.ts";
 import type { Memory } from "../measure/process-reading.ts";
 import type { Contestant, LoadResult, Sample, Workload } from "../model.ts";
 import { judgeBottleneck } from "./judge.ts";
@@ -10,7 +10,7 @@ export interface Subject {
   readonly contestant: Contestant;
   readonly workload: Workload;
   readonly round: number;
-  readonly site: CpuPlaces;
+  readonly site: Pick<Pins, "proxyCpus" | "ownCpus" | "loadCpus" | "upstreamCpus">;
   readonly workers: number;
 }
 
@@ -37,7 +37,12 @@ export function toSample(subject: Subject, seen: Seen): Sample {
   const isDirect = contestant.proxies.length === 0;
   const own = used(pids.proxies, before, after);
   const proxiesMs = own.userMs + own.systemMs;
-  const shares = busyShares(site, before.clock, after.clock, proxiesMs);
+  const places = placesOf(site, contestant.proxies.length);
+  const upstream = used([pids.upstream], before, after);
+  const besideMs =
+    (places.isLoadBeside ? load.cpuMs : 0) +
+    (places.isUpstreamBeside ? upstream.userMs + upstream.systemMs : 0);
+  const shares = busyShares(places, before.clock, after.clock, proxiesMs + besideMs);
   // A connection within a namespace counts at both of its ends; those of load and upstream are not the proxies'.
   const tcp = after.tcpOpens - before.tcpOpens - load.connectionsOpened - seen.upstreamOpens;
   return {
@@ -49,6 +54,7 @@ export function toSample(subject: Subject, seen: Seen): Sample {
     openConnections: isDirect ? null : seen.openConnections,
     handshakes: isDirect ? null : { tcp: Math.max(0, tcp), tls: seen.tls },
     ...shares,
+    isCpuShared: places.isLoadBeside || places.isUpstreamBeside,
     bottleneck: bottleneckOf(subject, seen, shares),
     problems: problemsOf(subject, seen),
   };
@@ -83,7 +89,7 @@ function problemsOf({ workload }: Subject, { load, pids, pidsAfter }: Seen): str
     .filter(([, count]) => count > 0)
     .map(([kind, count]) => `${count} × ${kind}`);
   if (load.requests === 0) problems.push("no request was completed");
-  const expectedBytes = load.requests * workload.bodyBytes;
+  const expectedBytes = load.requests * workload.bodyBytes * workload.messages;
   if (load.bodyBytes !== expectedBytes) {
     problems.push(`${load.bodyBytes} bytes of bodies came instead of ${expectedBytes}`);
   }

@@ -1,11 +1,12 @@
 import { Crew } from "../contestants/crew.ts";
+import { UNARY } from "../h2/request.ts";
 import { holdConnections } from "../idle/hold.ts";
 import type { Site } from "../lib/site.ts";
 import { Workbench } from "../lib/workbench.ts";
-import type { Contestant, Missing, Sample, ScaleRow, Workload } from "../model.ts";
+import type { Contestant, HttpProtocol, Missing, Sample, ScaleRow, Workload } from "../model.ts";
 import { measureRounds } from "../run/rounds.ts";
 import { startUpstream } from "../upstream/start-upstream.ts";
-import { pointName, type ScalePoint } from "./scale-point.ts";
+import { loadOf, pointName, type ScalePoint } from "./scale-point.ts";
 import { type Shared, type SharedLab, takeSharedSample, warmUntilSteady } from "./shared-sample.ts";
 import { type Found, startShared } from "./start-shared.ts";
 import { toRow } from "./to-row.ts";
@@ -15,6 +16,7 @@ export interface PointOptions {
   readonly seconds: number;
   readonly settleSeconds: number;
   readonly repeat: number;
+  readonly protocol: HttpProtocol;
   /** Longest warm-up of a proxy. */
   readonly warmUpSeconds: number;
 }
@@ -47,7 +49,11 @@ export async function measurePoint(
     const missing: Missing[] = [];
     for (const one of found) {
       onProgress(`${pointName(point)}: starting ${one.peer}`);
-      const shared = await tryToStart(context, bench, point, one);
+      const shared = await tryToStart(context, bench, {
+        point,
+        protocol: options.protocol,
+        found: one,
+      });
       if ("reason" in shared) missing.push(shared);
       else started.set(shared.contestant.name, shared);
     }
@@ -59,6 +65,7 @@ export async function measurePoint(
     const rows = [...started.keys()].flatMap((name) => {
       const row = toRow(
         point,
+        options.protocol,
         samples.filter(({ contestant }) => contestant === name),
       );
       return row === null ? [] : [row];
@@ -73,9 +80,13 @@ export async function measurePoint(
 async function tryToStart(
   { site, configFolder, signal }: PointContext,
   bench: Workbench,
-  point: ScalePoint,
-  found: Found,
+  given: {
+    readonly point: ScalePoint;
+    readonly protocol: HttpProtocol;
+    readonly found: Found;
+  },
 ): Promise<Shared | Missing> {
+  const { point, protocol, found } = given;
   const name = `${found.peer} with ${pointName(point)}`;
   try {
     const { services: count, endpointsEach: addressesPerService } = point;
@@ -86,9 +97,11 @@ async function tryToStart(
     }));
     const crew = await Crew.open({ bench, site, name, configFolder });
     const { called, active, idle, workers } = point;
-    const contestant = await startShared(crew, found, { services, called, active, idle, workers });
+    const load = { services, called, active, idle, workers, protocol };
+    const contestant = await startShared(crew, found, load);
     const [target] = contestant.targets;
-    if (target !== undefined) await holdConnections(bench, site, target, idle);
+    if (target !== undefined)
+      await holdConnections(bench, site, target, { connections: idle, protocol });
     return { contestant, upstreamPid: upstream.pid };
   } catch (error) {
     signal.throwIfAborted();
@@ -107,9 +120,11 @@ function rounds(
   },
 ) {
   const { point, started, options, site } = given;
-  const { active: connections, called: services, workers } = point;
+  const { active, called: services, workers } = point;
+  const { protocol } = options;
   const workload: Workload = {
-    ...{ protocol: "http1", bodyBytes: BODY_BYTES, rate: null, connections, streams: 1, services },
+    ...{ protocol, bodyBytes: BODY_BYTES, rate: null, ...loadOf(protocol, active), services },
+    ...UNARY,
   };
   const { seconds, settleSeconds, repeat, warmUpSeconds: mostSeconds } = options;
   const lab: SharedLab = { bench, site, workload, workers, seconds, settleSeconds };

@@ -1,7 +1,8 @@
 import { openSite } from "../lib/site.ts";
 import type { Missing, Peer, ScaleDimension, ScaleRow } from "../model.ts";
+import { formatConnections, formatProtocol } from "../result/workload-label.ts";
 import { measurePoint, type PointContext, type PointOptions } from "./measure-point.ts";
-import { pointName, pointsOf, type ScalePoint } from "./scale-point.ts";
+import { ACTIVE, loadOf, pointName, pointsOf, type ScalePoint } from "./scale-point.ts";
 import { type Found, findPeers } from "./start-shared.ts";
 
 export interface ScaleOptions extends PointOptions {
@@ -27,8 +28,7 @@ export interface ScaleOutcome {
 }
 
 const METHOD = [
-  "scale: one shared proxy on one host, 115 bytes, 64 connections that ask as fast as they are answered; requests go to the services in turn",
-  "scale, services and known: each has one endpoint with an address of its own; services: all are called; known: the same 10 are called, and the proxy only knows of the others; endpoints: those of one service, of which every proxy takes the less loaded of two random ones; connections: so many idle ones, each of which has carried one request, beside the 64 that are active",
+  "scale, services and known: each has one endpoint with an address of its own; services: all are called; known: the same 10 are called, and the proxy only knows of the others; endpoints: those of one service, of which every proxy takes the less loaded of two random ones; connections: so many idle ones, each of which has carried one request, beside those that are active",
   "scale, steady state: load until every endpoint has been asked for and hardly any connection is opened; a sample in which more than one connection is opened for a hundred requests is invalid",
 ];
 
@@ -41,7 +41,7 @@ export async function runScale(
   options: ScaleOptions,
 ): Promise<ScaleOutcome> {
   const { found, missing } = await findPeers(options.peers, options.envoyBinary);
-  const state: State = { rows: [], missing: [...missing], notes: [...METHOD] };
+  const state: State = { rows: [], missing: [...missing], notes: [loadNote(options), ...METHOD] };
   const points = options.dimensions.flatMap((one) => pointsOf(one, options.points));
   for (const point of points) {
     try {
@@ -52,6 +52,11 @@ export async function runScale(
     }
   }
   return { ...state, isComplete: true };
+}
+
+function loadNote({ protocol }: ScaleOptions): string {
+  const load = loadOf(protocol, ACTIVE);
+  return `scale: one shared proxy on one host, ${formatProtocol(protocol)}, 115 bytes, ${formatConnections(load)} that ask as fast as they are answered; requests go to the services in turn`;
 }
 
 interface State {

@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import type { ScaleDimension } from "../model.ts";
+import type { HttpProtocol, ScaleDimension, Workload } from "../model.ts";
 
 /** What grows, and how far it has. */
 export interface ScalePoint {
@@ -10,7 +10,7 @@ export interface ScalePoint {
   readonly called: number;
   /** Endpoints of each service, each with an address of its own. */
   readonly endpointsEach: number;
-  /** Client connections that ask again as soon as they are answered. */
+  /** Requests at a time, each of which is followed by another one as soon as it is answered. */
   readonly active: number;
   /** Client connections that have carried one request and keep quiet. */
   readonly idle: number;
@@ -27,7 +27,9 @@ export const DIMENSIONS: readonly ScaleDimension[] = [
 ];
 export const DEFAULT_POINTS: readonly number[] = [10, 100, 1_000, 10_000];
 /** Of everything that does not grow. */
-const ACTIVE = 64;
+export const ACTIVE = 64;
+/** Requests that share a connection of HTTP/2. */
+const STREAMS = 8;
 /** Of the services that are known: what the containers of one host call. */
 const CALLED = 10;
 /** More workers than that say nothing new. */
@@ -58,6 +60,15 @@ function pointAt(dimension: ScaleDimension, value: number): ScalePoint {
 function workerCounts(cpus: number): number[] {
   const most = Math.max(1, Math.min(cpus, MOST_WORKERS));
   return [1, 2, 3, 4, 8, 16, most].filter((count) => count <= most);
+}
+
+/** As many requests at a time: one on each connection, or several where they share connections. */
+export function loadOf(
+  protocol: HttpProtocol,
+  active: number,
+): Pick<Workload, "connections" | "streams"> {
+  if (protocol === "http1") return { connections: active, streams: 1 };
+  return { connections: Math.ceil(active / STREAMS), streams: STREAMS };
 }
 
 /** As a progress line names it: `10000 services`. */

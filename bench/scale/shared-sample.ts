@@ -73,10 +73,10 @@ export async function takeSharedSample(
  */
 function jobOf(lab: SharedLab, contestant: Contestant, first: number): LoadJob {
   const { workload, seconds, settleSeconds } = lab;
-  const { connections, bodyBytes, rate } = workload;
+  const { protocol, connections, streams, bodyBytes, rate } = workload;
   const targets = rotated(contestant.targets, first);
   return {
-    ...{ protocol: "http1", targets, connections, bodyBytes, rate, seconds },
+    ...{ protocol, targets, connections, streams, bodyBytes, rate, seconds },
     ...{ warmUpSeconds: settleSeconds, vary: false },
   };
 }

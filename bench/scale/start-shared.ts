@@ -4,9 +4,9 @@ import { WARM_UP_SECONDS } from "../contestants/entry.ts";
 import { findPeer } from "../contestants/find-peer.ts";
 import type { Program } from "../contestants/program.ts";
 import { type Address, type ProxyPlan, slug } from "../contestants/relay.ts";
-import { makeRelays, targetsOf } from "../contestants/relays.ts";
-import { startHostmeshProxy } from "../contestants/start-hostmesh.ts";
-import type { Contestant, Missing, Peer, Target } from "../model.ts";
+import { makeRelays, noteOf, serverWires, targetsOf, type Wires } from "../contestants/relays.ts";
+import { declared, startHostmeshProxy } from "../contestants/start-hostmesh.ts";
+import type { Contestant, HttpProtocol, Missing, Peer, Target } from "../model.ts";
 import { largeProgram } from "./large-program.ts";
 
 /** What one shared proxy has to carry. */
@@ -15,10 +15,12 @@ export interface SharedLoad {
   readonly services: readonly { readonly name: string; readonly endpoints: readonly Address[] }[];
   /** How many of the services will be called. */
   readonly called: number;
-  /** Client connections that are used all the time, and others. */
+  /** Requests under way all the time, and client connections that idle. */
   readonly active: number;
   readonly idle: number;
   readonly workers: number;
+  /** What clients and servers speak. */
+  readonly protocol: HttpProtocol;
 }
 
 /**
@@ -54,14 +56,20 @@ export async function startShared(crew: Crew, found: Found, load: SharedLoad): P
     ? startHostmesh(crew, load)
     : startProgram(crew, found, load));
   const targets = amongAll(all, load.called);
-  await crew.untilAnswers("http1", targets);
+  await crew.untilAnswers(load.protocol, targets);
   const isHostmesh = found.peer === "hostmesh";
   return {
-    ...{ name: found.peer, peer: found.peer, mode: "host", between: "none", targets },
+    ...{ name: found.peer + noteOf(wiresOf(found, load.protocol)), peer: found.peer },
+    ...{ mode: "host", between: "none", targets },
     version: isHostmesh ? packageVersion() : found.version,
     warmUpSeconds: isHostmesh ? WARM_UP_SECONDS.hostmesh : WARM_UP_SECONDS.others,
     ...{ proxies: crew.proxies, configFiles: crew.files, tlsPorts: [] },
   };
+}
+
+/** What a peer speaks with clients and servers that want this. */
+export function wiresOf({ peer }: Found, protocol: HttpProtocol): Wires {
+  return serverWires(peer, protocol);
 }
 
 /** So many of them at equal distances: neighbours in a configuration are neighbours in memory, too. */
@@ -76,16 +84,17 @@ function amongAll(targets: readonly Target[], count: number): Target[] {
 /** Node raises the limit of open files by itself, so that the number of connections needs no settings. */
 async function startHostmesh(
   crew: Crew,
-  { services, workers }: SharedLoad,
+  { services: plain, workers, protocol }: SharedLoad,
 ): Promise<readonly Target[]> {
-  const options = { services, workers, connections: 0, protocol: "http1" } as const;
+  const services = plain.map((service) => ({ ...service, ...declared(protocol) }));
+  const options = { services, workers, connections: 0, protocol };
   return (await startHostmeshProxy(crew, { ...options, place: crew.site.a })).targets;
 }
 
 async function startProgram(
   crew: Crew,
   program: Program,
-  { services, active, idle, workers }: SharedLoad,
+  { services, active, idle, workers, protocol }: SharedLoad,
 ): Promise<readonly Target[]> {
   const { a: place } = crew.site;
   const endpoints = services.flatMap((one) => one.endpoints);
@@ -99,7 +108,7 @@ async function startProgram(
     if (to === undefined) throw new RangeError(`${authority} has no endpoint`);
     return { authority, to };
   });
-  const wires = { accepts: "http1", dials: "http1" } as const;
+  const wires = wiresOf(program, protocol);
   const relays = await makeRelays("services", place.address, wires, routes);
   const role = "host proxy";
   // A plan has room for as many connections to servers as to clients.

@@ -1,11 +1,12 @@
 import { spread } from "../lib/statistics.ts";
-import type { Bottleneck, Sample, ScaleRow } from "../model.ts";
+import type { Bottleneck, HttpProtocol, Sample, ScaleRow } from "../model.ts";
 import { percentilesOf } from "../result/latency.ts";
 import type { ScalePoint } from "./scale-point.ts";
 
 /** The row of one contestant at one point; null where no sample of it has a request that was answered. */
 export function toRow(
   { dimension, value }: ScalePoint,
+  protocol: HttpProtocol,
   samples: readonly Sample[],
 ): ScaleRow | null {
   const [first] = samples;
@@ -16,7 +17,7 @@ export function toRow(
     return ((userMs + systemMs) * 1e3) / load.requests;
   });
   return {
-    ...{ contestant: first.contestant, dimension, value },
+    ...{ contestant: first.contestant, protocol, dimension, value },
     cpuMicrosPerRequest: spread(cpuMicros),
     throughput: spread(answered.map(({ load }) => load.requests / load.seconds)),
     p99Ms: spread(answered.map(({ load }) => percentilesOf(load.histogram).p99)),

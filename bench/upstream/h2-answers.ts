@@ -13,7 +13,7 @@ export type H2Kind = "http2" | "grpc";
 export interface H2Answer {
   readonly head: string;
   readonly headBlock: string;
-  /** Content in whole: the prefix of a gRPC message and the body. */
+  /** Content of one message: the prefix of gRPC and the body. */
   readonly contentBytes: number;
   /** Before the body: a gRPC message's flag and length. */
   readonly prefix: string;

@@ -18,23 +18,40 @@ import { FrameReader } from "../../src/http/h2/frame-reader.ts";
 import { HpackDecoder } from "../../src/http/h2/hpack/decoder.ts";
 import { FRAME_LIMITS, TABLE_LIMITS } from "../h2/codec-limits.ts";
 import { frame, octets } from "../h2/frame-text.ts";
+import { MessageCounter } from "../h2/message-counter.ts";
+import { readPath } from "../h2/request.ts";
 import { BODY, MAX_BODY_BYTES } from "./answers.ts";
-import { dataStart, type H2Answers, type H2Kind, trailersFrame } from "./h2-answers.ts";
+import {
+  dataStart,
+  type H2Answer,
+  type H2Answers,
+  type H2Kind,
+  trailersFrame,
+} from "./h2-answers.ts";
 
 /** Content of requests is thrown away: windows open again after so many bytes. */
 const REFILL_BYTES = 32_768;
 /** Bodies up to this size are joined to the texts around them. */
 const SMALL_BYTES = 12_288;
 
-/** A request whose end has not come, or an answer that windows hold back. */
+/** A request whose end has not come, or an answer that has not gone. */
 interface Open {
   readonly id: number;
+  readonly idText: string;
   readonly kind: H2Kind;
+  readonly messages: number;
+  /** Of the body of one message. */
   readonly size: number;
-  readonly isMarked: boolean;
+  readonly answer: H2Answer;
   window: number;
-  /** Content to be sent; null: the request is not whole. */
+  /** Content of the message under way that windows hold back; null: none is under way. */
   left: number | null;
+  /** Messages to be sent, the one under way among them. */
+  owed: number;
+  /** The request is whole: behind what is owed comes the end. */
+  isWhole: boolean;
+  /** Of calls in which each message is answered. */
+  readonly counter: MessageCounter | null;
   taken: number;
 }
 
@@ -42,7 +59,8 @@ const bodyTexts = new Map<number, string>();
 
 /**
  * Answers requests of HTTP/2 on one connection: a path that ends with a number gets so many bytes, and with
- * `content-type: application/grpc` as one gRPC message. It reads with the codec that is measured, and writes frames that
+ * `content-type: application/grpc` as one gRPC message, or as several, of which one leaves in each turn of the event loop, so that
+ * they come as a stream does and not at once. It reads with the codec that is measured, and writes frames that
  * are made once; flow control is kept. All answers to one read leave in one write.
  */
 export class H2Connection implements FrameHandler {
@@ -55,6 +73,8 @@ export class H2Connection implements FrameHandler {
   #window = DEFAULT_WINDOW_BYTES;
   #taken = 0;
   #out = "";
+  /** Whose next message leaves in the next turn of the event loop. */
+  #nextTurn: Open[] = [];
 
   constructor(conn: Conn, answers: H2Answers) {
     this.#conn = conn;
@@ -80,12 +100,16 @@ export class H2Connection implements FrameHandler {
     // Trailers of a request end it.
     const known = this.#open.get(id);
     if (known !== undefined) {
-      if (known.left === null) this.#answer(known);
+      if (!known.isWhole) this.#answer(known);
       return;
     }
     const open = this.#asked(id, fields);
-    if (open === null) this.#out += frame(FRAME_RST_STREAM, 0, id, octets(PROTOCOL_ERROR, 4));
-    else if (last) this.#answer(open);
+    if (open === null) {
+      this.#out += frame(FRAME_RST_STREAM, 0, id, octets(PROTOCOL_ERROR, 4));
+      return;
+    }
+    if (open.counter !== null) this.#head(open);
+    if (last) this.#answer(open);
     else this.#open.set(id, open);
   }
 
@@ -99,18 +123,30 @@ export class H2Connection implements FrameHandler {
         kind = "grpc";
       }
     }
-    const [, digits] = /(\d+)(?:\?.*)?$/.exec(path) ?? [];
-    const size = Number(digits ?? Number.NaN);
-    if (!(size <= MAX_BODY_BYTES)) return null;
-    const isMarked = path.includes("?");
-    return { id, kind, size, isMarked, window: this.#initialWindow, left: null, taken: 0 };
+    const shape = readPath(path);
+    if (shape === null || shape.bodyBytes > MAX_BODY_BYTES) return null;
+    if (kind !== "grpc" && shape.call !== "unary") return null;
+    return {
+      id,
+      idText: octets(id, 4),
+      kind,
+      messages: shape.messages,
+      size: shape.bodyBytes,
+      answer: this.#answers.answer(kind, shape.bodyBytes, path.includes("?")),
+      window: this.#initialWindow,
+      left: null,
+      owed: 0,
+      isWhole: false,
+      counter: shape.call === "bidi" ? new MessageCounter() : null,
+      taken: 0,
+    };
   }
 
   onData(
     id: number,
-    _chunk: Buffer,
-    _start: number,
-    _end: number,
+    chunk: Buffer,
+    start: number,
+    end: number,
     flowBytes: number,
     last: boolean,
   ): void {
@@ -122,6 +158,10 @@ export class H2Connection implements FrameHandler {
     const open = this.#open.get(id);
     if (open === undefined) return;
     open.taken += flowBytes;
+    if (open.counter !== null) {
+      open.owed += open.counter.count(chunk, start, end);
+      this.#sendOwed(open);
+    }
     if (last) this.#answer(open);
     else if (open.taken >= REFILL_BYTES) {
       this.#out += frame(FRAME_WINDOW_UPDATE, 0, id, octets(open.taken, 4));
@@ -129,42 +169,76 @@ export class H2Connection implements FrameHandler {
     }
   }
 
+  /** The request is whole. */
   #answer(open: Open): void {
-    const { id, kind, size } = open;
-    const { head, headBlock, contentBytes, prefix } = this.#answers.answer(
-      kind,
-      size,
-      open.isMarked,
-    );
-    const idText = octets(id, 4);
-    const isFree = contentBytes <= open.window && contentBytes <= this.#window;
-    if (isFree && contentBytes <= SMALL_BYTES) {
-      this.#window -= contentBytes;
-      this.#out += head + idText + headBlock;
-      if (contentBytes > 0) {
-        this.#out += dataStart(contentBytes, kind === "http2") + idText + prefix + bodyText(size);
-      }
-      if (kind === "grpc") this.#out += trailersFrame(idText);
-      this.#open.delete(id);
+    open.isWhole = true;
+    this.#open.set(open.id, open);
+    if (open.counter !== null) {
+      if (open.owed === 0) this.#end(open);
       return;
     }
+    this.#head(open);
+    open.owed = open.messages;
+    this.#sendOwed(open);
+  }
+
+  #head({ idText, answer: { head, headBlock } }: Open): void {
     this.#out += head + idText + headBlock;
-    open.left = contentBytes;
-    this.#open.set(id, open);
-    this.#send(open);
+  }
+
+  /** Sends the next message, if one is owed and none is under way. */
+  #sendOwed(open: Open): void {
+    if (open.owed === 0 || open.left !== null) return;
+    const { idText, kind, size } = open;
+    const { contentBytes, prefix } = open.answer;
+    const isFree = contentBytes <= open.window && contentBytes <= this.#window;
+    if (!isFree || contentBytes > SMALL_BYTES) {
+      open.left = contentBytes;
+      this.#send(open);
+      return;
+    }
+    open.window -= contentBytes;
+    this.#window -= contentBytes;
+    if (contentBytes > 0) {
+      this.#out += dataStart(contentBytes, kind === "http2") + idText + prefix + bodyText(size);
+    }
+    this.#sent(open);
+  }
+
+  /** A whole message has gone. */
+  #sent(open: Open): void {
+    open.left = null;
+    open.owed--;
+    if (open.owed === 0) {
+      if (open.isWhole) this.#end(open);
+    } else if (open.counter !== null) this.#sendOwed(open);
+    else if (this.#nextTurn.push(open) === 1) setImmediate(() => this.#turn());
+  }
+
+  #turn(): void {
+    const turn = this.#nextTurn;
+    this.#nextTurn = [];
+    if (this.#conn.closed) return;
+    for (const open of turn) if (this.#open.get(open.id) === open) this.#sendOwed(open);
+    this.#flush();
+    this.#conn.flush();
+  }
+
+  #end({ id, idText, kind }: Open): void {
+    if (kind === "grpc") this.#out += trailersFrame(idText);
+    this.#open.delete(id);
   }
 
   /** Sends of the content what the windows take. */
   #send(open: Open): void {
-    const { id, kind, size } = open;
-    const idText = octets(id, 4);
+    const { idText, kind, size } = open;
     let left = open.left as number;
     // Texts and pieces of the body in few system calls.
     this.#conn.socket.cork();
     while (left > 0) {
       const bytes = Math.min(left, open.window, this.#window, DEFAULT_FRAME_BYTES);
       // The prefix goes in one piece.
-      const prefix = kind === "grpc" && left > size ? `\0${octets(size, 4)}` : "";
+      const prefix = left > size ? open.answer.prefix : "";
       if (bytes <= 0 || bytes < prefix.length) break;
       open.window -= bytes;
       this.#window -= bytes;
@@ -176,9 +250,7 @@ export class H2Connection implements FrameHandler {
     }
     this.#conn.socket.uncork();
     open.left = left;
-    if (left > 0) return;
-    if (kind === "grpc") this.#out += trailersFrame(idText);
-    this.#open.delete(id);
+    if (left === 0) this.#sent(open);
   }
 
   #sendAll(): void {

@@ -43,7 +43,7 @@ export async function startUpstream(
     throw new RangeError(`an upstream has no more than ${MOST_ADDRESSES} addresses`);
   }
   const node = [process.execPath, SCRIPT, host, String(count)];
-  const command = site.command(site.b, "load", node);
+  const command = site.command(site.b, "upstream", node);
   const { pid, line } = await bench.startAnnounced("the upstream", command, START_MS);
   const ports = JSON.parse(line) as number[];
   return {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { haproxyConfig } from "../../bench/contestants/haproxy-config.ts";
 import { nginxConfig } from "../../bench/contestants/nginx-config.ts";
@@ -41,20 +42,20 @@ test("nginx passes gRPC on as gRPC, and other requests of HTTP/2 as HTTP/1.1", (
   assert.doesNotMatch(http, /grpc/);
 });
 
-/** Starting them all takes long, so each way is tried with one protocol. */
+/** Starting them all takes long, so each way is tried with one protocol, and the pairs with calls that take turns. */
 const WAYS = [
-  ["http2", "host", "alone"],
-  ["grpc", "sidecar", "in pairs"],
+  ["http2", "host", "alone", { call: "unary", messages: 1 }],
+  ["grpc", "sidecar", "in pairs", { call: "bidi", messages: 3 }],
 ] as const;
 
-for (const [protocol, way, words] of WAYS) {
+for (const [protocol, way, words, shape] of WAYS) {
   test(`every contestant carries ${protocol} to all services, ${words}`, onLinux, async (t) => {
     const lab = await openFieldLab(t, "same-host");
     const { services } = await startUpstream(lab.bench, lab.site, { services: 2 });
     // Each has delivered a whole body of every service, by a client that is not ours.
     const { contestants, missing } = await lab.start({
       ...{ modes: ["direct", way], peers: ["hostmesh", ...OTHER_PEERS] },
-      ...{ protocol, tls: false, upstreams: services },
+      ...{ protocol, shape, tls: false, upstreams: services },
     });
     for (const { name, reason } of missing) assert.match(reason, /is not installed/, name);
     const absent = new Set(missing.map(({ name }) => name));
@@ -71,3 +72,40 @@ for (const [protocol, way, words] of WAYS) {
     }
   });
 }
+
+test(
+  "for HTTP/2 HAProxy's pair is measured in both forms, for gRPC in the one there is",
+  onLinux,
+  async (t) => {
+    const lab = await openFieldLab(t, "same-host");
+    const { services } = await startUpstream(lab.bench, lab.site, { services: 1 });
+    const given = {
+      modes: ["sidecar"],
+      peers: ["haproxy"],
+      tls: true,
+      upstreams: services,
+    } as const;
+    const http2 = await lab.start({ ...given, protocol: "http2" });
+    if (http2.missing.length > 0) return t.skip(http2.missing[0]?.reason);
+    assert.deepEqual(
+      http2.contestants.map(({ name, between }) => [name, between]),
+      [
+        ["haproxy pair, mTLS h1", "mtls-http1"],
+        ["haproxy pair, mTLS h2", "mtls-http2"],
+      ],
+    );
+    for (const { configFiles, between } of http2.contestants) {
+      const file = configFiles.find((path) => path.endsWith("client-sidecar.cfg")) ?? "";
+      const text = await readFile(file, "utf8");
+      assert.match(text, /bind \S+ proto h2$/m);
+      const alpn = between === "mtls-http1" ? "http/1.1" : "h2";
+      assert.ok(new RegExp(`server .* alpn ${alpn}$`, "m").test(text), text);
+    }
+    const grpc = await lab.start({ ...given, protocol: "grpc" });
+    assert.deepEqual(
+      grpc.contestants.map(({ name }) => name),
+      ["haproxy pair, mTLS h2"],
+    );
+    assert.match(grpc.missing[0]?.reason ?? "", /over HTTP\/2 only/);
+  },
+);

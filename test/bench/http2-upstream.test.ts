@@ -72,6 +72,57 @@ test("a gRPC call gets one message, and its status in trailers", async () => {
   });
 });
 
+test("a stream of gRPC has as many messages, and leaves message by message", async () => {
+  await withUpstream(async (port) => {
+    const call = { ":method": "POST", "content-type": "application/grpc", te: "trailers" };
+    for (const windowBytes of [7, 65_535]) {
+      for (const size of [0, 115, 20_000]) {
+        const fields = { ...call, ":path": `/bench.Load/Server3x${size}` };
+        const { body, trailers } = await ask(port, fields, { content: "hello", windowBytes });
+        assert.equal(body.length, 3 * (5 + size));
+        for (const at of [0, 1, 2]) {
+          assert.deepEqual(
+            [body[at * (5 + size)], body.readUInt32BE(at * (5 + size) + 1)],
+            [0, size],
+          );
+        }
+        assert.equal(trailers["grpc-status"], "0");
+      }
+    }
+    await assert.rejects(ask(port, { ":path": "/x/Server3x5" }), /NGHTTP2_PROTOCOL_ERROR/);
+  });
+});
+
+test("each message of a call is answered as it comes, in whatever pieces", async () => {
+  await withUpstream(async (port) => {
+    const call = { ":method": "POST", "content-type": "application/grpc", te: "trailers" };
+    const session = connectHttp2(`http://127.0.0.1:${port}`);
+    try {
+      const stream = session.request({ ...call, ":path": "/bench.Load/Each3" });
+      let received = 0;
+      stream.on("data", (data: Buffer) => {
+        received += data.length;
+      });
+      // A message of two bytes, octet by octet, and one of none together with the half of another.
+      for (const [octet, expected] of [
+        ...[0, 0, 0, 0, 2, 9].map((one) => [one, 0] as const),
+        [9, 8] as const,
+      ]) {
+        stream.write(Buffer.from([octet]));
+        await until(() => received === expected, { what: `${expected} octets` });
+      }
+      stream.write(Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
+      await until(() => received === 16, { what: "the second answer" });
+      const trailers = once(stream, "trailers") as Promise<[IncomingHttpHeaders]>;
+      stream.end(Buffer.from([7]));
+      const [{ "grpc-status": status }] = await trailers;
+      assert.deepEqual([status, received], ["0", 24]);
+    } finally {
+      session.destroy();
+    }
+  });
+});
+
 test("content of a request over HTTP/2 is read, however much it is", async () => {
   await withUpstream(async (port) => {
     const content = "y".repeat(1_000_000);
@@ -118,6 +169,10 @@ test("the probe tells a whole answer from another", async () => {
       assert.equal(await askHttp2(target, question), null);
       const nobody = await askHttp2({ ...target, port: 1 }, question);
       assert.match(nobody ?? "", /ECONNREFUSED/);
+    }
+    const question = { protocol: "grpc", bodyBytes: 1_024, timeoutMs: 5_000 } as const;
+    for (const call of ["server", "bidi"] as const) {
+      assert.equal(await askHttp2(target, { ...question, shape: { call, messages: 5 } }), null);
     }
   });
 });

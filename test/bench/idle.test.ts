@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,14 +13,22 @@ import { mostThatFit, parseAvailableBytes } from "../../bench/idle/memory-room.t
 import { idlePoints, pointsThatFit } from "../../bench/idle/points.ts";
 import { type IdleOptions, type IdleOutcome, runIdle } from "../../bench/idle/run-idle.ts";
 import { findProgram } from "../../bench/lib/tools.ts";
-import type { Peer } from "../../bench/model.ts";
+import type { HttpProtocol, Peer } from "../../bench/model.ts";
 import { until } from "../helpers/until.ts";
 
 const onLinux = { skip: process.platform === "linux" ? false : "needs /proc" };
 const HOLDER = fileURLToPath(new URL("../../bench/idle/hold-connections.ts", import.meta.url));
 
 const OPTIONS: IdleOptions = {
-  ...{ containers: 2, peers: [], envoyBinary: null, connections: 0, repeat: 1, settleMs: 50 },
+  ...{
+    containers: 2,
+    peers: [],
+    protocol: "http1",
+    envoyBinary: null,
+    connections: 0,
+    repeat: 1,
+    settleMs: 50,
+  },
 };
 
 async function measured(options: Partial<IdleOptions>, signal = new AbortController().signal) {
@@ -51,8 +60,8 @@ async function answering(answer: string, use: (port: number, sockets: Socket[]) 
   }
 }
 
-function holder(port: number, connections: number) {
-  const args = [HOLDER, "127.0.0.1", String(port), "web", String(connections)];
+function holder(port: number, connections: number, protocol = "http1") {
+  const args = [HOLDER, "127.0.0.1", String(port), "web", String(connections), protocol];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
   const seen = { output: "", ended: once(child, "close") };
   for (const stream of [child.stdout, child.stderr]) {
@@ -88,13 +97,16 @@ test("one connection carries all requests, and an answer that is no success is r
     `HTTP/1.1 200 OK\r\nContent-Length: 115\r\n\r\n${body}`,
     async (port, sockets) => {
       const target = { host: "127.0.0.1", port, authority: "web", connect: false };
-      await ask(target, 3);
+      await ask(target, "http1", 3);
       assert.equal(sockets.length, 1);
     },
   );
   await answering("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", async (port) => {
     const target = { host: "127.0.0.1", port, authority: "web", connect: false };
-    await assert.rejects(ask(target, 1), /web at 127\.0\.0\.1:\d+ answered 503 with 0 bytes/);
+    await assert.rejects(
+      ask(target, "http1", 1),
+      /web at 127\.0\.0\.1:\d+ answered 503 with 0 bytes/,
+    );
   });
 });
 
@@ -117,6 +129,49 @@ test("held connections stay open after one answer each", async () => {
   });
 });
 
+test("over HTTP/2 one connection carries all requests, and those that are held stay open", async () => {
+  const sessions = new Set<ServerHttp2Session>();
+  const server = createHttp2Server();
+  server.on("session", (session) => sessions.add(session));
+  server.on("stream", (stream, headers) => {
+    const bytes = Number(/\d+$/.exec(String(headers[":path"]))?.[0]);
+    const isGrpc = headers["content-type"] === "application/grpc";
+    stream.respond(
+      { ":status": 200, ...(isGrpc ? {} : { "content-length": bytes }) },
+      {
+        waitForTrailers: isGrpc,
+      },
+    );
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+    stream.end(Buffer.alloc(bytes + (isGrpc ? 5 : 0)));
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  try {
+    for (const protocol of ["http2", "grpc"] as const) {
+      sessions.clear();
+      await ask({ host: "127.0.0.1", port, authority: "web", connect: false }, protocol, 3);
+      assert.equal(sessions.size, 1);
+      sessions.clear();
+      const { child, seen } = holder(port, 70, protocol);
+      try {
+        await until(() => seen.output.includes("held 70\n"), { timeoutMs: 20_000 });
+        assert.equal([...sessions].filter(({ destroyed }) => !destroyed).length, 70);
+        [...sessions][7]?.close();
+        await until(() => child.exitCode !== null);
+        assert.equal(child.exitCode, 1);
+        assert.match(seen.output, /: closed, after 70 of 70/);
+      } finally {
+        child.kill("SIGKILL");
+        await seen.ended;
+      }
+    }
+  } finally {
+    server.close();
+    for (const session of sessions) session.destroy();
+  }
+});
+
 test("a refusal ends the holder with a reason", async () => {
   await answering("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", async (port) => {
     const { child, seen } = holder(port, 3);
@@ -134,32 +189,42 @@ test("an absent peer is missing, with what to do about it", onLinux, async () =>
   assert.match(missing?.reason ?? "", /\/nowhere\/envoy does not run/);
 });
 
-const PROGRAMS: readonly Peer[] = ["nginx", "haproxy"];
+const PROGRAMS: readonly (readonly [Peer, HttpProtocol])[] = [
+  ["nginx", "http1"],
+  ["haproxy", "http2"],
+  ["nginx", "grpc"],
+];
 
-for (const peer of PROGRAMS) {
-  test(`idle ${peer} sidecars are started and their memory is read`, onLinux, async (t) => {
-    if ((await findProgram(peer)) === null) return t.skip(`${peer} is not installed`);
-    const { outcome, kept } = await measured({ peers: [peer], connections: 50 });
-    assert.deepEqual(outcome.missing, []);
-    const kinds = Map.groupBy(outcome.rows, ({ contestant }) => contestant);
-    assert.deepEqual(
-      [...kinds.keys()],
-      peer === "haproxy" ? ["haproxy sidecars", "haproxy sidecars, mTLS"] : [`${peer} sidecars`],
-    );
-    for (const [one, two, ...more] of kinds.values()) {
-      assert.ok(one !== undefined && two !== undefined && more.length === 0);
-      assert.deepEqual([one.containers, two.containers], [1, 2]);
-      assert.equal(two.processes, 2 * one.processes);
-      // What PSS is depends on who else runs the program just now.
-      for (const row of [one, two]) assert.ok(row.pssBytes > 0 && row.pssBytes <= row.rssBytes);
-      assert.ok(two.rssBytes > 1.5 * one.rssBytes);
-    }
-    const [connections] = outcome.connections;
-    assert.deepEqual([connections?.contestant, connections?.connections], [peer, 50]);
-    assert.ok(Number.isFinite(connections?.pssBytesEach));
-    assert.ok(kept.includes(`${peer}-sidecars`), String(kept));
-    assert.match(outcome.notes[0] ?? "", /10 requests for 115 bytes/);
-  });
+for (const [peer, protocol] of PROGRAMS) {
+  test(
+    `idle ${peer} sidecars of ${protocol} are started and their memory is read`,
+    onLinux,
+    async (t) => {
+      if ((await findProgram(peer)) === null) return t.skip(`${peer} is not installed`);
+      const { outcome, kept } = await measured({ peers: [peer], protocol, connections: 50 });
+      assert.deepEqual(outcome.missing, []);
+      const kinds = Map.groupBy(outcome.rows, ({ contestant }) => contestant);
+      assert.deepEqual(
+        [...kinds.keys()],
+        peer === "haproxy" ? ["haproxy sidecars", "haproxy sidecars, mTLS"] : [`${peer} sidecars`],
+      );
+      for (const [one, two, ...more] of kinds.values()) {
+        assert.ok(one !== undefined && two !== undefined && more.length === 0);
+        assert.deepEqual([one.containers, two.containers], [1, 2]);
+        assert.equal(two.processes, 2 * one.processes);
+        // What PSS is depends on who else runs the program just now.
+        for (const row of [one, two]) assert.ok(row.pssBytes > 0 && row.pssBytes <= row.rssBytes);
+        assert.ok(two.rssBytes > 1.5 * one.rssBytes);
+      }
+      const [connections] = outcome.connections;
+      assert.deepEqual([connections?.contestant, connections?.connections], [peer, 50]);
+      assert.equal(connections?.protocol, protocol);
+      assert.ok(outcome.rows.every((row) => row.protocol === protocol));
+      assert.ok(Number.isFinite(connections?.pssBytesEach));
+      assert.ok(kept.includes(`${peer}-sidecars`), String(kept));
+      assert.match(outcome.notes[0] ?? "", /10 requests for 115 bytes/);
+    },
+  );
 }
 
 test("a daemon for two containers and its registry are separate rows", onLinux, async () => {

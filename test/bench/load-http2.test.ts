@@ -73,6 +73,54 @@ test("answers of every size are counted, over HTTP/2 and gRPC, with and without 
   }
 });
 
+test("calls of gRPC that stream are counted in whole, whatever the size of their messages", async () => {
+  const upstream = await listenUpstream("127.0.0.1", 1);
+  try {
+    for (const call of ["server", "bidi"] as const) {
+      for (const messages of [1, 7]) {
+        for (const bodyBytes of [0, 115, 300_000]) {
+          const given = { protocol: "grpc", call, messages, bodyBytes, vary: true } as const;
+          const result = await new Generator(job(upstream.ports[0] ?? 0, given)).run(silent);
+          assert.deepEqual(result.errors, {}, `${call} ${messages} ${bodyBytes}`);
+          assert.ok(result.requests > 0);
+          assert.equal(result.bodyBytes, result.requests * messages * bodyBytes);
+        }
+      }
+    }
+  } finally {
+    upstream.close();
+  }
+});
+
+test("in a call both ways each message waits for the answer to the one before", async () => {
+  const step = 5 + 5;
+  let early = 0;
+  const counts = new Set<number>();
+  const respond: Respond = (stream) => {
+    stream.respond({ ":status": 200 }, { waitForTrailers: true });
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+    let asked = 0;
+    let isOwed = false;
+    stream.on("data", (data: Buffer) => {
+      // One message in each piece, and none before ours was sent.
+      if (isOwed || data.length !== 105) early++;
+      isOwed = true;
+      asked++;
+      setTimeout(() => {
+        isOwed = false;
+        stream.write(Buffer.alloc(step));
+      }, 1);
+    });
+    stream.on("end", () => {
+      counts.add(asked);
+      setTimeout(() => stream.end(), 5);
+    });
+  };
+  const given = { protocol: "grpc", call: "bidi", messages: 4, bodyBytes: 5 } as const;
+  const { requests, errors } = await loadOn(respond, { ...given, firstRequests: 40, seconds: 10 });
+  assert.deepEqual([requests, errors, early, [...counts]], [40, {}, 0, [4]]);
+});
+
 test("each connection carries as many requests at a time as it has streams", async () => {
   let open = 0;
   let most = 0;
@@ -103,6 +151,12 @@ test("with --vary no two requests are alike, and otherwise all are", async () =>
   }
 });
 
+function grpcAnswer(stream: ServerHttp2Stream, bytes: number): void {
+  stream.respond({ ":status": 200 }, { waitForTrailers: true });
+  stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+  stream.end(Buffer.alloc(bytes));
+}
+
 const WRONG: readonly (readonly [kind: string, change: Partial<LoadJob>, respond: Respond])[] = [
   ["status 503", {}, (stream) => stream.respond({ ":status": 503 }, { endStream: true })],
   ["wrong length", {}, (stream) => answer(stream, "1234")],
@@ -120,11 +174,24 @@ const WRONG: readonly (readonly [kind: string, change: Partial<LoadJob>, respond
       stream.end(Buffer.alloc(10));
     },
   ],
+  [
+    "garbled",
+    // A stream that ends a message too early.
+    { protocol: "grpc", call: "server", messages: 3 },
+    (stream) => grpcAnswer(stream, 20),
+  ],
+  [
+    "garbled",
+    // An answer to a message that was not sent yet.
+    { protocol: "grpc", call: "bidi", messages: 3 },
+    (stream) => grpcAnswer(stream, 20),
+  ],
   ["timeout", { connections: 1, streams: 1 }, () => undefined],
 ];
 
 for (const [kind, change, respond] of WRONG) {
-  test(`one request that fails is an error "${kind}", and its connection goes on`, async () => {
+  const call = change.call === undefined ? "" : ` of a call (${change.call})`;
+  test(`one request${call} that fails is an error "${kind}", and its connection goes on`, async () => {
     const given = { firstRequests: 1, seconds: 3, ...change };
     const { errors, requests, connectionsOpened, ...rest } = await loadOn(respond, given);
     assert.deepEqual([errors, requests], [{ [kind]: 1 }, 0], JSON.stringify(rest));

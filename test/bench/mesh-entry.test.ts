@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer as createTcpServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import { answeredByMesh } from "../../bench/contestants/answered-by-mesh.ts";
@@ -52,3 +55,59 @@ test("the check waits until every service was reached by mutual TLS", async (t) 
   const first = line("default/web-0", {});
   await check(t, ["", first, `${first}\n${line("default/web-1", {})}`], "web-0,web-1");
 });
+
+const onLinux = { skip: process.platform === "linux" ? false : "needs /proc" };
+
+async function listening(t: TestContext, server: Server): Promise<number> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+const BODY = Buffer.alloc(16 * 1_048_576);
+
+/** What the script counts behind a proxy that opens `links` connections for all requests, or one for each (null). */
+async function countedHop(t: TestContext, links: number | null, isTunnel: boolean) {
+  const other = createTcpServer((socket) => socket.on("error", () => undefined).resume());
+  const port = await listening(t, other);
+  let opened = 0;
+  const proxy = createTcpServer((socket) => {
+    socket.on("error", () => undefined);
+    const answer = () => {
+      socket.write("HTTP/1.1 200 OK\r\n\r\n");
+      // As a body that the client does not read.
+      if (isTunnel) socket.on("end", () => socket.end());
+      else socket.end(BODY);
+    };
+    if (links !== null && opened >= links) {
+      socket.once("data", answer);
+      return;
+    }
+    opened++;
+    const link = connect(port, "127.0.0.1");
+    socket.on("close", () => link.destroy());
+    link.on("error", () => undefined).once("connect", () => socket.once("data", answer));
+  });
+  const target = { host: "127.0.0.1", port: await listening(t, proxy), authority: "web-0:80" };
+  const folder = await mkdtemp(join(tmpdir(), "hop-test-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const file = join(folder, "job.json");
+  await writeFile(
+    file,
+    JSON.stringify({ target: { ...target, connect: isTunnel }, port, atOnce: 8 }),
+  );
+  const script = new URL("../../bench/contestants/count-hop.ts", import.meta.url);
+  const { stdout } = await promisify(execFile)(process.execPath, [script.pathname, file, "20"]);
+  return Number(stdout);
+}
+
+test(
+  "connections between two proxies are counted while requests or tunnels are held",
+  onLinux,
+  async (t) => {
+    assert.equal(await countedHop(t, null, false), 8);
+    assert.equal(await countedHop(t, null, true), 8);
+    assert.equal(await countedHop(t, 2, true), 2);
+  },
+);

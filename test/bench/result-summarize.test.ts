@@ -5,7 +5,17 @@ import { latencyCurve, percentilesOf } from "../../bench/result/latency.ts";
 import { virtualisation } from "../../bench/result/machine-facts.ts";
 import type { ResultRow } from "../../bench/result/result.ts";
 import { summarize } from "../../bench/result/summarize.ts";
-import { DIRECT, HOSTMESH, histogram, load, PAIR, sample, WORKLOAD } from "./sample-result.ts";
+import { resultTables } from "../../bench/result/table.ts";
+import {
+  DIRECT,
+  HOSTMESH,
+  histogram,
+  load,
+  PAIR,
+  sample,
+  sampleResult,
+  WORKLOAD,
+} from "./sample-result.ts";
 
 const FIELD = [DIRECT, HOSTMESH, PAIR];
 
@@ -77,6 +87,37 @@ test("ratios and added latency pair the values of one round, whatever order they
   assert.equal(rowOf(rows, "direct").addedLatencyMs, null);
   assert.equal(rowOf(rows, "direct").ratioToBaseline?.cpu, null);
   near(rowOf(rows, "direct").ratioToBaseline?.p50?.median, 0.2);
+});
+
+test("every row says what hostmesh takes of it: with TLS where the row has it, else the shared proxy", () => {
+  const secure = { ...HOSTMESH, name: "hostmesh pair, mTLS h1", between: "mtls-http1" } as const;
+  const own = { ...HOSTMESH, name: "hostmesh pair", mode: "sidecar", between: "plain" } as const;
+  const plain = { ...PAIR, name: "haproxy pair", between: "plain" } as const;
+  const field = [DIRECT, own, HOSTMESH, secure, plain, PAIR];
+  const samples = [0, 1, 2].flatMap((at) => [
+    round(at, "direct", 100, 0),
+    round(at, own.name, 3_000, 20),
+    round(at, HOSTMESH.name, 500, 4 + 2 * at),
+    round(at, secure.name, 2_000, 16),
+    round(at, plain.name, 1_000, 8),
+    round(at, PAIR.name, 1_000, 4),
+  ]);
+  const rows = summarize(samples, field, null, "cross-host");
+  const ratioOf = (name: string) => rowOf(rows, name).hostmeshRatio;
+  for (const name of ["direct", own.name, HOSTMESH.name, secure.name]) {
+    assert.equal(ratioOf(name), null, name);
+  }
+  assert.equal(ratioOf(plain.name)?.contestant, HOSTMESH.name);
+  assert.deepEqual(ratioOf(plain.name)?.cpu, { median: 0.75, min: 0.5, max: 1 });
+  near(ratioOf(plain.name)?.p99?.median, 0.5);
+  assert.equal(ratioOf(PAIR.name)?.contestant, secure.name);
+  assert.deepEqual(ratioOf(PAIR.name)?.cpu, { median: 4, min: 4, max: 4 });
+  // On one host the shared proxy is there instead of any pair, and else hostmesh's own pair is.
+  const without = summarize(samples, [own, HOSTMESH, PAIR], null, "same-host");
+  assert.equal(rowOf(without, PAIR.name).hostmeshRatio?.contestant, HOSTMESH.name);
+  const alone = summarize(samples, [own, plain], null, "same-host");
+  assert.equal(rowOf(alone, plain.name).hostmeshRatio?.contestant, own.name);
+  assert.equal(rowOf(summarize(samples, [PAIR], null, "same-host"), PAIR.name).hostmeshRatio, null);
 });
 
 test("a round with problems is left out of figures and pairs, and its errors are not hidden", () => {
@@ -155,9 +196,20 @@ test("opaque TCP costs CPU seconds of 10^9 bytes, and that is what its ratio com
       cpu: { userMs: 800, systemMs: 0 },
     }),
   ];
-  const [row] = summarize(samples, FIELD, PAIR.name, "same-host");
+  const [row, pair] = summarize(samples, FIELD, PAIR.name, "same-host");
   assert.equal(row?.cpuSecondsPerGigabyte?.median, 0.5);
   assert.equal(row?.ratioToBaseline?.cpu?.median, 0.625);
+  assert.equal(row?.gigabytesPerCpuSecond?.median, 2);
+  assert.equal(row?.ratioToBaseline?.gigabytesPerCpuSecond?.median, 1.6);
+  assert.equal(pair?.hostmeshRatio?.gigabytesPerCpuSecond?.median, 1.6);
+  const lines = resultTables(
+    sampleResult({ results: [row, pair].filter((one) => one !== undefined) }),
+    {
+      ...{ width: Number.POSITIVE_INFINITY, color: false },
+    },
+  );
+  assert.match(lines[1] ?? "", /CPU s\/GB .*x CPU .*GB\/CPU s .*hm\/ GB\/CPU s/);
+  assert.match(lines[3] ?? "", /0\.800 .* 1\.25 .* 1\.60x/);
 });
 
 test("memory, connections and handshakes stand in the row by host and in sum", () => {
@@ -178,6 +230,7 @@ const MARKED: readonly (readonly [string, Partial<Sample>])[] = [
   ["rate-missed", { workload: { ...WORKLOAD, rate: 103 } }],
   ["late-load", { load: load({ lateP99Micros: 300 }) }],
   ["disturbed", { foreignShare: 0.2 }],
+  ["shared-core", { isCpuShared: true }],
   ["coarse", { cpu: { userMs: 50, systemMs: 40 } }],
 ];
 

@@ -73,6 +73,17 @@ test("a terminal of 80 columns keeps whole names, CPU and both ratios", () => {
   assert.match(row ?? "", /(\d\.\d\dx).*(\d\.\d\dx)/);
 });
 
+test("growth over another protocol than HTTP/1.1 says so in its titles", () => {
+  const of = <Row extends { readonly protocol: string }>(rows: readonly Row[]) =>
+    rows.map((row) => ({ ...row, protocol: "http2" as const }));
+  const { idle, idleConnections, scale } = RESULT;
+  const given = { idle: of(idle), idleConnections: of(idleConnections), scale: of(scale) };
+  const text = resultTables(sampleResult(given), WIDE).join("\n");
+  assert.match(text, /^Memory of idle proxies on one host, HTTP\/2$/m);
+  assert.match(text, /^Memory of idle client connections, HTTP\/2$/m);
+  assert.match(text, /^hostmesh: cost against services, HTTP\/2$/m);
+});
+
 test("better is green and worse is red, only with colour", () => {
   const coloured = resultTables(RESULT, { ...WIDE, color: true }).join("\n");
   assert.match(coloured, new RegExp(`${GREEN} *0\\.\\d\\dx`));

@@ -61,7 +61,7 @@ const SUBJECT: Subject = {
     ],
   }),
   ...{ workload: WORKLOAD, round: 0, workers: 1 },
-  site: { proxyCpus: [0], loadCpus: [1] },
+  site: { proxyCpus: [0], ownCpus: null, loadCpus: [1], upstreamCpus: [1] },
 };
 
 function seen(given: Partial<Seen>): Seen {
@@ -86,6 +86,27 @@ test("a sample adds up all proxies, and takes what load and upstream did out of 
   assert.deepEqual([sample.proxyBusy, sample.loadBusy], [0.9, 0.4]);
   assert.ok(Math.abs((sample.foreignShare ?? 0) - 0.15) < 1e-9);
   assert.deepEqual(sample.problems, []);
+});
+
+test("where load and upstream run beside the proxies that is told, and is not foreign", () => {
+  const site = { proxyCpus: [0, 1], ownCpus: [[0], [1]], loadCpus: [1], upstreamCpus: [0] };
+  const busy = seen({
+    before: moment(0, [0, 0], { 10: 0, 20: 0, 21: 0, 99: 0 }),
+    after: moment(1_000, [0, 200], { 10: 300, 20: 200, 21: 100, 99: 200 }),
+  });
+  const both = toSample({ ...SUBJECT, site }, busy);
+  assert.equal(both.isCpuShared, true);
+  // 900 ms of the proxies, 300 of the upstream, 300 of the generator; 200 of 2,000 were idle.
+  assert.ok(Math.abs((both.foreignShare ?? 0) - 0.15) < 1e-9, `${both.foreignShare}`);
+  assert.equal(both.proxyBusy, 0.9);
+  const [client] = SUBJECT.contestant.proxies;
+  assert.ok(client !== undefined);
+  // A path of one proxy has the first core, beside the upstream alone.
+  const one = { ...SUBJECT, site, contestant: contestant({ proxies: [client] }) };
+  const alone = toSample(one, { ...busy, pids: { proxies: [10], upstream: 99 }, pidsAfter: [10] });
+  assert.deepEqual([alone.proxyBusy, alone.isCpuShared], [1, true]);
+  assert.ok(Math.abs((alone.foreignShare ?? 0) - 0.25) < 1e-9, `${alone.foreignShare}`);
+  assert.equal(toSample(SUBJECT, seen({})).isCpuShared, false);
 });
 
 test("the direct way has no proxies, and nothing is told of them", () => {

@@ -11,6 +11,7 @@ export function contestant(given: Partial<Contestant>): Contestant {
 
 export const WORKLOAD: Workload = {
   ...{ protocol: "http1", bodyBytes: 115, connections: 64, streams: 1, rate: null, services: 1 },
+  ...{ call: "unary", messages: 1 },
 };
 
 export function loadResult(given: Partial<LoadResult>): LoadResult {

@@ -66,6 +66,16 @@ test("HTTP/2 and gRPC have as many requests at a time as the others, on fewer co
   assert.deepEqual([readOptions({}).connections, readOptions({}).streams], [64, 1]);
 });
 
+test("calls of gRPC that stream have ten messages, or as many as is said", () => {
+  const of = (flags: BenchFlags) => {
+    const [workload] = workloadsOf(readOptions({ protocol: "grpc", ...flags }));
+    return [workload?.call, workload?.messages];
+  };
+  assert.deepEqual(of({}), ["unary", 1]);
+  assert.deepEqual(of({ grpcCall: "server" }), ["server", 10]);
+  assert.deepEqual(of({ grpcCall: "bidi", messages: "3" }), ["bidi", 3]);
+});
+
 const REFUSED: readonly (readonly [BenchFlags, RegExp])[] = [
   [{ modes: "direct,both" }, /--modes knows direct, host, sidecar; not "both"/],
   [{ modes: "" }, /--modes/],
@@ -91,6 +101,14 @@ const REFUSED: readonly (readonly [BenchFlags, RegExp])[] = [
   [{ repeat: "101" }, /--repeat/],
   [{ workers: "65" }, /--workers/],
   [{ idle: "0" }, /--idle/],
+  [{ grpcCall: "bidi" }, /--grpc-call bidi is a call of gRPC: add --protocol grpc/],
+  [{ protocol: "grpc", grpcCall: "client" }, /--grpc-call knows unary, server, bidi/],
+  [{ protocol: "grpc", messages: "3" }, /--messages is for calls that stream/],
+  [{ protocol: "grpc", grpcCall: "server", messages: "501" }, /--messages .* 1 to 500/],
+  [{ protocol: "tcp", scale: true }, /--scale and --idle ask by http1, http2 or grpc/],
+  [{ protocol: "tcp", idle: "3" }, /--scale and --idle ask by http1, http2 or grpc/],
+  [{ cores: "many" }, /--cores knows shared, own/],
+  [{ cores: "own", scale: true }, /--cores own is about calls/],
   [{ protocol: "tcp", body: "0,115" }, /tcp needs bodies of at least one byte/],
 ];
 

@@ -10,6 +10,8 @@ export const WORKLOAD: Workload = {
   bodyBytes: 115,
   connections: 64,
   streams: 1,
+  call: "unary",
+  messages: 1,
   rate: 8_000,
   services: 1,
 };
@@ -37,6 +39,7 @@ export function sample(given: Partial<Sample>): Sample {
     loadBusy: 0.5,
     proxyBusy: 0.6,
     foreignShare: 0.01,
+    isCpuShared: false,
     bottleneck: "rate",
     problems: [],
     ...given,
@@ -190,7 +193,14 @@ function idleRows(): IdleRow[] {
 }
 
 function idle(contestant: string, containers: number, mib: number, processes: number): IdleRow {
-  return { contestant, containers, pssBytes: mib * MIB, rssBytes: mib * MIB * 1.3, processes };
+  return {
+    contestant,
+    protocol: "http1",
+    containers,
+    pssBytes: mib * MIB,
+    rssBytes: mib * MIB * 1.3,
+    processes,
+  };
 }
 
 function scaleRows(): ScaleRow[] {
@@ -199,7 +209,8 @@ function scaleRows(): ScaleRow[] {
   const growth = { services: 0.012, known: 0.004, endpoints: 0.02, connections: 0.09 };
   const rows = Object.entries(growth).flatMap(([dimension, by]) =>
     values.map((value, step) => ({
-      ...{ contestant: "hostmesh", dimension: dimension as ScaleRow["dimension"], value },
+      ...{ contestant: "hostmesh", protocol: "http1" as const },
+      ...{ dimension: dimension as ScaleRow["dimension"], value },
       cpuMicrosPerRequest: about(14.4 * (1 + by * step)),
       throughput: about(48_000 / (1 + by * step)),
       p99Ms: about(1.4 * (1 + by * step * 2)),
@@ -207,7 +218,8 @@ function scaleRows(): ScaleRow[] {
     })),
   );
   const workers = [1, 2].map((value) => ({
-    ...{ contestant: "hostmesh", dimension: "workers" as const, value },
+    ...{ contestant: "hostmesh", protocol: "http1" as const },
+    ...{ dimension: "workers" as const, value },
     cpuMicrosPerRequest: about(14.4 * value ** 0.1),
     throughput: about(24_000 * value ** 0.6),
     ...{ p99Ms: about(1.4), pssBytes: 60 * MIB * value ** 0.4 },
@@ -250,6 +262,7 @@ export function sampleResult(given: Partial<BenchResult> = {}): BenchResult {
     },
     method: {
       ...{ topology: "same-host", seconds: 5, rounds: 3, workers: 1, vary: false },
+      cores: "shared",
       site: "proxies on CPU 0, load and upstream on CPU 1",
     },
     baseline: PAIR.name,
@@ -265,8 +278,8 @@ export function sampleResult(given: Partial<BenchResult> = {}): BenchResult {
     results: summarize(samples, contestants, PAIR.name, "same-host"),
     idle: idleRows(),
     idleConnections: [
-      { contestant: "hostmesh", connections: 10_000, pssBytesEach: 2_410 },
-      { contestant: "haproxy", connections: 10_000, pssBytesEach: 1_150 },
+      { contestant: "hostmesh", protocol: "http1", connections: 10_000, pssBytesEach: 2_410 },
+      { contestant: "haproxy", protocol: "http1", connections: 10_000, pssBytesEach: 1_150 },
     ],
     scale: scaleRows(),
     samples,

@@ -15,7 +15,7 @@ import { routingMesh } from "../../bench/micro/routing-mesh.ts";
 import type { Sample } from "../../bench/model.ts";
 import { largeProgram } from "../../bench/scale/large-program.ts";
 import { runScale, type ScaleOptions } from "../../bench/scale/run-scale.ts";
-import { pointName, pointsOf } from "../../bench/scale/scale-point.ts";
+import { loadOf, pointName, pointsOf } from "../../bench/scale/scale-point.ts";
 import { toRow } from "../../bench/scale/to-row.ts";
 
 const onLinux = { skip: process.platform === "linux" ? false : "needs /proc" };
@@ -44,6 +44,8 @@ function sample(given: Partial<Sample> & { micros?: number; requests?: number })
       bodyBytes: 115,
       connections: 64,
       streams: 1,
+      call: "unary",
+      messages: 1,
       rate: null,
       services: 10,
     },
@@ -55,7 +57,7 @@ function sample(given: Partial<Sample> & { micros?: number; requests?: number })
     cpu: { userMs: (micros * requests) / 2e3, systemMs: (micros * requests) / 2e3 },
     ...{ contextSwitches: 1, pssBytes: { a: 100, b: 0 }, rssBytes: { a: 200, b: 0 } },
     ...{ openConnections: null, handshakes: { tcp: 0, tls: 0 }, loadBusy: 1, proxyBusy: 1 },
-    ...{ foreignShare: 0, bottleneck: "proxy", problems: [] },
+    ...{ foreignShare: 0, isCpuShared: false, bottleneck: "proxy", problems: [] },
     ...rest,
   };
 }
@@ -90,7 +92,7 @@ test("workers go up to the CPUs, whatever points are asked for", () => {
 test("a row has the spread of all rounds, and every problem with its round", () => {
   const [point] = pointsOf("services", [10]);
   assert.ok(point !== undefined);
-  const row = toRow(point, [
+  const row = toRow(point, "http1", [
     sample({ micros: 10 }),
     sample({ micros: 14, round: 1, problems: ["3 × reset"], bottleneck: "load" }),
     sample({ micros: 12, round: 2, requests: 4_000 }),
@@ -100,8 +102,8 @@ test("a row has the spread of all rounds, and every problem with its round", () 
   assert.ok(Math.abs((row?.p99Ms.median ?? 0) - 2) < 0.01);
   assert.deepEqual(row?.problems, ["round 2: 3 × reset"]);
   assert.deepEqual([row?.bottleneck, row?.pssBytes], ["proxy", 100]);
-  assert.equal(toRow(point, [sample({ requests: 0 })]), null);
-  assert.equal(toRow(point, []), null);
+  assert.equal(toRow(point, "http1", [sample({ requests: 0 })]), null);
+  assert.equal(toRow(point, "http1", []), null);
 });
 
 async function accepted(found: Program | { reason: string }, flags: readonly string[]) {
@@ -176,6 +178,7 @@ test("the mesh of the micro-benchmark routes every name to its own service", () 
 const PICK = { hash: -1, tried: [] };
 
 const OPTIONS: ScaleOptions = {
+  protocol: "http1",
   ...{ peers: ["hostmesh", "envoy"], envoyBinary: "/nowhere/envoy", points: [3] },
   dimensions: ["endpoints", "connections"],
   ...{ seconds: 0.3, settleSeconds: 0.1, repeat: 2, warmUpSeconds: 1 },
@@ -205,6 +208,34 @@ test("hostmesh is measured at each point, and who is absent is missing", onLinux
     const addresses = records.endpoints.map(({ address }: { address: string }) => address);
     assert.equal(new Set(addresses).size, 3);
     assert.ok(lines.some((line) => line.includes("3 endpoints: hostmesh, round 2/2")));
+  } finally {
+    await rm(configFolder, { recursive: true });
+  }
+});
+
+test("over HTTP/2 as many requests are under way on fewer connections", onLinux, async (t) => {
+  assert.deepEqual(loadOf("http1", 64), { connections: 64, streams: 1 });
+  assert.deepEqual(loadOf("http2", 64), { connections: 8, streams: 8 });
+  const found = await findHaproxy();
+  if ("reason" in found) return t.skip(found.reason);
+  const configFolder = await mkdtemp(join(tmpdir(), "scale-test-"));
+  try {
+    const { signal } = new AbortController();
+    const context = { signal, configFolder, onProgress: () => undefined };
+    const { rows, missing, notes } = await runScale(context, {
+      ...OPTIONS,
+      ...{ protocol: "http2", peers: ["haproxy"], dimensions: ["endpoints", "connections"] },
+    });
+    assert.deepEqual(missing, []);
+    assert.deepEqual(
+      rows.map(({ dimension, protocol, problems }) => [dimension, protocol, problems]),
+      OPTIONS.dimensions.map((dimension) => [dimension, "http2", []]),
+    );
+    assert.match(notes[0] ?? "", /HTTP\/2, 115 bytes, 8 connections of 8 streams/);
+    const file = join(configFolder, "haproxy-with-3-endpoints", "host-proxy.cfg");
+    const config = await readFile(file, "utf8");
+    assert.match(config, /bind \S+ proto h2$/m);
+    assert.equal(config.match(/^ {2}server .* proto h2$/gm)?.length, 3);
   } finally {
     await rm(configFolder, { recursive: true });
   }

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { availableParallelism } from "node:os";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { freePorts } from "../../bench/lib/free-ports.ts";
-import { choosePins, parseCpuList } from "../../bench/lib/pins.ts";
-import { openSite } from "../../bench/lib/site.ts";
+import { chooseOwnCores, choosePins, parseCpuList, TOO_FEW_CORES } from "../../bench/lib/pins.ts";
+import { openSite, type Role, type Site } from "../../bench/lib/site.ts";
 import { skipReason } from "../netns/helpers/privilege.ts";
 
 const { signal } = new AbortController();
@@ -24,6 +25,13 @@ function namespaces(): string[] {
 async function output(command: readonly string[]): Promise<string> {
   const [file = "", ...args] = command;
   return (await promisify(execFile)(file, args)).stdout.trim();
+}
+
+/** The CPUs that a command is allowed to use. */
+async function allowedCpus(site: Site, role: Role, nth = 0): Promise<number[]> {
+  const show = ["sh", "-c", "grep Cpus_allowed_list /proc/self/status"];
+  const [, list = ""] = (await output(site.command(site.a, role, show, nth))).split(/\s+/);
+  return parseCpuList(list);
 }
 
 test("a list of CPUs has single ones and ranges", () => {
@@ -66,6 +74,50 @@ test("the note says where workers share CPUs and where load and proxies share a 
   assert.match(choosePins([[0]], 1, true).note, /one CPU/);
 });
 
+test("with cores of their own proxies share them neither with each other nor with the load", () => {
+  const of = (cores: number[][], workers: number, proxies: number) => {
+    const { ownCpus, loadCpus, upstreamCpus, note } = chooseOwnCores(
+      cores,
+      { workers, proxies },
+      true,
+    );
+    assert.doesNotMatch(note, new RegExp(TOO_FEW_CORES));
+    return [ownCpus, loadCpus, upstreamCpus];
+  };
+  const four = [[0, 4], [1, 5], [2, 6], [3]];
+  assert.deepEqual(of(four, 1, 1), [[[0]], [1, 2], [1, 2]]);
+  assert.deepEqual(of(four, 1, 2), [
+    [[0], [1]],
+    [2, 3],
+    [2, 3],
+  ]);
+  assert.deepEqual(of(four, 1, 3), [[[0], [1], [2]], [3], [3]]);
+  assert.deepEqual(of([...four, [7]], 2, 2), [
+    [
+      [0, 1],
+      [2, 3],
+    ],
+    [7],
+    [7],
+  ]);
+  assert.deepEqual(of([[0], [1]], 1, 1), [[[0]], [1], [1]]);
+});
+
+test("where cores are left for nobody but the proxies the note says who runs beside whom", () => {
+  const pins = chooseOwnCores([[0], [1]], { workers: 1, proxies: 2 }, true);
+  assert.deepEqual(pins.ownCpus, [[0], [1]]);
+  assert.deepEqual([pins.loadCpus, pins.upstreamCpus], [[1], [0]]);
+  assert.match(
+    pins.note,
+    /too few cores: 2 of the 3 .* load shares CPU 1 with the client's proxy, and the upstream CPU 0 /,
+  );
+  const refused = (cores: number[][], proxies: number, hasTaskset: boolean) => () =>
+    chooseOwnCores(cores, { workers: 1, proxies }, hasTaskset);
+  assert.throws(refused([[0], [1]], 3, true), /needs a core for each .* 3, and there are 2:/);
+  assert.throws(refused([[0, 1]], 1, true), /which is 2, and there is 1:/);
+  assert.throws(refused([[0], [1]], 1, false), /taskset/);
+});
+
 test("no port is given twice, though nobody listens on them yet", async () => {
   const ports = [...(await freePorts(40)), ...(await freePorts(40))];
   assert.equal(new Set(ports).size, 80);
@@ -83,13 +135,24 @@ test("on one host both places are the loopback address", async () => {
 test("a command runs on the CPUs of its role", async (t) => {
   const site = await openSite("same-host", { workers: 1, signal });
   if (site.proxyCpus === null) return t.skip(site.note);
-  for (const role of ["proxy", "load"] as const) {
-    const show = ["sh", "-c", "grep Cpus_allowed_list /proc/self/status"];
-    const [, list] = (await output(site.command(site.a, role, show))).split(/\s+/);
-    const wanted: readonly number[] = role === "proxy" ? site.proxyCpus : (site.loadCpus ?? []);
-    const isRange = wanted.length > 1 && wanted.every((cpu, at) => cpu === (wanted[0] ?? 0) + at);
-    assert.equal(list, isRange ? `${wanted[0]}-${wanted.at(-1)}` : wanted.join(","));
+  for (const role of ["proxy", "load", "upstream"] as const) {
+    const wanted: Record<Role, readonly number[] | null> = {
+      proxy: site.proxyCpus,
+      load: site.loadCpus,
+      upstream: site.upstreamCpus,
+    };
+    assert.deepEqual(await allowedCpus(site, role), wanted[role], role);
   }
+});
+
+test("the proxies of a path run on cores of their own, each", async (t) => {
+  if (availableParallelism() < 2) return t.skip("there is one CPU");
+  const site = await openSite("same-host", { workers: 1, proxiesApart: 2, signal });
+  assert.equal(site.ownCpus?.length, 2);
+  for (const nth of [0, 1]) {
+    assert.deepEqual(await allowedCpus(site, "proxy", nth), site.ownCpus?.[nth]);
+  }
+  assert.deepEqual(await allowedCpus(site, "upstream"), site.upstreamCpus);
 });
 
 test(

@@ -6,6 +6,7 @@ import {
   LIMIT,
   MULTIPLEXED,
   readOptions,
+  STREAMED_MESSAGES,
 } from "../../../bench/run/options.ts";
 import type { BenchOutcome } from "../../../bench/run/run-bench.ts";
 import { CliError, EXIT } from "../cli-error.ts";
@@ -79,12 +80,26 @@ function addMatrixOptions(command: Command): void {
       "--streams <n>",
       `requests at a time on each (default: 1; http2 and grpc: ${MULTIPLEXED.streams}, on ${MULTIPLEXED.connections} connections)`,
     )
+    .addOption(
+      new Option(
+        "--grpc-call <kind>",
+        "one message each way, one and a stream of answers, or as many each way in turn (default: unary)",
+      ).choices(["unary", "server", "bidi"]),
+    )
+    .option(
+      "--messages <n>",
+      `messages of the answer to a gRPC call that streams (default: ${STREAMED_MESSAGES})`,
+    )
     .option(
       "--rate <list>",
       `requests per second, or max: as fast as answers come ${preset("rate")}`,
     )
     .option("--body <list>", `sizes of answers, such as 0,115,10k,1m ${preset("body")}`)
     .option("--workers <n>", `workers or threads of each proxy ${preset("workers")}`)
+    .option(
+      "--cores <how>",
+      `own: each proxy of a path on cores of its own; shared: all on as many CPUs as one has workers ${preset("cores")}`,
+    )
     .option("--vary", "no two requests with the same head")
     .option("--envoy-binary <file>", "Envoy to use where none is on PATH");
 }
