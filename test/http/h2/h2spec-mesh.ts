@@ -1,6 +1,7 @@
+import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import { peer } from "../../helpers/h2-peers.ts";
-import { assertAllPassed, runH2spec } from "../../helpers/h2spec.ts";
+import { assertAllPassed, failuresOf, runH2spec } from "../../helpers/h2spec.ts";
 import { bridgeTo } from "../../helpers/h2spec-bridge.ts";
 import { credentialsOf, issue, newAuthority, rawClient, spiffe } from "../../helpers/mesh-lab.ts";
 import { endpoint, planeLab, service } from "../../helpers/plane.ts";
@@ -12,9 +13,17 @@ import { endpoint, planeLab, service } from "../../helpers/plane.ts";
  */
 const WEB = spiffe("web");
 
+interface Entrance {
+  readonly port: number;
+  /** Requests that have reached the endpoint. */
+  served(): number;
+}
+
 /** A port that leads to the mesh port of a host. `asks`: each request says which endpoint it is for, as a host's do. */
-async function meshBridge(t: TestContext, asks: boolean): Promise<number> {
+async function meshBridge(t: TestContext, asks: boolean): Promise<Entrance> {
+  let count = 0;
   const server = await peer(2, (incoming, response) => {
+    count += 1;
     incoming.resume();
     incoming.on("end", () => response.end("hello"));
   });
@@ -39,16 +48,27 @@ async function meshBridge(t: TestContext, asks: boolean): Promise<number> {
   ];
   const bridge = await bridgeTo(dial, asks ? fields : []);
   t.after(() => bridge.close());
-  return bridge.port;
+  return { port: bridge.port, served: () => count };
 }
+
+/**
+ * What asks for nothing is answered at once with 400 and without content. So two cases wait in vain for content, four that want to see
+ * the window of a stream at work are skipped, and no number of requests comes to the limit of streams at once.
+ */
+const NEED_CONTENT = ["2/2", "2/3", "5.1.2/1"];
 
 describe("h2spec between hosts", () => {
   test("passes all 146 cases, and the strict one, by requests for an endpoint", async (t) => {
-    assertAllPassed(await runH2spec(await meshBridge(t, true), "--strict"), 147);
+    const { port, served } = await meshBridge(t, true);
+    assertAllPassed(await runH2spec(port, "--strict"), 147);
+    assert.ok(served() > 50, `${served()} requests at the endpoint`);
   });
 
-  test("by requests that ask for nothing: each is refused", async (t) => {
-    const said = await runH2spec(await meshBridge(t, false), "--strict");
-    assertAllPassed(said, 147);
+  test("passes what can be passed by requests that ask for nothing", async (t) => {
+    const { port, served } = await meshBridge(t, false);
+    const said = await runH2spec(port, "--strict");
+    assert.deepEqual(failuresOf(said), NEED_CONTENT, said);
+    assert.match(said, /147 tests, 140 passed, 4 skipped, 3 failed/);
+    assert.equal(served(), 0);
   });
 });
