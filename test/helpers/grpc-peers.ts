@@ -55,8 +55,11 @@ export interface GrpcServer {
   close(): void;
 }
 
-/** A server of grpc-js. */
-export async function grpcServer(handlers: GrpcHandlers): Promise<GrpcServer> {
+/** A server of grpc-js, on a port of its own of loopback or where it is told. */
+export async function grpcServer(
+  handlers: GrpcHandlers,
+  address = "127.0.0.1:0",
+): Promise<GrpcServer> {
   const server = new Server(NO_LIMITS);
   let calls = 0;
   const definition: Record<string, object> = {};
@@ -76,7 +79,7 @@ export async function grpcServer(handlers: GrpcHandlers): Promise<GrpcServer> {
   }
   server.addService(definition as never, counted as never);
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
       error === null ? resolve(bound) : reject(error),
     );
   });
@@ -99,12 +102,13 @@ export interface CallSettings extends CallOptions {
   readonly metadata?: Readonly<Record<string, MetadataValue | readonly MetadataValue[]>>;
 }
 
-/** A client of grpc-js that takes `127.0.0.1:port` for the service `authority`. */
+/** A client of grpc-js that takes a port of loopback, or an address with its port, for the service `authority`. */
 export class GrpcClient {
   readonly client: Client;
 
-  constructor(port: number, authority: string, options: object = {}) {
-    this.client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+  constructor(place: number | string, authority: string, options: object = {}) {
+    const address = typeof place === "number" ? `127.0.0.1:${place}` : place;
+    this.client = new Client(address, credentials.createInsecure(), {
       ...NO_LIMITS,
       "grpc.default_authority": authority,
       "grpc.use_local_subchannel_pool": 1,

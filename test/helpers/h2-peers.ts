@@ -65,8 +65,10 @@ export interface Got {
 export class Http2Client {
   readonly session: ClientHttp2Session;
 
-  constructor(port: number, options: Parameters<typeof connect>[1] = {}) {
-    this.session = connect(`http://127.0.0.1:${port}`, options);
+  /** `place`: a port of loopback, or an address with its port. */
+  constructor(place: number | string, options: Parameters<typeof connect>[1] = {}) {
+    const address = typeof place === "number" ? `127.0.0.1:${place}` : place;
+    this.session = connect(`http://${address}`, options);
     this.session.on("error", () => undefined);
   }
 
