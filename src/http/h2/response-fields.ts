@@ -15,12 +15,12 @@ const known = new KnownStarts();
  * A 101 becomes the 200 that grants an extended CONNECT (RFC 8441 section 5). So no other 2xx may be the answer to one: an
  * endpoint that answers the upgrade with content has not granted it, and the caller makes that an error.
  */
-export function responseFieldsOf(text: string): string[] {
+export function responseFieldsOf(text: string): readonly string[] {
   const same = known.find(text);
   // A whole head: what the text has behind it makes no difference.
-  if (same !== null) return same.fields.slice();
+  if (same !== null) return same.fields;
   const fields = readWhole(text);
-  known.keep(text, text.length, fields.slice());
+  known.keep(text, text.length, fields);
   return fields;
 }
 

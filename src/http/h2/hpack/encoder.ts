@@ -1,5 +1,6 @@
 import { DEFAULT_TABLE_BYTES } from "../codes.ts";
 import { INTEGER_BYTES, writeInteger } from "./integers.ts";
+import { KnownPrefix } from "./known-prefix.ts";
 import { entryBytes, SentName, SentTable } from "./sent-table.ts";
 import { STATIC_BY_NAME, STATIC_ENTRIES, type StaticName } from "./static-table.ts";
 
@@ -64,6 +65,9 @@ export class HpackEncoder {
   readonly #ownBytes: number;
   readonly #table = new SentTable(DEFAULT_TABLE_BYTES);
   readonly #names = new Map<string, SentName>();
+  readonly #prefix = new KnownPrefix();
+  /** Would the field that was written last be written so again? */
+  #isSettled = false;
   /** What the peer allows. */
   #peerBytes = DEFAULT_TABLE_BYTES;
   /** Is a size update due, and what was the smallest size since the last block? */
@@ -98,9 +102,17 @@ export class HpackEncoder {
    */
   encode(fields: readonly string[], out: Buffer, at: number): number {
     let next = this.#updateDue ? this.#writeUpdates(out, at) : at;
-    for (let field = 0; field < fields.length; field += 2) {
-      next = this.#writeField(fields[field]!, fields[field + 1]!, out, next);
+    const { version } = this.#table;
+    const known = this.#prefix.match(fields, version);
+    if (known > 0) next = this.#prefix.copy(known, out, next);
+    if (known < fields.length) this.#prefix.begin(fields, known, version);
+    let settles = true;
+    for (let field = known; field < fields.length; field += 2) {
+      const start = next;
+      next = this.#writeField(fields[field]!, fields[field + 1]!, out, start);
+      settles = settles && this.#isSettled && this.#prefix.add(out, start, next);
     }
+    if (this.#table.version !== version) this.#prefix.forget();
     return next;
   }
 
@@ -124,6 +136,7 @@ export class HpackEncoder {
   #writeField(name: string, value: string, out: Buffer, at: number): number {
     const sent = this.#names.get(name) ?? this.#newName(name);
     const { inStatic } = sent;
+    this.#isSettled = true;
     for (let of = 0; of < inStatic.values.length; of++) {
       if (inStatic.values[of] === value) {
         out[at] = INDEXED | (sent.inStatic.index + of);
@@ -140,8 +153,11 @@ export class HpackEncoder {
       return writeLiteral(NEVER, PLAIN_MASK, index, name, value, out, at);
     }
     if (!this.#isWorthAnEntry(sent, index, name, value)) {
+      // The same value once more may be worth one.
+      this.#isSettled = sent.varies;
       return writeLiteral(PLAIN, PLAIN_MASK, index, name, value, out, at);
     }
+    this.#isSettled = false;
     const next = writeLiteral(INCREMENTAL, INCREMENTAL_MASK, index, name, value, out, at);
     // A text of its own: the value may be a slice of a whole head, which must not live as long as the entry.
     const own = out.toString("latin1", next - value.length, next);

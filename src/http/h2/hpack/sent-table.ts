@@ -36,10 +36,16 @@ export class SentTable {
   #oldest = 0;
   #next = 0;
   #bytes = 0;
+  #version = 0;
   #capacity: number;
 
   constructor(capacity: number) {
     this.#capacity = capacity;
+  }
+
+  /** Another one whenever indices may have changed. */
+  get version(): number {
+    return this.#version;
   }
 
   get capacity(): number {
@@ -53,11 +59,13 @@ export class SentTable {
 
   resize(capacity: number): void {
     this.#capacity = capacity;
+    this.#version++;
     this.#evict(capacity);
   }
 
   /** Adds an entry, which must not be larger than the table. */
   add(name: SentName, value: string, bytes: number): void {
+    this.#version++;
     this.#evict(this.#capacity - bytes);
     if (this.#next - this.#oldest > this.#mask) this.#grow();
     const slot = this.#next & this.#mask;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { HpackDecoder } from "../../../../src/http/h2/hpack/decoder.ts";
 import { HpackEncoder } from "../../../../src/http/h2/hpack/encoder.ts";
 import { decode, encode, indexed, LIMITS, literal, sizeUpdate, tableOf } from "./blocks.ts";
@@ -183,4 +184,48 @@ test("needs no more than maxBytes for the shortest and the longest fields", () =
     assert.ok(encode(new HpackEncoder(), [text, text, text, "", "", text]).length > 3 * length);
     assert.ok(encode(new HpackEncoder({ tableBytes: 0 }), ["", ""]).length === 4);
   }
+});
+
+test("says the same of a list whose begin is known, whatever came before", () => {
+  const pairOf = fc.tuple(
+    fc.constantFrom(
+      ":path",
+      "user-agent",
+      "x-team",
+      "content-length",
+      "authorization",
+      "x-request-id",
+    ),
+    fc.constantFrom("/", "a", "b".repeat(30), "c".repeat(1_200)),
+  );
+  const lists = fc.array(fc.array(pairOf, { maxLength: 6 }), { minLength: 1, maxLength: 5 });
+  const order = fc.array(fc.nat(4), { minLength: 1, maxLength: 30 });
+  const sizes = fc.array(fc.constantFrom(0, 60, 4_096), { minLength: 1, maxLength: 3 });
+  fc.assert(
+    fc.property(lists, order, sizes, (known, picks, peerBytes) => {
+      const { encoder, send } = pair();
+      for (const [at, pick] of picks.entries()) {
+        if (at % 10 === 9) encoder.setPeerTableBytes(peerBytes[at % peerBytes.length]!);
+        send(...known[pick % known.length]!.flat());
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("puts a value into the table that comes again, though it stands behind a known begin", () => {
+  const { send } = pair();
+  const head = [":method", "GET", "x-team", "blue"];
+  send(...head);
+  send(...head);
+  send(...head, "user-agent", "curl");
+  send(...head, "user-agent", "curl");
+  assert.deepEqual(
+    send(...head, "user-agent", "curl"),
+    Buffer.concat([indexed(2), indexed(63), indexed(62)]),
+  );
+  assert.deepEqual(
+    send(":method", "GET", "x-team", "red"),
+    Buffer.concat([indexed(2), literal("plain", 63, "red")]),
+  );
 });
