@@ -176,13 +176,12 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
       return;
     }
     plan.corsEdits = cors?.edits ?? null;
-    const fault = plan.parts?.faults?.draw(head, this.#plane.random) ?? null;
-    plan.abortStatus = fault?.status ?? 0;
-    if (fault === null || fault.delayMs <= 0) {
+    plan.fault = plan.parts?.faults?.draw(head, this.#plane.random) ?? null;
+    if (plan.fault === null || plan.fault.delayMs <= 0) {
       this.#dispatch();
       return;
     }
-    this.#gate.delay(fault.delayMs);
+    this.#gate.delay(plan.fault.delayMs);
   }
 
   onDelayOver(): void {
@@ -199,9 +198,9 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     const destination = this.#destination as Destination;
     const head = this.#state.head as RequestHead;
     if (plan.active) {
-      if (plan.abortStatus !== 0) throw abortError(plan.abortStatus);
+      if (plan.fault !== null && plan.fault.status !== 0) throw abortError(plan.fault);
       this.#limits.begin(destination, plan, head);
-      const answer = answerOf(plan, head, this.#origin);
+      const answer = answerOf(plan, head, this.#origin, this.#server.version);
       if (answer !== null) {
         this.#answer(answer);
         return;
@@ -221,6 +220,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     const text = localAnswerText(answer, ids === "" ? "" : requestIdIn(ids), options);
     this.#server.answer(this.#relay.edited(text, this.#planner.plan, this.#limits.lines));
     this.#facts.status = answer.status;
+    this.#facts.grpcStatus = answer.grpcStatus ?? -1;
     this.#record(null);
     this.#server.finish(keepAlive, this.#plane.clock.now());
   }

@@ -49,6 +49,8 @@ const TRAILER_BYTES = 16_384;
 /** What a failure of the mesh is to a client of gRPC. Time that has run out is its own status, as in Envoy. */
 export function grpcStatusOf(error: MeshError): number {
   const { http } = CODES[error.code];
+  const own = error.answer?.grpcStatus;
+  if (own !== undefined) return own;
   return http === 504 ? GRPC.DEADLINE_EXCEEDED : grpcStatusOfHttp(statusOf(error));
 }
 
