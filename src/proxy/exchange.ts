@@ -275,7 +275,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     this.#relay.edit(this.#planner.plan, this.#limits.lines);
     if (head.status === 101 || (request.method === "CONNECT" && head.status < 300)) {
       this.#server.grant(this.#relay.text);
-      this.#upgrade(carrier, chunk, start, end);
+      this.#upgrade(head, chunk, start, end);
       return;
     }
     facts.responseBytes = end - start;
@@ -373,9 +373,9 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
   }
 
   /** 101, or a CONNECT that the endpoint granted: from here on the connection is a tunnel. */
-  #upgrade(upstream: Carrier, chunk: Buffer, start: number, end: number): void {
+  #upgrade(head: ResponseHead, chunk: Buffer, start: number, end: number): void {
     this.#abort.end();
-    this.#switchover = Switchover.upgrade(this.#parts, upstream, this.#forward.handOver());
+    this.#switchover = Switchover.upgrade(this.#parts, this.#forward.handOver(head));
     this.#switchover.fromUpstream(chunk, start, end);
   }
 

@@ -300,13 +300,15 @@ export class Forward implements UpstreamHandler, PoolWaiter {
   }
 
   /** The request has become a tunnel, which has no time limit but that of its silence. */
-  handOver(): HandedOver {
+  handOver({ status, upgrade }: ResponseHead): HandedOver {
     this.#times.end();
-    const { conn } = this.attempt.upstream as Upstream;
+    const { conn, carrier } = this.attempt.upstream as Upstream;
+    const isWebSocket = status === 101 && upgrade.toLowerCase() === "websocket";
     const { idleMs } = this.#plan;
     const { tunnelIdleMs } = this.#plane.config.timeouts;
     const release = this.attempt.handOver();
-    return { conn, release, idleMs: idleMs === -1 ? tunnelIdleMs : idleMs };
+    const limitMs = idleMs === -1 ? tunnelIdleMs : idleMs;
+    return { conn, carrier, isWebSocket, release, idleMs: limitMs };
   }
 
   /** The request is over, however it ended: what is still held is given back. */
