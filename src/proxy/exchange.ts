@@ -71,8 +71,9 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     this.#router = new Router(plane, origin);
     this.#planner = new Planner(plane, origin);
     this.#limits = new RequestLimits(plane, origin, this.#planner);
-    this.#relay = new ResponseRelay(plane.server.limits);
+    this.#relay = new ResponseRelay(plane.server.limits, this.#facts);
     this.#server = open(this);
+    this.#facts.version = this.#server.version;
     this.#parts = { plane, origin, server: this.#server, facts: this.#facts, handler: this };
     this.#state = new RequestState(plane.config.limits.replayBytes, this.#server.carrier.share);
     this.#abort = new AbortWatch(plane, this.#server, this.#facts);
@@ -321,8 +322,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     const { head, complete, answered, ids } = this.#state;
     this.#forward.attempt.end(false);
     if (answered) {
-      const { version } = this.#server;
-      const trailers = failureTrailers(error, head, version, this.#facts);
+      const trailers = failureTrailers(error, head, this.#server.version, this.#facts);
       this.#record(error);
       this.#server.breakOff(trailers);
       return;

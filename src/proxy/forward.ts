@@ -17,7 +17,7 @@ import type { RequestLimits } from "./request-limits.ts";
 import type { RequestState } from "./request-state.ts";
 import type { Destination } from "./resolve.ts";
 import { Retries } from "./retries.ts";
-import { firstHopLines, upstreamHead } from "./rewrite.ts";
+import { type Hop, hopOf, upstreamHead } from "./rewrite.ts";
 import type { RoutePlan } from "./route-plan.ts";
 import { requestTimeout, tryTimeout } from "./routing/policy/time-limits.ts";
 import { switchFault } from "./switch-fault.ts";
@@ -65,7 +65,7 @@ export class Forward implements UpstreamHandler, PoolWaiter {
   readonly #owner: ForwardOwner;
   readonly #admission: Admission;
   readonly #clientCert: ClientCert;
-  readonly #firstHop: string;
+  readonly #hop: Hop;
   readonly #limits: RequestLimits;
   readonly #times: TimeLimits;
   readonly #retries: Retries;
@@ -86,7 +86,7 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     this.#owner = owner;
     this.#admission = new Admission(plane, origin);
     this.#clientCert = new ClientCert(origin, plane.workloads);
-    this.#firstHop = firstHopLines(origin);
+    this.#hop = hopOf(origin, server.version);
     this.attempt = new Attempt(plane, origin, facts);
     this.attempt.version = server.upstreamVersion;
     this.#retries = new Retries(plane, facts, state, plan, this.attempt);
@@ -156,10 +156,11 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     const state = this.#state;
     const head = state.sent as RequestHead;
     this.attempt.onConnection(upstream);
+    this.#facts.upstreamVersion = upstream.version;
     upstream.carrier.share = this.#server.carrier.share;
     const lines = state.ids + this.#clientCert.lineFor(this.attempt.endpoint);
     const { effects } = this.#admission;
-    const text = upstreamHead(head, this.#origin, lines, this.#firstHop, effects);
+    const text = upstreamHead(head, this.#origin, lines, this.#hop, effects);
     const whole = withDeadline(text, this.#leftMs(this.attempt.sentMs), head) + state.body.text;
     upstream.send(this, head.method, whole, state.complete);
     if (!this.#retries.keepsBody(head, this.#isGrpc)) {

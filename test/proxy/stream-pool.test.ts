@@ -175,7 +175,10 @@ function depsOf(more: Partial<PoolSettings>, clock: FakeClock) {
       });
       opened.push({ close: () => conn.destroy() });
     },
-    recorder: { event: (name: string) => void events.push(name) } as unknown as Recorder,
+    recorder: {
+      event: (name: string) => void events.push(name),
+      http2: () => undefined,
+    } as unknown as Recorder,
     clock,
     deadlines,
     evictIdle: () => undefined,

@@ -86,6 +86,10 @@ export class ClientConnection implements Upstream, ConnHandler {
     if (last) this.#requestSent = true;
   }
 
+  get version(): 1 {
+    return 1;
+  }
+
   get carrier(): Conn {
     return this.conn;
   }

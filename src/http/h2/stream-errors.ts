@@ -1,5 +1,6 @@
 import { MeshError } from "../../core/errors.ts";
-import { CANCEL, errorName } from "./codes.ts";
+import { http2ErrorName } from "../../core/http2.ts";
+import { CANCEL } from "./codes.ts";
 import { ConnectionError } from "./errors.ts";
 
 /** How a stream ended before its time. */
@@ -22,7 +23,7 @@ export interface StreamSession {
 /** The failure of a request whose stream was reset, or went with its connection (RFC 9113 sections 5.4 and 8.7). */
 export function resetError(peer: string, end: StreamEnd, session: StreamSession): MeshError {
   const { code, byPeer, isRefused, isAnswered } = end;
-  const name = errorName(code);
+  const name = http2ErrorName(code);
   if (isRefused && !isAnswered) return new MeshError("UPSTREAM_REFUSED", `${peer}, ${name}`);
   if (session.state !== "open") return lostError(peer, isAnswered, session.error);
   if (!byPeer) {
@@ -58,7 +59,7 @@ export function greetingError(peer: string, isLate: boolean, cause: Error | null
 }
 
 function saidOf({ code, message }: ConnectionError): string {
-  return `${errorName(code)}: ${message}`;
+  return `${http2ErrorName(code)}: ${message}`;
 }
 
 /** What carried the request was broken off by us. */

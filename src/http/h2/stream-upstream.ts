@@ -63,6 +63,10 @@ export class StreamUpstream implements Upstream, StreamHandler {
     this.carrier = new StreamCarrier(null, () => this.#fail(goneError(this.peer), CANCEL));
   }
 
+  get version(): 2 {
+    return 2;
+  }
+
   get peer(): string {
     return this.#owner.peer;
   }
