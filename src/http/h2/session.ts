@@ -378,9 +378,7 @@ export abstract class Session implements ConnHandler, Expirable, FrameHandler, S
   /** RFC 9113 section 5.4.2. */
   onStreamError(error: StreamError): void {
     if (this.#state !== "open") return;
-    const stream = this.streams.byId.get(error.streamId);
-    if (stream !== undefined) this.streams.fail(stream, error.code);
-    else this.streams.refuse(error.streamId, error.code);
+    this.streams.onError(error);
     // A server that has us reset streams harms but itself.
     if (this.#isServer) this.budget.streamWasted();
   }
