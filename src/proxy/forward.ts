@@ -11,7 +11,7 @@ import { ClientCert } from "./client-cert.ts";
 import type { Origin } from "./context.ts";
 import { toMeshError } from "./failure.ts";
 import { withDeadline } from "./forward-head.ts";
-import { grpcStatusBehind, grpcStatusIn, isGrpcCall } from "./grpc.ts";
+import { grpcStatusBehind, grpcStatusIn, grpcStatusInLines, isGrpcCall } from "./grpc.ts";
 import type { Plane } from "./plane.ts";
 import type { RequestLimits } from "./request-limits.ts";
 import type { RequestState } from "./request-state.ts";
@@ -244,7 +244,9 @@ export class Forward implements UpstreamHandler, PoolWaiter {
 
   #observeEnd(chunk: Buffer, start: number, end: number): void {
     this.#awaitsStatus = false;
-    const grpcStatus = grpcStatusBehind(chunk, start, end);
+    const { trailers } = (this.attempt.upstream as Upstream).carrier;
+    const grpcStatus =
+      trailers === "" ? grpcStatusBehind(chunk, start, end) : grpcStatusInLines(trailers);
     this.#facts.grpcStatus = grpcStatus;
     const status = judgedStatus(this.#facts.status, grpcStatus);
     this.attempt.observeEnd(status, this.#plane.clock.now());

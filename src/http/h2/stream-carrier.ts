@@ -24,6 +24,7 @@ const NOBODY: ConnHandler = {
 export class StreamCarrier implements Carrier, StreamHandler {
   handler: ConnHandler = NOBODY;
   share: Share | null;
+  trailers = "";
   /** Does what is taken next end our side? */
   endsWithNext = false;
   #stream: Stream | null = null;
@@ -53,6 +54,7 @@ export class StreamCarrier implements Carrier, StreamHandler {
     this.#finSeen = false;
     this.#finSent = false;
     this.endsWithNext = false;
+    this.trailers = "";
     this.#letGo();
   }
 
