@@ -16,6 +16,10 @@ export class CloseNotice {
     return this.#frames.sawClose;
   }
 
+  get isWanted(): boolean {
+    return this.#frame !== "";
+  }
+
   want(frame: string): void {
     this.#frame = frame;
   }

@@ -91,12 +91,14 @@ export class Tunnel implements Expirable {
 
   /**
    * A shutdown is about to end: both ends of a WebSocket get a Close frame as soon as a frame may begin, in place of what
-   * the other one still sends, and an orderly end once they have answered. One that is being closed already is left alone.
+   * the other one still sends, and an orderly end once they have answered. One that is being closed already is left alone,
+   * so it may be called again and again.
    */
   closeWebSocket(): void {
     const up = this.#client;
     const down = this.#upstream;
-    if (up.notice?.sawClose || down.notice?.sawClose) return;
+    const isUnderWay = up.notice?.isWanted || up.notice?.sawClose || down.notice?.sawClose;
+    if (isUnderWay) return;
     up.closeWith(closeFrame(GOING_AWAY, REASON, true));
     down.closeWith(closeFrame(GOING_AWAY, REASON, false));
   }
