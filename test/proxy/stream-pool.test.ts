@@ -556,7 +556,10 @@ describe("a connection of a pool of streams", () => {
     const lab = poolLab((server.address() as AddressInfo).port);
     const request = lab.request();
     assert.equal(await request.failed(), "UPSTREAM_PROTOCOL");
-    assert.match(request.error?.message ?? "", /seems to speak HTTP\/1\.1, and was spoken to in HTTP\/2: declare http /);
+    assert.match(
+      request.error?.message ?? "",
+      /seems to speak HTTP\/1\.1, and was spoken to in HTTP\/2: declare http /,
+    );
     assert.doesNotMatch(heard.join(""), /web/, "no request was sent");
     for (const socket of sockets) socket.destroy();
     await lab.settle();
