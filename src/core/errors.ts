@@ -351,6 +351,8 @@ export function isMeshErrorCode(text: string): text is MeshErrorCode {
 /** How the response to a failure differs from what the table says. */
 export interface ErrorAnswer {
   readonly status?: number;
+  /** To a call of gRPC; absent: what `status` is to it. */
+  readonly grpcStatus?: number;
   /** Further fields: name, value, name, value. */
   readonly fields?: readonly string[];
 }

@@ -1,4 +1,5 @@
 import type { MeshErrorCode } from "./errors.ts";
+import type { Http2Count, Http2Side } from "./http2.ts";
 import type { DataEndpoint, DataService } from "./snapshot.ts";
 
 /**
@@ -21,12 +22,17 @@ export interface TrafficSource {
 export interface RequestFacts {
   entry: Entry;
   protocol: "http" | "tcp";
+  /** Major version of HTTP that the client speaks, and that the endpoint was spoken to in; 0: none. */
+  version: 0 | 1 | 2;
+  upstreamVersion: 0 | 1 | 2;
   source: TrafficSource | null;
   sourceAddress: string;
   service: DataService | null;
   endpoint: DataEndpoint | null;
   /** The texts (this one and those below) are filled in only while an access log is written. */
   method: string;
+  /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: the version of the request. */
+  httpVersion: string;
   target: string;
   authority: string;
   /** 0 for TCP and where no response could be sent. */
@@ -105,6 +111,8 @@ export interface Recorder {
   started(source: TrafficSource | null, service: DataService | null): void;
   event(event: DataEvent): void;
   detection(found: Detection): void;
+  /** Something of a connection of HTTP/2; `code`: an error code of HTTP/2, of any value. */
+  http2(side: Http2Side, what: Http2Count, code: number): void;
   retry(service: DataService | null, reason: RetryReason): void;
   ejection(service: DataService | null, endpoint: DataEndpoint): void;
 }

@@ -51,7 +51,11 @@ const GRPC_STATUSES: ReadonlyMap<number, number> = new Map([
  * call of gRPC, or whose status never came.
  */
 export function judgedStatus(status: number, grpcStatus: number): number {
-  if (grpcStatus <= 0) return status;
+  return grpcStatus <= 0 ? status : httpStatusOf(grpcStatus);
+}
+
+/** The status of HTTP that stands for a status of gRPC where no call is answered. */
+export function httpStatusOf(grpcStatus: number): number {
   return HTTP_STATUSES[grpcStatus] ?? 500;
 }
 

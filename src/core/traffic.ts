@@ -138,7 +138,8 @@ export interface RouteTimeouts {
 
 export interface FaultRule {
   readonly delay?: { readonly ms: number; readonly percent: number };
-  readonly abort?: { readonly status: number; readonly percent: number };
+  /** `grpcStatus`: what a call of gRPC is answered with; absent: what `status` is to it. */
+  readonly abort?: Readonly<{ status: number; grpcStatus?: number; percent: number }>;
 }
 
 export interface CorsRule {

@@ -27,6 +27,8 @@ export interface Carrier extends Feeder {
   handler: ConnHandler;
   /** Whose turns its bytes take, and whose memory. */
   share: Share | null;
+  /** Field lines behind content of a known length, for which HTTP/1.1 has no place; set with the last piece. */
+  readonly trailers: string;
   /** Is it over, or about to be? */
   readonly closed: boolean;
   /** Has `onClose` been called? */

@@ -87,6 +87,10 @@ export class Conn implements Carrier, LateWriter {
     if (!onread) this.socket.on("data", (chunk: Buffer) => this.#onRead(chunk.length, chunk));
   }
 
+  get trailers(): "" {
+    return "";
+  }
+
   get closed(): boolean {
     return this.#closed || this.socket.destroyed;
   }

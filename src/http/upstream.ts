@@ -17,6 +17,8 @@ export interface UpstreamHandler {
 
 /** What a request is sent by, and its response comes by: a connection of HTTP/1, or a stream of HTTP/2. */
 export interface Upstream {
+  /** Major version of HTTP. */
+  readonly version: 1 | 2;
   /** Address of the endpoint, for people. */
   readonly peer: string;
   /** The connection that it is, or that its stream is one of. */

@@ -6,9 +6,10 @@ import type { RequestHead } from "../http/message.ts";
 import type { Upstream } from "../http/upstream.ts";
 import type { Cluster } from "./clusters.ts";
 import { type Origin, sourceKey } from "./context.ts";
+import { leftOf, pickElsewhere } from "./left-endpoints.ts";
 import type { Plane } from "./plane.ts";
 import { reportAnalysis } from "./report-analysis.ts";
-import { type Destination, hashFor, othersOf, pickEndpoint } from "./resolve.ts";
+import { type Destination, hashFor, pickEndpoint } from "./resolve.ts";
 import type { RoutePlan } from "./route-plan.ts";
 import { shedError } from "./routing/policy/adaptive-limit.ts";
 import { isProbe } from "./routing/policy/probe.ts";
@@ -37,6 +38,8 @@ export class Attempt {
   /** What the request occupies, once there is one. */
   upstream: Upstream | null = null;
   endpoint: DataEndpoint | null = null;
+  /** Has the try failed in a way that makes an ejected endpoint no worse than this one? */
+  takesEjected = false;
   readonly #plane: Plane;
   readonly #origin: Origin;
   readonly #facts: RequestFacts;
@@ -70,7 +73,9 @@ export class Attempt {
     if (destination.kind === "outside") return null;
     const hash = this.#hash(destination.cluster, head, plan);
     const avoided = plan.retry?.rule.avoidTried === false ? NONE : this.#tried;
-    const endpoint = pickEndpoint(destination, hash, avoided);
+    const endpoint = this.takesEjected
+      ? pickElsewhere(this.#plane, destination, hash, avoided)
+      : pickEndpoint(destination, hash, avoided);
     this.#probe = destination.fixed === null ? destination.cluster.balancer.probe : 0;
     this.#shed(destination.cluster, endpoint, head);
     this.endpoint = endpoint;
@@ -300,6 +305,7 @@ export class Attempt {
   reset(): void {
     if (this.#tried.length > 0) this.#tried = [];
     this.#lostMs = 0;
+    this.takesEjected = false;
     this.#destination = null;
   }
 
@@ -335,10 +341,11 @@ export class Attempt {
   get hasOther(): boolean {
     const { endpoint } = this;
     const destination = this.#destination;
-    if (endpoint === null || destination === null) return false;
-    return othersOf(this.#plane, destination, endpoint).some(
-      (one) => !this.#tried.some((tried) => tried.slot === one.slot),
-    );
+    if (endpoint === null || destination?.kind !== "cluster") return false;
+    const tried = [...this.#tried, endpoint];
+    const isLeft = (kind: "in service" | "ejected") =>
+      leftOf(this.#plane, destination, tried, kind).length > 0;
+    return isLeft("in service") || (this.takesEjected && isLeft("ejected"));
   }
 
   /** Whom the request was sent to, or its service, for people. */

@@ -75,6 +75,8 @@ interface Live {
 
 /** How often a draining worker looks whether it is empty. */
 const DRAIN_POLL_MS = 20;
+/** Before a shutdown's time is over WebSockets are told, so long or half of it: time for the Close frames of both ends. */
+const CLOSE_NOTICE_MS = 1_000;
 
 /** The data path of one worker: accepts, identifies, and hands connections to the spine. */
 export class DataPlane {
@@ -317,15 +319,18 @@ export class DataPlane {
     }
   }
 
-  /** Accepts nothing more, lets requests and tunnels end, and breaks what is left at the deadline. */
+  /** Accepts nothing more, lets requests and tunnels end, tells WebSockets before the deadline, and breaks what is left then. */
   async drain(limitMs: number): Promise<void> {
     this.#plane.draining = true;
     for (const listener of this.#listeners) listener.close();
     for (const live of this.#live.keys()) live.drain();
     const { promise, resolve } = Promise.withResolvers<void>();
     const deadlineMs = this.#plane.clock.now() + limitMs;
+    const noticeMs = deadlineMs - Math.min(CLOSE_NOTICE_MS, limitMs / 2);
     const poll = setInterval(() => {
-      if (this.#live.size > 0 && this.#plane.clock.now() < deadlineMs) return;
+      const nowMs = this.#plane.clock.now();
+      if (nowMs >= noticeMs) for (const one of this.#plane.webSockets) one.closeWebSocket();
+      if (this.#live.size > 0 && nowMs < deadlineMs) return;
       clearInterval(poll);
       for (const live of [...this.#live.keys()]) live.destroy();
       resolve();

@@ -8,11 +8,14 @@ export function newFacts(origin: Origin): RequestFacts {
   return {
     entry: origin.entry,
     protocol: "http",
+    version: 0,
+    upstreamVersion: 0,
     source: trafficSource(origin),
     sourceAddress: origin.address,
     service: null,
     endpoint: null,
     method: "",
+    httpVersion: "",
     target: "",
     authority: "",
     status: 0,
@@ -36,6 +39,7 @@ export function newFacts(origin: Origin): RequestFacts {
 /** Forgets the last request. */
 export function beginFacts(facts: RequestFacts, origin: Origin, nowMs: number): void {
   facts.entry = origin.entry;
+  facts.upstreamVersion = 0;
   facts.service = null;
   facts.endpoint = null;
   facts.status = 0;
@@ -56,8 +60,14 @@ export function beginFacts(facts: RequestFacts, origin: Origin, nowMs: number): 
 /** Fills in the texts, which only the access log reads. `head` is null where no request could be read. */
 export function describe(facts: RequestFacts, head: RequestHead | null, ids: string): void {
   facts.method = head?.method ?? "";
+  facts.httpVersion = versionOf(facts, head);
   facts.target = head?.target ?? "";
   facts.authority = head?.authority ?? "";
   facts.requestId = ids === "" ? "" : requestIdIn(ids);
   facts.traceparent = ids === "" ? "" : traceparentIn(ids);
+}
+
+function versionOf({ version }: RequestFacts, head: RequestHead | null): string {
+  if (version === 2) return "HTTP/2";
+  return head?.minor === 0 ? "HTTP/1.0" : "HTTP/1.1";
 }

@@ -71,8 +71,9 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     this.#router = new Router(plane, origin);
     this.#planner = new Planner(plane, origin);
     this.#limits = new RequestLimits(plane, origin, this.#planner);
-    this.#relay = new ResponseRelay(plane.server.limits);
+    this.#relay = new ResponseRelay(plane.server.limits, this.#facts);
     this.#server = open(this);
+    this.#facts.version = this.#server.version;
     this.#parts = { plane, origin, server: this.#server, facts: this.#facts, handler: this };
     this.#state = new RequestState(plane.config.limits.replayBytes, this.#server.carrier.share);
     this.#abort = new AbortWatch(plane, this.#server, this.#facts);
@@ -176,13 +177,12 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
       return;
     }
     plan.corsEdits = cors?.edits ?? null;
-    const fault = plan.parts?.faults?.draw(head, this.#plane.random) ?? null;
-    plan.abortStatus = fault?.status ?? 0;
-    if (fault === null || fault.delayMs <= 0) {
+    plan.fault = plan.parts?.faults?.draw(head, this.#plane.random) ?? null;
+    if (plan.fault === null || plan.fault.delayMs <= 0) {
       this.#dispatch();
       return;
     }
-    this.#gate.delay(fault.delayMs);
+    this.#gate.delay(plan.fault.delayMs);
   }
 
   onDelayOver(): void {
@@ -199,9 +199,9 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     const destination = this.#destination as Destination;
     const head = this.#state.head as RequestHead;
     if (plan.active) {
-      if (plan.abortStatus !== 0) throw abortError(plan.abortStatus);
+      if (plan.fault !== null && plan.fault.status !== 0) throw abortError(plan.fault);
       this.#limits.begin(destination, plan, head);
-      const answer = answerOf(plan, head, this.#origin);
+      const answer = answerOf(plan, head, this.#origin, this.#server.version);
       if (answer !== null) {
         this.#answer(answer);
         return;
@@ -221,6 +221,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     const text = localAnswerText(answer, ids === "" ? "" : requestIdIn(ids), options);
     this.#server.answer(this.#relay.edited(text, this.#planner.plan, this.#limits.lines));
     this.#facts.status = answer.status;
+    this.#facts.grpcStatus = answer.grpcStatus ?? -1;
     this.#record(null);
     this.#server.finish(keepAlive, this.#plane.clock.now());
   }
@@ -275,7 +276,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     this.#relay.edit(this.#planner.plan, this.#limits.lines);
     if (head.status === 101 || (request.method === "CONNECT" && head.status < 300)) {
       this.#server.grant(this.#relay.text);
-      this.#upgrade(carrier, chunk, start, end);
+      this.#upgrade(head, chunk, start, end);
       return;
     }
     facts.responseBytes = end - start;
@@ -321,8 +322,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     const { head, complete, answered, ids } = this.#state;
     this.#forward.attempt.end(false);
     if (answered) {
-      const { version } = this.#server;
-      const trailers = failureTrailers(error, head, version, this.#facts);
+      const trailers = failureTrailers(error, head, this.#server.version, this.#facts);
       this.#record(error);
       this.#server.breakOff(trailers);
       return;
@@ -373,9 +373,9 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
   }
 
   /** 101, or a CONNECT that the endpoint granted: from here on the connection is a tunnel. */
-  #upgrade(upstream: Carrier, chunk: Buffer, start: number, end: number): void {
+  #upgrade(head: ResponseHead, chunk: Buffer, start: number, end: number): void {
     this.#abort.end();
-    this.#switchover = Switchover.upgrade(this.#parts, upstream, this.#forward.handOver());
+    this.#switchover = Switchover.upgrade(this.#parts, this.#forward.handOver(head));
     this.#switchover.fromUpstream(chunk, start, end);
   }
 

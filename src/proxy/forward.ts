@@ -11,13 +11,13 @@ import { ClientCert } from "./client-cert.ts";
 import type { Origin } from "./context.ts";
 import { toMeshError } from "./failure.ts";
 import { withDeadline } from "./forward-head.ts";
-import { grpcStatusBehind, grpcStatusIn, isGrpcCall } from "./grpc.ts";
+import { grpcStatusBehind, grpcStatusIn, grpcStatusInLines, isGrpcCall } from "./grpc.ts";
 import type { Plane } from "./plane.ts";
 import type { RequestLimits } from "./request-limits.ts";
 import type { RequestState } from "./request-state.ts";
 import type { Destination } from "./resolve.ts";
 import { Retries } from "./retries.ts";
-import { firstHopLines, upstreamHead } from "./rewrite.ts";
+import { type Hop, hopOf, upstreamHead } from "./rewrite.ts";
 import type { RoutePlan } from "./route-plan.ts";
 import { requestTimeout, tryTimeout } from "./routing/policy/time-limits.ts";
 import { switchFault } from "./switch-fault.ts";
@@ -65,7 +65,7 @@ export class Forward implements UpstreamHandler, PoolWaiter {
   readonly #owner: ForwardOwner;
   readonly #admission: Admission;
   readonly #clientCert: ClientCert;
-  readonly #firstHop: string;
+  readonly #hop: Hop;
   readonly #limits: RequestLimits;
   readonly #times: TimeLimits;
   readonly #retries: Retries;
@@ -86,7 +86,7 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     this.#owner = owner;
     this.#admission = new Admission(plane, origin);
     this.#clientCert = new ClientCert(origin, plane.workloads);
-    this.#firstHop = firstHopLines(origin);
+    this.#hop = hopOf(origin, server.version);
     this.attempt = new Attempt(plane, origin, facts);
     this.attempt.version = server.upstreamVersion;
     this.#retries = new Retries(plane, facts, state, plan, this.attempt);
@@ -156,10 +156,11 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     const state = this.#state;
     const head = state.sent as RequestHead;
     this.attempt.onConnection(upstream);
+    this.#facts.upstreamVersion = upstream.version;
     upstream.carrier.share = this.#server.carrier.share;
     const lines = state.ids + this.#clientCert.lineFor(this.attempt.endpoint);
     const { effects } = this.#admission;
-    const text = upstreamHead(head, this.#origin, lines, this.#firstHop, effects);
+    const text = upstreamHead(head, this.#origin, lines, this.#hop, effects);
     const whole = withDeadline(text, this.#leftMs(this.attempt.sentMs), head) + state.body.text;
     upstream.send(this, head.method, whole, state.complete);
     if (!this.#retries.keepsBody(head, this.#isGrpc)) {
@@ -243,7 +244,9 @@ export class Forward implements UpstreamHandler, PoolWaiter {
 
   #observeEnd(chunk: Buffer, start: number, end: number): void {
     this.#awaitsStatus = false;
-    const grpcStatus = grpcStatusBehind(chunk, start, end);
+    const { trailers } = (this.attempt.upstream as Upstream).carrier;
+    const grpcStatus =
+      trailers === "" ? grpcStatusBehind(chunk, start, end) : grpcStatusInLines(trailers);
     this.#facts.grpcStatus = grpcStatus;
     const status = judgedStatus(this.#facts.status, grpcStatus);
     this.attempt.observeEnd(status, this.#plane.clock.now());
@@ -300,13 +303,15 @@ export class Forward implements UpstreamHandler, PoolWaiter {
   }
 
   /** The request has become a tunnel, which has no time limit but that of its silence. */
-  handOver(): HandedOver {
+  handOver({ status, upgrade }: ResponseHead): HandedOver {
     this.#times.end();
-    const { conn } = this.attempt.upstream as Upstream;
+    const { conn, carrier } = this.attempt.upstream as Upstream;
+    const isWebSocket = status === 101 && upgrade.toLowerCase() === "websocket";
     const { idleMs } = this.#plan;
     const { tunnelIdleMs } = this.#plane.config.timeouts;
     const release = this.attempt.handOver();
-    return { conn, release, idleMs: idleMs === -1 ? tunnelIdleMs : idleMs };
+    const limitMs = idleMs === -1 ? tunnelIdleMs : idleMs;
+    return { conn, carrier, isWebSocket, release, idleMs: limitMs };
   }
 
   /** The request is over, however it ended: what is still held is given back. */

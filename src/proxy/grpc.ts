@@ -39,7 +39,12 @@ const LAST_CHUNK = "\r\n0\r\n";
 export function grpcStatusBehind(chunk: Buffer, start: number, end: number): number {
   const text = `\r\n${chunk.toString("latin1", Math.max(start, end - TRAILER_BYTES), end)}`;
   const at = text.lastIndexOf(LAST_CHUNK);
-  const found = at === -1 ? undefined : STATUS_LINE.exec(text.slice(at))?.[1];
+  return at === -1 ? -1 : grpcStatusInLines(text.slice(at));
+}
+
+/** The status in the lines of trailers that came behind content of a known length; -1: there is none. */
+export function grpcStatusInLines(lines: string): number {
+  const found = STATUS_LINE.exec(`\n${lines}`)?.[1];
   return found === undefined ? -1 : Number(found);
 }
 
@@ -49,6 +54,8 @@ const TRAILER_BYTES = 16_384;
 /** What a failure of the mesh is to a client of gRPC. Time that has run out is its own status, as in Envoy. */
 export function grpcStatusOf(error: MeshError): number {
   const { http } = CODES[error.code];
+  const own = error.answer?.grpcStatus;
+  if (own !== undefined) return own;
   return http === 504 ? GRPC.DEADLINE_EXCEEDED : grpcStatusOfHttp(statusOf(error));
 }
 

@@ -203,6 +203,7 @@ export function makePlane(deps: DataPlaneDeps): Plane {
     ...{ pools, own, grounds },
     server: { limits: serverLimits(config), clock, deadlines },
     serveStreams: (...connection) => StreamedRequests.takeOver(plane, ...connection),
+    webSockets: new Set(),
     copies: 0,
     draining: false,
   };

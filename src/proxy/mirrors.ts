@@ -13,7 +13,7 @@ import { withLine } from "./forward-head.ts";
 import type { Plane } from "./plane.ts";
 import type { RequestState } from "./request-state.ts";
 import type { Destination } from "./resolve.ts";
-import { firstHopLines, upstreamHead } from "./rewrite.ts";
+import { hopOf, upstreamHead } from "./rewrite.ts";
 import { type Planner, RoutePlan } from "./route-plan.ts";
 import { requestLine } from "./routing/transform/request-line.ts";
 import type { PoolWaiter } from "./upstream/pool/upstream-pool.ts";
@@ -55,7 +55,7 @@ export class Mirrors {
     this.#rules = mirrors.filter(({ percent }) => percent >= 100 || random() * 100 < percent);
     if (this.#rules.length === 0) return;
     this.#state = state;
-    const text = upstreamHead(head, this.#origin, state.ids, firstHopLines(this.#origin));
+    const text = upstreamHead(head, this.#origin, state.ids, hopOf(this.#origin, this.#version));
     this.#head = requestLine(text, { authority: shadow(head.authority) });
     this.#body = state.body.text;
     if (state.complete) this.#send();

@@ -11,16 +11,10 @@ import { FirstLine } from "./downstream/protocol.ts";
 import { newFacts } from "./exchange-facts.ts";
 import { toMeshError } from "./failure.ts";
 import { judge } from "./judge.ts";
+import { leftOf, pickElsewhere } from "./left-endpoints.ts";
 import type { Plane } from "./plane.ts";
 import { reportAnalysis } from "./report-analysis.ts";
-import {
-  type Destination,
-  hashFor,
-  othersOf,
-  pickEndpoint,
-  refuseForbidden,
-  serviceOf,
-} from "./resolve.ts";
+import { type Destination, hashFor, refuseForbidden, serviceOf } from "./resolve.ts";
 import { routeTcp } from "./route-tcp.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
 import { overflow } from "./routing/policy/service-limits.ts";
@@ -124,7 +118,7 @@ export class OpaqueSession {
       return destination;
     }
     const hash = hashFor(destination.cluster, this.#origin, null);
-    const endpoint = pickEndpoint(destination, hash, this.#tried);
+    const endpoint = pickElsewhere(this.#plane, destination, hash, this.#tried);
     this.#probe = destination.fixed === null ? destination.cluster.balancer.probe : 0;
     const mesh = this.#admit(destination, endpoint);
     this.#plane.endpoints.begin(endpoint.slot);
@@ -222,15 +216,23 @@ export class OpaqueSession {
     const { attempts } = this.#facts;
     const maxAttempts = this.#plane.config.limits.attempts;
     const attempt = { code: error.code, method: "CONNECT", attempts, maxAttempts };
-    const another =
-      endpoint !== null && othersOf(this.#plane, this.#destination, endpoint).length > 0;
-    if (!mayRetry({ ...attempt, replayable: true, answered: false, elsewhere: another })) {
+    if (endpoint !== null) this.#tried.push(endpoint);
+    const elsewhere = this.#hasOther;
+    if (!mayRetry({ ...attempt, replayable: true, answered: false, elsewhere })) {
       this.#fail(error);
       return;
     }
-    if (endpoint !== null) this.#tried.push(endpoint);
     this.#plane.recorder.retry(serviceOf(this.#destination), error.code);
     this.#attempt();
+  }
+
+  /** Is there an endpoint that was not dialled yet, be it an ejected one? */
+  get #hasOther(): boolean {
+    const destination = this.#destination;
+    if (destination.kind === "outside") return false;
+    const isLeft = (kind: "in service" | "ejected") =>
+      leftOf(this.#plane, destination, this.#tried, kind).length > 0;
+    return isLeft("in service") || isLeft("ejected");
   }
 
   #observe(failed: boolean): void {

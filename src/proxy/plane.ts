@@ -27,6 +27,7 @@ import type { ServiceLimits } from "./routing/policy/service-limits.ts";
 import type { WorkloadQuotas } from "./routing/policy/workload-quotas.ts";
 import type { ScopeBook } from "./scopes.ts";
 import type { SecureTransport } from "./secure-transport.ts";
+import type { Tunnel } from "./tunnel.ts";
 import type { EndpointState } from "./upstream/balance/endpoint-state.ts";
 import type { Outlier } from "./upstream/balance/outlier.ts";
 import type { Pools } from "./upstream/pool/pools.ts";
@@ -84,6 +85,8 @@ export interface Plane {
     onEnd: () => void,
     upgraded?: Upgraded,
   ) => Streams;
+  /** WebSockets that are open, of which each end can be told that it will be over. */
+  readonly webSockets: Set<Tunnel>;
   /** Copies of requests that are under way to mirrors. */
   copies: number;
   /** True from the first word of a shutdown on: connections close after their current request. */

@@ -10,7 +10,6 @@ import type { Plane } from "./plane.ts";
 import { type Authority, parseAuthority } from "./routing/match/authority.ts";
 import { DESTINATION_OVERRIDE, destinationOverride } from "./routing/match/destination-override.ts";
 import type { Lookup } from "./routing/match/table.ts";
-import { isCandidate } from "./upstream/balance/candidates.ts";
 import { hashOf } from "./upstream/balance/hash.ts";
 
 /** Where a request or connection goes: to a cluster, or to a place outside the mesh. */
@@ -252,22 +251,6 @@ function loop(plane: Plane, host: string, port: number): MeshError {
 /** The service that a destination belongs to, for the record. */
 export function serviceOf(destination: Destination): DataService | null {
   return destination.kind === "cluster" ? destination.cluster.service : null;
-}
-
-/** The other endpoints that the request could go to; none where the client dialled this one itself. */
-export function othersOf(
-  plane: Plane,
-  destination: Destination,
-  endpoint: DataEndpoint,
-): readonly DataEndpoint[] {
-  if (destination.kind === "outside" || destination.fixed !== null) return [];
-  const nowMs = plane.clock.now();
-  return destination.cluster.endpoints.filter(
-    (one) =>
-      one.slot !== endpoint.slot &&
-      isCandidate(one) &&
-      plane.endpoints.isAvailable(one.slot, nowMs),
-  );
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { RequestFacts } from "../core/facts.ts";
 import type { Carrier } from "../http/carrier.ts";
 import type { AnswerHead, Downstream } from "../http/downstream.ts";
 import { ChunkedDecoder } from "../http/h1/chunked.ts";
@@ -13,16 +14,27 @@ export class ResponseRelay implements AnswerHead {
   /** How the content goes on. */
   framing: Framing = "none";
   readonly #limits: { readonly headBytes: number; readonly headerCount: number };
+  readonly #facts: RequestFacts;
   /** Takes the chunked coding off, which HTTP/1.0 clients do not know. */
   #decoder: ChunkedDecoder | null = null;
 
-  constructor(limits: { readonly headBytes: number; readonly headerCount: number }) {
+  constructor(
+    limits: { readonly headBytes: number; readonly headerCount: number },
+    facts: RequestFacts,
+  ) {
     this.#limits = limits;
+    this.#facts = facts;
+  }
+
+  /** The head as it goes to the client. */
+  #headFor(head: ResponseHead, request: RequestHead, keepAlive: boolean): string {
+    const version = this.#facts.upstreamVersion === 2 ? 2 : 1;
+    return downstreamHead(head, request, keepAlive, version);
   }
 
   /** HTTP/1.0 knows no interim responses (RFC 9110 section 15.2). */
   informational(head: ResponseHead, request: RequestHead, to: Downstream): void {
-    if (request.minor === 1) to.interim(downstreamHead(head, request, true));
+    if (request.minor === 1) to.interim(this.#headFor(head, request, true));
   }
 
   /** Prepares the head. Returns whether the client's connection may really go on after this response. */
@@ -36,7 +48,7 @@ export class ResponseRelay implements AnswerHead {
       : null;
     this.framing = decode ? "eof" : head.framing;
     const goesOn = keepAlive && !decode && head.framing !== "eof";
-    this.text = downstreamHead(head, request, goesOn);
+    this.text = this.#headFor(head, request, goesOn);
     return goesOn;
   }
 

@@ -82,6 +82,7 @@ export class Retries {
     if (!body.whole || !complete) return NONE;
     const { method } = request;
     const said = this.#failureSaid(response, method);
+    this.#attempt.takesEjected = said !== null;
     if (said !== null && this.#goesElsewhere(said, leftMs)) return 0;
     const policy = this.#plan.retry;
     if (policy !== null) return this.#pauseBy(policy, response, method, said, leftMs);
@@ -153,6 +154,8 @@ export class Retries {
     const attempts = this.#made;
     const { body } = this.#state;
     const { code } = error;
+    // A used connection that is lost says little about its endpoint, which is the better choice then.
+    this.#attempt.takesEjected = CODES[code].side === "upstream" && !this.#attempt.isReused;
     if (this.#goesElsewhere(code, leftMs)) return 0;
     if (policy === null) {
       const may = this.#attempt.mayRepeat(code, head.method, body.whole, attempts);

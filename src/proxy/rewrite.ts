@@ -9,8 +9,11 @@ import { normalizePath, type PathSettings } from "./routing/authorize/path.ts";
 import { withoutCookies, withoutParams } from "./routing/authorize/strip-places.ts";
 import type { TokenPlace } from "./routing/authorize/token-result.ts";
 
-/** Our name in Via (RFC 9110 section 7.6.3). */
-const VIA = "1.1 hostmesh";
+/** Our name in Via, behind the version by which the message came to us (RFC 9110 section 7.6.3). */
+function viaOf(version: 1 | 2, minor: 0 | 1): string {
+  if (version === 2) return "2.0 hostmesh";
+  return minor === 0 ? "1.0 hostmesh" : "1.1 hostmesh";
+}
 
 /** More proxies on one path than anyone has: a loop over several hosts. */
 const MAX_HOPS = 20;
@@ -36,9 +39,18 @@ export function identify(head: RequestHead, trace: TraceContext, sampled: boolea
   return identityLines(requestId, continued ?? trace.newTrace(sampled));
 }
 
-/** Via and X-Forwarded-* of a request that no proxy has seen before: the same for a whole connection. */
-export function firstHopLines(origin: Origin): string {
-  return `X-Forwarded-For: ${origin.address}\r\nX-Forwarded-Proto: http\r\nVia: ${VIA}\r\n`;
+/** The hop by which a connection's requests come. */
+export interface Hop {
+  /** Major version of HTTP. */
+  readonly version: 1 | 2;
+  /** Via and X-Forwarded-* of a request that no proxy has seen before, but for those of HTTP/1.0. */
+  readonly firstLines: string;
+}
+
+export function hopOf(origin: Origin, version: 1 | 2): Hop {
+  const via = viaOf(version, 1);
+  const firstLines = `X-Forwarded-For: ${origin.address}\r\nX-Forwarded-Proto: http\r\nVia: ${via}\r\n`;
+  return { version, firstLines };
 }
 
 /** Puts the path into its normal form, which is matched and sent on. Throws `BAD_REQUEST` where it may not have any. */
@@ -51,22 +63,22 @@ export function normalize(head: RequestHead, settings: PathSettings): void {
 }
 
 /**
- * The head for the endpoint. `ids` and `firstHop` are made by the functions above; `ids` may have further lines behind
+ * The head for the endpoint. `ids` and `hop` are made by the functions above; `ids` may have further lines behind
  * it. `effects`: what a token changes.
  */
 export function upstreamHead(
   head: RequestHead,
   origin: Origin,
   ids: string,
-  firstHop: string,
+  hop: Hop,
   effects: TokenEffects | null = null,
 ): string {
   if (effects !== null) {
     const lines = effects.add.join("");
-    return `${withoutPlaces(head, origin, effects.strip)}${hopLines(head, origin, firstHop)}${ids}${lines}\r\n`;
+    return `${withoutPlaces(head, origin, effects.strip)}${hopLines(head, origin, hop)}${ids}${lines}\r\n`;
   }
   if (head.forwarded !== "") return `${head.forwarded}${ids}\r\n`;
-  const text = clientLines(head, origin) + hopLines(head, origin, firstHop);
+  const text = clientLines(head, origin) + hopLines(head, origin, hop);
   if (head.repeats) head.forwarded = flat(text);
   return `${text}${ids}\r\n`;
 }
@@ -77,10 +89,10 @@ function clientLines(head: RequestHead, origin: Origin): string {
   return requestHeadLines(head, { host, upgrade: head.upgrade !== "" });
 }
 
-function hopLines(head: RequestHead, origin: Origin, firstHop: string): string {
-  const { via, forwardedFor, forwardedProto } = head;
-  const isFirst = via === "" && forwardedFor === "" && forwardedProto === "";
-  return isFirst ? firstHop : laterHopLines(head, origin);
+function hopLines(head: RequestHead, origin: Origin, hop: Hop): string {
+  const { via, forwardedFor, forwardedProto, minor } = head;
+  const isFirst = via === "" && forwardedFor === "" && forwardedProto === "" && minor === 1;
+  return isFirst ? hop.firstLines : laterHopLines(head, origin, viaOf(hop.version, minor));
 }
 
 /** The client's lines without the places where a token was, and without headers that only a token may fill. */
@@ -116,8 +128,8 @@ function flat(text: string): string {
   return Buffer.from(text, "latin1").toString("latin1");
 }
 
-function laterHopLines(head: RequestHead, origin: Origin): string {
-  const via = head.via === "" ? VIA : `${head.via}, ${VIA}`;
+function laterHopLines(head: RequestHead, origin: Origin, own: string): string {
+  const via = head.via === "" ? own : `${head.via}, ${own}`;
   // From another host its daemon has added the client already; both daemons are hops for Via.
   const isAdded = origin.peer !== null && head.forwardedFor !== "";
   const added =
@@ -127,15 +139,20 @@ function laterHopLines(head: RequestHead, origin: Origin): string {
   return `X-Forwarded-For: ${forwardedFor}\r\nX-Forwarded-Proto: ${proto}\r\nVia: ${via}\r\n`;
 }
 
-/** The head for the client. `keepAlive`: may its connection go on after this response? */
+/**
+ * The head for the client. `keepAlive`: may its connection go on after this response? `version`: major version of HTTP by
+ * which it came.
+ */
 export function downstreamHead(
   head: ResponseHead,
   request: RequestHead,
   keepAlive: boolean,
+  version: 1 | 2,
 ): string {
   const usual = keepAlive && request.minor === 1;
   if (usual && head.forwarded !== "") return head.forwarded;
-  const via = head.via === "" ? VIA : `${head.via}, ${VIA}`;
+  const own = viaOf(version, head.minor);
+  const via = head.via === "" ? own : `${head.via}, ${own}`;
   const decoded = head.framing === "chunked" && request.minor === 0;
   const text = responseHeadText(head, `Via: ${via}\r\n`, {
     keepAlive,

@@ -9,6 +9,7 @@ import { type BackendCaller, calledPort, clusterOf, livingOf } from "./route-bac
 import type { BackendParts, RouteParts } from "./route-parts.ts";
 import { DESTINATION_OVERRIDE, destinationOverride } from "./routing/match/destination-override.ts";
 import type { RouteRequest } from "./routing/match/route-request.ts";
+import type { Fault } from "./routing/policy/faults.ts";
 import { type Overrides, overriddenRetry, readOverrides } from "./routing/policy/overrides.ts";
 import { RetryPolicy } from "./routing/policy/retry-policy.ts";
 import { timeLimits } from "./routing/policy/time-limits.ts";
@@ -33,8 +34,8 @@ export class RoutePlan {
   perTryMs = 0;
   idleMs = -1;
   overrides: Overrides | null = null;
-  /** Status by which a fault ends the request; 0: none. */
-  abortStatus = 0;
+  /** What is done to the request on purpose; null: nothing. */
+  fault: Fault | null = null;
   /** CORS headers of the response. */
   corsEdits: HeadEdits | null = null;
   /** A `Set-Cookie` line by which the next request finds the same endpoint. */
@@ -53,7 +54,7 @@ export class RoutePlan {
     this.perTryMs = 0;
     this.idleMs = -1;
     this.overrides = null;
-    this.abortStatus = 0;
+    this.fault = null;
     this.corsEdits = null;
     this.cookie = "";
   }

@@ -33,12 +33,13 @@ function commonLimits({ limits, timeouts }: Config): SessionLimits {
 
 /** What clients that speak HTTP/2 may do. */
 export function serverSessionDeps(plane: Plane, { entry }: Origin): SessionDeps {
-  const { config, server, clock, deadlines } = plane;
+  const { config, server, clock, deadlines, recorder } = plane;
   const limits = { ...commonLimits(config), idleMs: server.limits.idleMs };
   const isMesh = entry === "mesh";
   return {
     limits: isMesh ? { ...limits, wastedStreams: WASTED_BETWEEN_HOSTS } : limits,
     ...{ clock, deadlines },
+    count: (what, code) => recorder.http2("downstream", what, code),
   };
 }
 

@@ -35,6 +35,10 @@ export interface Tunnelled {
 export interface HandedOver {
   /** The connection to the endpoint's host, or one with it among its streams. */
   readonly conn: Conn;
+  /** What the endpoint sends and gets. */
+  readonly carrier: Carrier;
+  /** Has a WebSocket been granted? */
+  readonly isWebSocket: boolean;
   /** Gives back what the request holds. */
   readonly release: () => void;
   /** How long the tunnel may be silent. */
@@ -133,8 +137,7 @@ export class Switchover {
    */
   static upgrade(
     { plane, server, facts, handler }: ConnectParts,
-    upstream: Carrier,
-    { conn, release, idleMs }: HandedOver,
+    { conn, carrier, isWebSocket, release, idleMs }: HandedOver,
   ): Switchover {
     const self = new Switchover();
     const { clock, deadlines, config, recorder } = plane;
@@ -142,9 +145,11 @@ export class Switchover {
     const halfCloseMs = idleMs === 0 ? limitMs : Math.min(limitMs, idleMs);
     const early = server.detach();
     recorder.event("tunnel_opened");
-    const deps = { settings: { idleMs, halfCloseMs }, clock, deadlines };
+    const { webSockets } = plane;
+    const settings = { idleMs, halfCloseMs };
+    const deps = { settings, clock, deadlines, ...(isWebSocket ? { webSockets } : {}) };
     self.#isTrusted = () => plane.transport.isTrusted(conn);
-    self.#tunnel = new Tunnel(server.carrier, upstream, deps, ({ bytesUp, bytesDown }) => {
+    self.#tunnel = new Tunnel(server.carrier, carrier, deps, ({ bytesUp, bytesDown }) => {
       recorder.event("tunnel_closed");
       facts.requestBytes += bytesUp;
       facts.responseBytes += bytesDown;

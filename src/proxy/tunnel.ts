@@ -1,6 +1,8 @@
 import type { Clock } from "../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../core/deadlines.ts";
 import type { Carrier, ConnHandler } from "../http/carrier.ts";
+import { closeFrame } from "../http/websocket-frames.ts";
+import { CloseNotice } from "./close-notice.ts";
 
 export interface TunnelSettings {
   /** Without a byte in either direction. */
@@ -15,7 +17,13 @@ export interface TunnelDeps {
   readonly deadlines: Deadlines;
   /** Asked of what the client sends; the tunnel ends where it may not pass. Absent: everything may. */
   readonly mayPass?: (chunk: Buffer, start: number, end: number) => boolean;
+  /** Where the bytes are frames of WebSocket, so that both ends can be told: those that are open, this one among them. */
+  readonly webSockets?: Set<Tunnel>;
 }
+
+/** An endpoint, here the proxy, goes away (RFC 6455 section 7.4.1). */
+const GOING_AWAY = 1001;
+const REASON = "the proxy shuts down";
 
 /** How a tunnel ended. Bytes by direction; `error` of the connection that broke, if one did. */
 export interface TunnelEnd {
@@ -50,10 +58,13 @@ export class Tunnel implements Expirable {
   ) {
     this.#deps = deps;
     this.#onEnd = onEnd;
-    this.#client = new Half(client, upstream, this, deps.mayPass ?? null);
-    this.#upstream = new Half(upstream, client, this, null);
+    const { mayPass = null, webSockets } = deps;
+    const isWebSocket = webSockets !== undefined;
+    this.#client = new Half(client, upstream, this, mayPass, isWebSocket);
+    this.#upstream = new Half(upstream, client, this, null, isWebSocket);
     this.deadlineMs = this.#nextStep(deps.clock.now());
     deps.deadlines.add(this);
+    webSockets?.add(this);
     this.#client.begin();
     this.#upstream.begin();
   }
@@ -78,6 +89,28 @@ export class Tunnel implements Expirable {
     if (end > start) this.#upstream.pass(chunk, start, end);
   }
 
+  /**
+   * A shutdown is about to end: both ends of a WebSocket get a Close frame as soon as a frame may begin, in place of what
+   * the other one still sends, and an orderly end once they have answered. One that is being closed already is left alone,
+   * so it may be called again and again.
+   */
+  closeWebSocket(): void {
+    const up = this.#client;
+    const down = this.#upstream;
+    const isUnderWay = up.notice?.isWanted || up.notice?.sawClose || down.notice?.sawClose;
+    if (isUnderWay) return;
+    up.closeWith(closeFrame(GOING_AWAY, REASON, true));
+    down.closeWith(closeFrame(GOING_AWAY, REASON, false));
+  }
+
+  /** Who has got a Close frame from here and has sent one has nothing to wait for (RFC 6455 section 7.1.1). */
+  endWhoIsDone(): void {
+    const up = this.#client;
+    const down = this.#upstream;
+    if (up.notice?.sawClose && down.notice?.hasClosed) up.finish();
+    if (down.notice?.sawClose && up.notice?.hasClosed) down.finish();
+  }
+
   /** Ends both directions at once. */
   close(): void {
     this.#client.conn.destroy();
@@ -89,6 +122,7 @@ export class Tunnel implements Expirable {
     this.#open -= 1;
     if (this.#open !== 0) return;
     this.#deps.deadlines.delete(this);
+    this.#deps.webSockets?.delete(this);
     this.#onEnd({
       bytesUp: this.#client.bytes,
       bytesDown: this.#upstream.bytes,
@@ -122,6 +156,9 @@ class Half implements ConnHandler {
   readonly conn: Carrier;
   bytes = 0;
   ended = false;
+  /** Of a WebSocket. */
+  readonly notice: CloseNotice | null;
+  #isFinished = false;
   readonly #other: Carrier;
   readonly #tunnel: Tunnel;
   readonly #mayPass: TunnelDeps["mayPass"] | null;
@@ -131,8 +168,10 @@ class Half implements ConnHandler {
     other: Carrier,
     tunnel: Tunnel,
     mayPass: TunnelDeps["mayPass"] | null,
+    isWebSocket: boolean,
   ) {
     this.#mayPass = mayPass;
+    this.notice = isWebSocket ? new CloseNotice() : null;
     this.conn = conn;
     this.#other = other;
     this.#tunnel = tunnel;
@@ -155,8 +194,42 @@ class Half implements ConnHandler {
   }
 
   pass(chunk: Buffer, start: number, end: number): void {
+    if (this.notice === null) this.#relay(chunk, start, end);
+    else this.#passFrames(this.notice, chunk, start, end);
+  }
+
+  #relay(chunk: Buffer, start: number, end: number): void {
     this.bytes += end - start;
     this.conn.relay(chunk, start, end, this.#other);
+  }
+
+  #passFrames(notice: CloseNotice, chunk: Buffer, start: number, end: number): void {
+    const at = notice.follow(chunk, start, end);
+    if (!notice.hasClosed) this.#relay(chunk, start, at);
+    this.#sayClose(notice);
+    if (at < end) this.#passFrames(notice, chunk, at, end);
+    else if (notice.sawClose) this.#tunnel.endWhoIsDone();
+  }
+
+  #sayClose(notice: CloseNotice): void {
+    const frame = notice.take();
+    if (frame === "") return;
+    if (!this.#other.closed) this.#other.writeText(frame);
+    this.#tunnel.endWhoIsDone();
+  }
+
+  /** Sends `other` this Close frame, now or when a frame may begin. */
+  closeWith(frame: string): void {
+    if (this.notice === null) return;
+    this.notice.want(frame);
+    this.#sayClose(this.notice);
+  }
+
+  /** `conn` needs nothing more. */
+  finish(): void {
+    if (this.#isFinished) return;
+    this.#isFinished = true;
+    this.conn.end();
   }
 
   onFin(): void {
@@ -171,7 +244,8 @@ class Half implements ConnHandler {
 
   onClose(error: Error | null): void {
     if (!this.#other.closed) {
-      if (error !== null) this.#other.reset();
+      if (this.notice?.hasClosed) this.#other.end();
+      else if (error !== null) this.#other.reset();
       else if (!this.ended) this.#other.destroy();
     }
     this.#tunnel.halfClosed(error);

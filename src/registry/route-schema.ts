@@ -94,7 +94,9 @@ export const timeoutsSchema = z.object({
 
 const faultSchema = z.object({
   delay: z.exactOptional(z.object({ ms, percent })),
-  abort: z.exactOptional(z.object({ status, percent })),
+  abort: z.exactOptional(
+    z.object({ status, percent, grpcStatus: z.exactOptional(z.number().int().min(0).max(16)) }),
+  ),
 });
 
 const corsSchema = z.object({

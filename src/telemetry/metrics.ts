@@ -1,11 +1,16 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { DAEMON_METRICS } from "./daemon-metrics.ts";
+import { HTTP_METRICS } from "./http-metrics.ts";
 import type { MetricDeclaration, MetricsSources, ValueMetric } from "./metric-declaration.ts";
 import { SharedHistogram } from "./shared-histogram.ts";
 import { TRAFFIC_METRICS } from "./traffic-metrics.ts";
 
 /** Every metric of hostmesh, in the order of the exposition; `docs/metrics.md` is compared with it. */
-export const METRICS: readonly MetricDeclaration[] = [...TRAFFIC_METRICS, ...DAEMON_METRICS];
+export const METRICS: readonly MetricDeclaration[] = [
+  ...TRAFFIC_METRICS,
+  ...HTTP_METRICS,
+  ...DAEMON_METRICS,
+];
 
 /** Prefix of prom-client's own metrics of the process (`process_...`, `nodejs_...`). */
 const DEFAULT_METRICS_PREFIX = "hostmesh_";

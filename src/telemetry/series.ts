@@ -6,6 +6,14 @@ import {
   type RequestFacts,
   type RetryReason,
 } from "../core/facts.ts";
+import {
+  HTTP2_COUNTS,
+  HTTP2_ERRORS,
+  HTTP2_SIDES,
+  type Http2Count,
+  type Http2Side,
+  http2ErrorIndex,
+} from "../core/http2.ts";
 import { FINE_BUCKETS, fineBucket, PROXY_SECONDS, QUEUE_SECONDS, SIZE_BYTES } from "./buckets.ts";
 import { SlotTable, type TableName, type TableShape } from "./slot-table.ts";
 
@@ -95,7 +103,13 @@ const FIXED = {
   /** Twice a sum in ms and the buckets of `PROXY_SECONDS`: for HTTP, then for TCP. */
   proxy: EVENTS.length + DETECTIONS.length + 2,
 } as const;
-const FIXED_WORDS = FIXED.proxy + 2 * (1 + PROXIES);
+const VERSIONS_AT = FIXED.proxy + 2 * (1 + PROXIES);
+/** Major versions of HTTP: 0 (none), 1, 2. */
+const MAJORS = 3;
+/** For each side and each kind of count one word for each error code. */
+const HTTP2_AT = VERSIONS_AT + MAJORS * MAJORS;
+const CODES_EACH = HTTP2_ERRORS.length;
+const FIXED_WORDS = HTTP2_AT + HTTP2_SIDES.length * HTTP2_COUNTS.length * CODES_EACH;
 const FIXED_BYTES = Math.ceil((FIXED_WORDS * 8) / 64) * 64;
 
 /**
@@ -166,6 +180,15 @@ export class Series {
     this.#add(base + 1 + (PROXY_SECONDS.ofFine[fineBucket(facts.proxyMs)] ?? 0), 1);
   }
 
+  /** Counts an exchange by the versions of HTTP on both sides. */
+  countVersions({ version, upstreamVersion }: Pick<RequestFacts, "version" | "upstreamVersion">) {
+    this.#add(VERSIONS_AT + version * MAJORS + upstreamVersion, 1);
+  }
+
+  countHttp2(side: Http2Side, what: Http2Count, code: number): void {
+    this.#add(http2At(side, what) + http2ErrorIndex(code), 1);
+  }
+
   /** A line that the access log took, or refused because too much was waiting. */
   countAccessLog(taken: boolean): void {
     this.#add(taken ? FIXED.accessLogLines : FIXED.accessLogDropped, 1);
@@ -198,7 +221,23 @@ export class Series {
     return this.#fixed.subarray(base, base + 1 + PROXIES);
   }
 
+  /** Exchanges by the major versions of HTTP of client and endpoint. */
+  versions(client: number, upstream: number): number {
+    return this.#fixed[VERSIONS_AT + client * MAJORS + upstream] ?? 0;
+  }
+
+  /** Counts in the order of `HTTP2_ERRORS`. A view, not a copy. */
+  http2(side: Http2Side, what: Http2Count): Float64Array {
+    const base = http2At(side, what);
+    return this.#fixed.subarray(base, base + CODES_EACH);
+  }
+
   #add(index: number, value: number): void {
     this.#fixed[index] = (this.#fixed[index] ?? 0) + value;
   }
+}
+
+function http2At(side: Http2Side, what: Http2Count): number {
+  const kind = HTTP2_SIDES.indexOf(side) * HTTP2_COUNTS.length + HTTP2_COUNTS.indexOf(what);
+  return HTTP2_AT + kind * CODES_EACH;
 }

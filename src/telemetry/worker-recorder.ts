@@ -9,6 +9,7 @@ import type {
   TrafficSource,
 } from "../core/facts.ts";
 import { judgedStatus } from "../core/grpc.ts";
+import type { Http2Count, Http2Side } from "../core/http2.ts";
 import { keyOf } from "../core/model.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
@@ -155,6 +156,7 @@ export class WorkerRecorder implements Recorder {
     this.#countDestination(pair.destination, facts);
     if (facts.endpoint !== null) this.#countEndpoint(facts.endpoint, facts, fine);
     this.#series.countProxyTime(facts);
+    if (facts.version !== 0) this.#series.countVersions(facts);
     if (this.#log !== null) this.#series.countAccessLog(this.#log.write(facts));
   }
 
@@ -164,6 +166,10 @@ export class WorkerRecorder implements Recorder {
 
   detection(found: Detection): void {
     this.#series.countDetection(found);
+  }
+
+  http2(side: Http2Side, what: Http2Count, code: number): void {
+    this.#series.countHttp2(side, what, code);
   }
 
   retry(service: DataService | null, reason: RetryReason): void {

@@ -28,7 +28,7 @@ test("docs/metrics.md explains every label that a metric has, and no other", () 
 
 test("metrics that docs/metrics.md names in its text exist", () => {
   const names = METRICS.map(({ name }) => String(name));
-  for (const [name] of readDoc("metrics.md").matchAll(/hostmesh_[a-z_]+/g)) {
+  for (const [name] of readDoc("metrics.md").matchAll(/hostmesh_[a-z0-9_]+/g)) {
     const plain = name.replace(/_(bucket|sum|count)$/, "");
     const isDefault = /^hostmesh_(process|nodejs)_/.test(name);
     assert.ok(isDefault || names.includes(plain), name);
@@ -37,7 +37,7 @@ test("metrics that docs/metrics.md names in its text exist", () => {
 
 test("names follow Prometheus' conventions", () => {
   for (const { name, type, labels } of METRICS) {
-    assert.match(name, /^hostmesh_[a-z]+(_[a-z]+)*$/);
+    assert.match(name, /^hostmesh_[a-z]+[0-9]?(_[a-z]+[0-9]?)*$/);
     assert.equal(name.endsWith("_total"), type === "counter", name);
     if (type === "histogram") assert.match(name, /_(seconds|bytes)$/);
     for (const label of labels) assert.match(label, /^[a-z]+$/, name);

@@ -3,7 +3,7 @@ import { checkRequestFields } from "../../src/http/h2/field-rules.ts";
 import { requestHeadOf } from "../../src/http/h2/request-head.ts";
 import type { RequestHead, ResponseHead } from "../../src/http/message.ts";
 import type { Origin } from "../../src/proxy/context.ts";
-import { downstreamHead, firstHopLines, upstreamHead } from "../../src/proxy/rewrite.ts";
+import { downstreamHead, hopOf, upstreamHead } from "../../src/proxy/rewrite.ts";
 import { latin1, parseRequest, parseResponse, readHead } from "./heads.ts";
 
 export const RULES = { connectProtocol: true };
@@ -29,7 +29,7 @@ export function requestOf(
 
 /** What a session and the spine make of a list: the text that goes to an endpoint. */
 export function upstreamText(head: RequestHead): string {
-  return upstreamHead(head, ORIGIN, "x-request-id: made-here\r\n", firstHopLines(ORIGIN));
+  return upstreamHead(head, ORIGIN, "x-request-id: made-here\r\n", hopOf(ORIGIN, 2));
 }
 
 /** Reads a text as an endpoint does: it has to be one head, and nothing behind it. */
@@ -45,7 +45,7 @@ export function answerAgain(
   request: RequestHead,
   method = "GET",
 ): ResponseHead {
-  const text = downstreamHead(head, request, true);
+  const text = downstreamHead(head, request, true, 2);
   assert.equal(readHead([latin1(text)], "response"), text, "not exactly one head");
   return parseResponse([latin1(text)], method);
 }

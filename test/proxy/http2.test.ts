@@ -85,7 +85,7 @@ for (const [name, version, protocol] of WAYS) {
       const seen = JSON.parse(String(got.headers["x-head"]));
       assert.equal(seen["x-kept"], "1");
       assert.equal(seen.cookie, "a=1");
-      assert.match(seen.via, /1\.1 hostmesh/);
+      assert.match(seen.via, /2\.0 hostmesh/);
       assert.match(seen["x-request-id"], /^[0-9a-f-]{36}$/);
       assert.equal(seen[version === 1 ? "host" : ":authority"], "web");
       assert.equal(got.headers.connection, undefined);
@@ -293,7 +293,7 @@ describe("an endpoint of HTTP/2 that greets at once", () => {
       const { socket } = await greeted(captured);
       const got = await over(socket).ask(forged);
       const seen = JSON.parse(String(got.headers["x-head"]));
-      assert.equal(seen.via, "1.1 hostmesh");
+      assert.equal(seen.via, "2.0 hostmesh");
       assert.notEqual(seen["x-forwarded-client-cert"], FORGED);
     });
   }

@@ -175,7 +175,10 @@ function depsOf(more: Partial<PoolSettings>, clock: FakeClock) {
       });
       opened.push({ close: () => conn.destroy() });
     },
-    recorder: { event: (name: string) => void events.push(name) } as unknown as Recorder,
+    recorder: {
+      event: (name: string) => void events.push(name),
+      http2: () => undefined,
+    } as unknown as Recorder,
     clock,
     deadlines,
     evictIdle: () => undefined,
@@ -553,7 +556,10 @@ describe("a connection of a pool of streams", () => {
     const lab = poolLab((server.address() as AddressInfo).port);
     const request = lab.request();
     assert.equal(await request.failed(), "UPSTREAM_PROTOCOL");
-    assert.match(request.error?.message ?? "", /does not speak HTTP\/2/);
+    assert.match(
+      request.error?.message ?? "",
+      /seems to speak HTTP\/1\.1, and was spoken to in HTTP\/2: declare http /,
+    );
     assert.doesNotMatch(heard.join(""), /web/, "no request was sent");
     for (const socket of sockets) socket.destroy();
     await lab.settle();

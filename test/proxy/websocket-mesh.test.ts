@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { describe, type TestContext, test } from "node:test";
 import type { PolicyTarget } from "../../src/core/policy.ts";
@@ -7,6 +8,7 @@ import { credentialsOf, issue, newAuthority, spiffe } from "../helpers/mesh-lab.
 import { endpoint, planeLab, service } from "../helpers/plane.ts";
 import { openTunnel, type ServerTunnel, tunnelServer } from "../helpers/tunnels.ts";
 import { until } from "../helpers/until.ts";
+import { websocketFrame } from "../helpers/websocket-frames.ts";
 
 const WEB = spiffe("web");
 const HOST_A = "spiffe://cluster.local/ns/hostmesh-hosts/sa/node-a";
@@ -42,6 +44,9 @@ async function tunnelled(t: TestContext, client: 1 | 2, server: 1 | 2) {
   t.after(close);
   return { a, b, far, near: duplex as Duplex };
 }
+
+/** Of an unmasked Close frame with the proxy's reason. */
+const CLOSE_BYTES = 4 + "the proxy shuts down".length;
 
 async function readAll(stream: Duplex, bytes: number): Promise<Buffer> {
   const parts: Buffer[] = [];
@@ -79,6 +84,29 @@ for (const client of [1, 2] as const) {
       });
 
       for (const who of ["a", "b"] as const) {
+        test(`is closed with notice at both ends when host ${who} shuts down`, async (t) => {
+          const { a, b, near, far } = await tunnelled(t, client, server);
+          const told = [near, far].map((stream) => readAll(stream, CLOSE_BYTES));
+          const ends = [near, far].map((stream) => once(stream, "end"));
+          const startMs = performance.now();
+          const drained = (who === "a" ? a : b).plane.drain(1_500);
+          const [toClient, toServer] = (await Promise.all(told)) as [Buffer, Buffer];
+          assert.deepEqual([toClient[0], toClient.readUInt16BE(2)], [0x88, 1001]);
+          const code = toServer.readUInt16BE(6) ^ toServer.readUInt16BE(2);
+          assert.deepEqual([toServer[0], (toServer[1] ?? 0) & 0x80, code], [0x88, 0x80, 1001]);
+          near.write(websocketFrame({ opcode: 8, payload: "\x03\xe9" }, true));
+          far.write(websocketFrame({ opcode: 8, payload: "\x03\xe9" }, false));
+          await Promise.all(ends);
+          near.end();
+          far.end();
+          await drained;
+          assert.ok(performance.now() - startMs < 1_500);
+          for (const { facts } of [a, b]) {
+            await until(() => facts.length === 1);
+            assert.equal(facts[0]?.error, null);
+          }
+        });
+
         test(`ends when host ${who} no longer trusts the other one`, async (t) => {
           const { a, b, near, far } = await tunnelled(t, client, server);
           let isClosed = false;

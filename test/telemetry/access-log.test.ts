@@ -40,6 +40,8 @@ test("the JSON line holds every fact of the exchange", () => {
     authority: "catalog",
     path: "/",
     status: 502,
+    httpVersion: "HTTP/1.1",
+    upstreamHttpVersion: "HTTP/1.1",
     grpcStatus: null,
     flag: "UC",
     error: "UPSTREAM_RESET",
@@ -68,7 +70,7 @@ test("what is not known is null in JSON and a dash in text", () => {
 test("the text line says what, who and how much", () => {
   assert.equal(
     textLine(full, END),
-    '2026-11-20T12:00:00.000Z 502 UC "GET / @ catalog" source=default/web from=10.0.0.5 service=default/catalog endpoint=h/catalog-1 to=10.0.0.9:8080 entry=captured in=10 out=1000 ms=100 queue=0.25 upstream=1.5 proxy=0.04 attempts=1 error=UPSTREAM_RESET request=11111111-2222-4333-8444-555555555555 trace=0af7651916cd43dd8448eb211c80319c',
+    '2026-11-20T12:00:00.000Z 502 UC "GET / @ catalog" source=default/web from=10.0.0.5 service=default/catalog endpoint=h/catalog-1 to=10.0.0.9:8080 entry=captured version=HTTP/1.1 upstreamVersion=HTTP/1.1 in=10 out=1000 ms=100 queue=0.25 upstream=1.5 proxy=0.04 attempts=1 error=UPSTREAM_RESET request=11111111-2222-4333-8444-555555555555 trace=0af7651916cd43dd8448eb211c80319c',
   );
 });
 
@@ -84,7 +86,7 @@ test("no value can forge a line or a field, or send anything but printable ASCII
       assert.match(line, /^[\x20-\x7e]+$/, name);
       const bare = line.replace(/"(?:[^"\\]|\\.)*"/g, "Q");
       assert.equal(bare.match(/ status=| b=/), null, "a value outside of quotes holds a field");
-      assert.equal(bare.split(" ").length, 20, bare);
+      assert.equal(bare.split(" ").length, 22, bare);
     }
   }
 });

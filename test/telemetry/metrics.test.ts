@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { HTTP2_COUNTS } from "../../src/core/http2.ts";
 import type { MetricsSources } from "../../src/telemetry/metric-declaration.ts";
 import { createMetrics, METRICS } from "../../src/telemetry/metrics.ts";
 import type { SeriesReader } from "../../src/telemetry/series-reader.ts";
@@ -122,6 +123,7 @@ test("every declared metric has a sample once there was traffic, with exactly it
   recorders[0]?.started(source, service);
   recorders[0]?.exchange(makeFacts({ source, service, endpoint }));
   recorders[0]?.retry(service, "CONNECT_TIMEOUT");
+  for (const what of HTTP2_COUNTS) recorders[0]?.http2("downstream", what, 0);
   const lines = await scrape(series);
   for (const { name, type, labels } of METRICS) {
     const sample = type === "histogram" ? `${name}_count` : name;
@@ -160,6 +162,31 @@ test("values of the daemon's parts are read at each scrape", async () => {
   ]) {
     assert.ok(text.includes(`\n${line}\n`), line);
   }
+});
+
+test("versions of HTTP and connections of HTTP/2 are summed over the workers, by bounded names", async () => {
+  const { series, recorders } = setUpSeries(2);
+  for (const recorder of recorders) {
+    recorder.exchange(makeFacts({ source, service, version: 2, upstreamVersion: 1 }));
+    recorder.exchange(makeFacts({ source, service, version: 0, upstreamVersion: 0 }));
+    recorder.http2("downstream", "refused", 7);
+    recorder.http2("downstream", "goaway-sent", 0);
+    recorder.http2("upstream", "goaway-received", 11);
+    for (const code of [8, 14, 99, 0xffff_ffff]) recorder.http2("upstream", "reset-received", code);
+  }
+  const lines = await scrape(series);
+  for (const line of [
+    'hostmesh_http_versions_total{client="HTTP/2",upstream="HTTP/1"} 2',
+    'hostmesh_http_versions_total{client="HTTP/1",upstream="none"} 0',
+    "hostmesh_http2_streams_refused_total 2",
+    'hostmesh_http2_goaways_total{side="downstream",direction="sent",reason="NO_ERROR"} 2',
+    'hostmesh_http2_goaways_total{side="upstream",direction="received",reason="ENHANCE_YOUR_CALM"} 2',
+    'hostmesh_http2_resets_received_total{side="upstream",reason="CANCEL"} 2',
+    'hostmesh_http2_resets_received_total{side="upstream",reason="UNKNOWN"} 6',
+  ]) {
+    assert.ok(lines.includes(line), line);
+  }
+  assert.ok(!lines.some((line) => line.startsWith("hostmesh_http2_sessions_failed_total{")));
 });
 
 test("counters do not grow by being scraped", async () => {

@@ -1,10 +1,24 @@
 import * as z from "zod";
+import { GRPC, httpStatusOf } from "../../core/grpc.ts";
 import type { FaultRule } from "../../core/traffic.ts";
-import { honoured, refused } from "../support.ts";
+import { differently, honoured, refused } from "../support.ts";
 import type { Work } from "../translator.ts";
 import { durationIn } from "../value-fields.ts";
 
-const noGrpc = "faults are answers of HTTP: give httpStatus";
+const HIGHEST_GRPC_STATUS = 16;
+
+/** A name (`UNAVAILABLE`), which is all that Istio takes, or its number. */
+const grpcStatusField = z
+  .union([z.string().max(64), z.number()], { error: "must be a status of gRPC" })
+  .transform((given, context) => {
+    const isNumber = typeof given === "number" || /^\d{1,2}$/.test(given);
+    if (!isNumber && Object.hasOwn(GRPC, given)) return GRPC[given as keyof typeof GRPC];
+    const number = isNumber ? Number(given) : -1;
+    if (Number.isInteger(number) && number >= 0 && number <= HIGHEST_GRPC_STATUS) return number;
+    const message = "must be a status of gRPC by its name in capitals, such as UNAVAILABLE";
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  });
 
 export const percentField = z.strictObject({
   value: honoured(z.number().min(0).max(100), "in percent; fractions count; default 0").default(0),
@@ -24,10 +38,13 @@ export const faultField = z.strictObject({
     .optional(),
   abort: z
     .strictObject({
-      httpStatus: honoured(z.number().int().min(200).max(599)),
+      httpStatus: honoured(z.number().int().min(200).max(599)).optional(),
       percentage: percentField.optional(),
-      grpcStatus: refused(noGrpc),
-      http2Error: refused(noGrpc),
+      grpcStatus: differently(
+        grpcStatusField,
+        "numbers are taken as well; what is no call of gRPC gets the status of HTTP that it stands for, in Envoy 200",
+      ).optional(),
+      http2Error: refused("Istio implements no errors of HTTP/2 either: give httpStatus"),
     })
     .optional(),
 });
@@ -49,7 +66,15 @@ export function toFaultRule(
     rule.delay = { ms: delay.fixedDelay, percent };
   }
   if (abort !== undefined) {
-    rule.abort = { status: abort.httpStatus, percent: shareOf("abort", abort.percentage?.value) };
+    const { httpStatus, grpcStatus } = abort;
+    if ((httpStatus === undefined) === (grpcStatus === undefined)) {
+      work.refuse([...path, "abort"], "give one of httpStatus and grpcStatus");
+    }
+    const percent = shareOf("abort", abort.percentage?.value);
+    rule.abort =
+      grpcStatus === undefined
+        ? { status: httpStatus!, percent }
+        : { status: httpStatusOf(grpcStatus), grpcStatus, percent };
   }
   return rule;
 }

@@ -2,6 +2,7 @@ import { MeshError } from "../../core/errors.ts";
 import type { Carrier, ConnHandler } from "../carrier.ts";
 import type { Conn } from "../conn.ts";
 import type { ResponseHead } from "../message.ts";
+import { beginsLikeHttp2, speaksHttp2 } from "../other-version.ts";
 import type { Upstream, UpstreamHandler } from "../upstream.ts";
 import { ChunkedDecoder } from "./chunked.ts";
 import { HeadReader } from "./head-reader.ts";
@@ -86,6 +87,10 @@ export class ClientConnection implements Upstream, ConnHandler {
     if (last) this.#requestSent = true;
   }
 
+  get version(): 1 {
+    return 1;
+  }
+
   get carrier(): Conn {
     return this.conn;
   }
@@ -118,6 +123,7 @@ export class ClientConnection implements Upstream, ConnHandler {
   }
 
   #readHead(chunk: Buffer, start: number, end: number): number {
+    if (chunk[start] === 0) this.#mustBeHttp1(chunk, start, end);
     const bodyStart = this.#reader.read(chunk, start, end);
     if (bodyStart === -1) return end;
     const reader = this.#reader;
@@ -149,6 +155,11 @@ export class ClientConnection implements Upstream, ConnHandler {
     handler.onResponse(head, chunk, bodyStart, bodyEnd, last);
     if (last) this.conn.endStream();
     return bodyEnd;
+  }
+
+  #mustBeHttp1(chunk: Buffer, start: number, end: number): void {
+    if (this.#reader.started || !beginsLikeHttp2(chunk, start, end)) return;
+    throw new MeshError("UPSTREAM_PROTOCOL", speaksHttp2(this.peer));
   }
 
   /** Interim responses without end would keep the request waiting for ever: together they are one head. */

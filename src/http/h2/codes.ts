@@ -59,25 +59,3 @@ export const FRAME_HEADER_BYTES = 9;
 
 /** What a client sends first, before its SETTINGS (RFC 9113 section 3.4). */
 export const CLIENT_PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-const ERROR_NAMES = [
-  "NO_ERROR",
-  "PROTOCOL_ERROR",
-  "INTERNAL_ERROR",
-  "FLOW_CONTROL_ERROR",
-  "SETTINGS_TIMEOUT",
-  "STREAM_CLOSED",
-  "FRAME_SIZE_ERROR",
-  "REFUSED_STREAM",
-  "CANCEL",
-  "COMPRESSION_ERROR",
-  "CONNECT_ERROR",
-  "ENHANCE_YOUR_CALM",
-  "INADEQUATE_SECURITY",
-  "HTTP_1_1_REQUIRED",
-] as const;
-
-/** The name of an error code for logs and metrics: a bounded set, whatever the peer sends (RFC 9113 section 7). */
-export function errorName(code: number): string {
-  return ERROR_NAMES[code] ?? "UNKNOWN";
-}

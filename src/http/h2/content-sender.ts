@@ -12,7 +12,7 @@ export interface ContentSender {
   send(chunk: Buffer, start: number, end: number, last: boolean, from: Carrier | null): void;
 }
 
-/** Content as it is. */
+/** Content as it is, and what trailers its carrier has behind it. */
 export class PlainSender implements ContentSender {
   readonly #stream: Stream;
   readonly #carrier: StreamCarrier;
@@ -28,6 +28,18 @@ export class PlainSender implements ContentSender {
 
   send(chunk: Buffer, start: number, end: number, last: boolean, from: Carrier | null): void {
     this.#messages?.add(chunk, start, end);
+    const trailers = last && from !== null ? from.trailers : "";
+    this.#sendContent(chunk, start, end, last && trailers === "", from);
+    if (trailers !== "") this.#stream.sendTrailers(trailerFieldsOf(trailers));
+  }
+
+  #sendContent(
+    chunk: Buffer,
+    start: number,
+    end: number,
+    last: boolean,
+    from: Carrier | null,
+  ): void {
     if (from === null || start === end) {
       if (last || end > start) this.#stream.sendData(chunk, start, end, last);
       return;

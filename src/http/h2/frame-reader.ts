@@ -15,13 +15,12 @@ import {
   FRAME_PUSH_PROMISE,
   FRAME_RST_STREAM,
   FRAME_SETTINGS,
-  FRAME_SIZE_ERROR,
   FRAME_WINDOW_UPDATE,
   PROTOCOL_ERROR,
 } from "./codes.ts";
 import { ConnectionError, StreamError } from "./errors.ts";
 import type { FrameHandler } from "./frame-handler.ts";
-import { checkFrame, checkSequence, prefixBytes } from "./frame-rules.ts";
+import { checkFrame, checkSequence, prefixBytes, tooLarge } from "./frame-rules.ts";
 
 /** Limits of what a peer may send in one piece. */
 export interface FrameLimits {
@@ -151,7 +150,7 @@ export class FrameReader {
     const flags = head[at + 4]!;
     const streamId = id(head, at + 5);
     if (length > this.#limits.frameBytes) {
-      throw new ConnectionError(FRAME_SIZE_ERROR, `a frame of ${length} bytes`);
+      throw tooLarge(length, head.toString("latin1", at, at + FRAME_HEADER_BYTES));
     }
     if (this.#blockStreamId !== 0 || type === FRAME_CONTINUATION) {
       checkSequence(type, streamId, this.#blockStreamId);

@@ -81,6 +81,15 @@ function isSizeRight(type: number, length: number, flags: number): boolean {
   }
 }
 
+/** What a `ConnectionError` says where the peer speaks HTTP/1: its status line begins like a frame of 4,740,180 bytes. */
+export const HTTP1_ANSWER = "an answer of HTTP/1";
+
+/** A frame beyond our SETTINGS_MAX_FRAME_SIZE (RFC 9113 section 4.2); `header` as latin1. */
+export function tooLarge(length: number, header: string): ConnectionError {
+  const what = header.startsWith("HTTP/1.") ? HTTP1_ANSWER : `a frame of ${length} bytes`;
+  return new ConnectionError(FRAME_SIZE_ERROR, what);
+}
+
 /** Bytes before the content of DATA and the fragment of HEADERS: the pad length, then the priority. */
 export function prefixBytes(type: number, flags: number): number {
   const padded = (flags & FLAG_PADDED) !== 0 ? 1 : 0;

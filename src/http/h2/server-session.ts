@@ -114,7 +114,7 @@ export class ServerSession extends Session {
   drain(): void {
     if (this.#isDraining || this.state !== "open") return;
     this.#isDraining = true;
-    this.outbox.goaway(MAX_STREAM_ID, NO_ERROR, "");
+    this.sayGoaway(MAX_STREAM_ID, NO_ERROR, "");
     this.outbox.ping(false, DRAIN_PING);
     this.#drainUntilMs = deadlineAfter(this.deps.clock.now(), DRAIN_MS);
   }
@@ -150,6 +150,7 @@ export class ServerSession extends Session {
     this.#lastId = id;
     // It was sent before the client knew better; it will be sent anew.
     if (id > this.#acceptedId) {
+      this.deps.count?.("refused", REFUSED_STREAM);
       this.streams.refuse(id, REFUSED_STREAM);
       return;
     }
@@ -173,6 +174,7 @@ export class ServerSession extends Session {
   }
 
   #refuseMore(id: number, detail: string): never {
+    this.deps.count?.("refused", REFUSED_STREAM);
     this.#handler.onRefused(REFUSED_STREAM, detail);
     throw new StreamError(id, REFUSED_STREAM, detail);
   }
@@ -234,7 +236,7 @@ export class ServerSession extends Session {
     this.#drainUntilMs = Number.POSITIVE_INFINITY;
     this.#acceptedId = this.#lastId;
     if (this.openStreams === 0) this.close();
-    else this.outbox.goaway(this.#lastId, NO_ERROR, "");
+    else this.sayGoaway(this.#lastId, NO_ERROR, "");
   }
 
   protected override onLook(nowMs: number, isIdle: boolean): void {

@@ -1,5 +1,6 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Deadlines, Expirable } from "../../core/deadlines.ts";
+import type { Http2Count } from "../../core/http2.ts";
 import type { ConnHandler } from "../carrier.ts";
 import type { Conn } from "../conn.ts";
 import { AbuseBudget } from "./abuse-budget.ts";
@@ -18,6 +19,8 @@ export interface SessionDeps {
   readonly limits: SessionLimits;
   readonly clock: Clock;
   readonly deadlines: Deadlines;
+  /** Is told what is counted. */
+  readonly count?: (what: Http2Count, code: number) => void;
 }
 
 export type Side = "client" | "server";
@@ -114,8 +117,14 @@ export abstract class Session implements ConnHandler, Expirable, FrameHandler, S
   /** Ends the connection at once: GOAWAY(`code`), then FIN. Streams that are open are lost. */
   close(code: number = NO_ERROR, reason = ""): void {
     if (this.#state !== "open") return;
-    this.outbox.goaway(this.lastPeerId(), code, reason);
+    this.sayGoaway(this.lastPeerId(), code, reason);
     this.#shutDown(null);
+  }
+
+  /** The peer is told that streams above `lastId` are not taken on. */
+  protected sayGoaway(lastId: number, code: number, reason: string): void {
+    this.outbox.goaway(lastId, code, reason);
+    this.deps.count?.("goaway-sent", code);
   }
 
   /** The highest stream of the peer that was taken on. */
@@ -128,7 +137,9 @@ export abstract class Session implements ConnHandler, Expirable, FrameHandler, S
     const isTheirs = error instanceof ConnectionError;
     // What went wrong in this process is not told to others.
     const debug = isTheirs ? error.message : "";
-    this.outbox.goaway(this.lastPeerId(), isTheirs ? error.code : INTERNAL_ERROR, debug);
+    const code = isTheirs ? error.code : INTERNAL_ERROR;
+    this.sayGoaway(this.lastPeerId(), code, debug);
+    this.deps.count?.("failed", code);
     this.#shutDown(error);
   }
 
@@ -300,7 +311,9 @@ export abstract class Session implements ConnHandler, Expirable, FrameHandler, S
   }
 
   onReset(id: number, code: number): void {
-    if (this.#isReading()) this.streams.receiveReset(id, code);
+    if (!this.#isReading()) return;
+    this.deps.count?.("reset-received", code);
+    this.streams.receiveReset(id, code);
   }
 
   onSettings(ids: readonly number[], values: readonly number[]): void {
@@ -343,6 +356,7 @@ export abstract class Session implements ConnHandler, Expirable, FrameHandler, S
 
   onGoaway(lastStreamId: number, code: number, debug: string): void {
     if (!this.#isReading()) return;
+    this.deps.count?.("goaway-received", code);
     this.budget.idleFrame();
     this.onPeerGoaway(lastStreamId, code, debug);
   }
@@ -367,9 +381,7 @@ export abstract class Session implements ConnHandler, Expirable, FrameHandler, S
   /** RFC 9113 section 5.4.2. */
   onStreamError(error: StreamError): void {
     if (this.#state !== "open") return;
-    const stream = this.streams.byId.get(error.streamId);
-    if (stream !== undefined) this.streams.fail(stream, error.code);
-    else this.streams.refuse(error.streamId, error.code);
+    this.streams.onError(error);
     // A server that has us reset streams harms but itself.
     if (this.#isServer) this.budget.streamWasted();
   }

@@ -26,6 +26,7 @@ export class StreamCarrier implements Carrier, StreamHandler {
   share: Share | null;
   /** Is it a connection of TCP, both of whose ends hear of it when it breaks (RFC 9113 section 8.5)? */
   isTcp = false;
+  trailers = "";
   /** Does what is taken next end our side? */
   endsWithNext = false;
   #stream: Stream | null = null;
@@ -55,6 +56,7 @@ export class StreamCarrier implements Carrier, StreamHandler {
     this.#finSeen = false;
     this.#finSent = false;
     this.endsWithNext = false;
+    this.trailers = "";
     this.#letGo();
   }
 

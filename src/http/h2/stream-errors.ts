@@ -1,6 +1,9 @@
 import { MeshError } from "../../core/errors.ts";
-import { CANCEL, errorName } from "./codes.ts";
+import { http2ErrorName } from "../../core/http2.ts";
+import { speaksHttp1 } from "../other-version.ts";
+import { CANCEL } from "./codes.ts";
 import { ConnectionError } from "./errors.ts";
+import { HTTP1_ANSWER } from "./frame-rules.ts";
 
 /** How a stream ended before its time. */
 export interface StreamEnd {
@@ -22,7 +25,7 @@ export interface StreamSession {
 /** The failure of a request whose stream was reset, or went with its connection (RFC 9113 sections 5.4 and 8.7). */
 export function resetError(peer: string, end: StreamEnd, session: StreamSession): MeshError {
   const { code, byPeer, isRefused, isAnswered } = end;
-  const name = errorName(code);
+  const name = http2ErrorName(code);
   if (isRefused && !isAnswered) return new MeshError("UPSTREAM_REFUSED", `${peer}, ${name}`);
   if (session.state !== "open") return lostError(peer, isAnswered, session.error);
   if (!byPeer) {
@@ -50,15 +53,16 @@ function lostError(peer: string, isAnswered: boolean, cause: Error | null): Mesh
 export function greetingError(peer: string, isLate: boolean, cause: Error | null): MeshError {
   if (isLate) return new MeshError("CONNECT_TIMEOUT", `${peer}, no SETTINGS in time`);
   if (cause instanceof ConnectionError) {
-    const detail = `${peer} does not speak HTTP/2, ${saidOf(cause)}`;
+    const isHttp1 = cause.message === HTTP1_ANSWER;
+    const detail = isHttp1 ? speaksHttp1(peer) : `${peer} does not speak HTTP/2, ${saidOf(cause)}`;
     return new MeshError("UPSTREAM_PROTOCOL", detail, cause);
   }
-  const detail = `${peer}, the connection ended before the endpoint's SETTINGS`;
+  const detail = `${peer}, the connection ended before SETTINGS of HTTP/2 had come`;
   return new MeshError("CONNECT_FAILED", detail, cause ?? undefined);
 }
 
 function saidOf({ code, message }: ConnectionError): string {
-  return `${errorName(code)}: ${message}`;
+  return `${http2ErrorName(code)}: ${message}`;
 }
 
 /** What carried the request was broken off by us. */

@@ -65,6 +65,10 @@ export class StreamUpstream implements Upstream, StreamHandler {
     this.carrier = new StreamCarrier(null, () => this.#fail(goneError(this.peer), CANCEL));
   }
 
+  get version(): 2 {
+    return 2;
+  }
+
   get peer(): string {
     return this.#owner.peer;
   }
@@ -228,7 +232,7 @@ export class StreamUpstream implements Upstream, StreamHandler {
     this.carrier.read();
   }
 
-  /** Where the content has a length HTTP/1.1 has no place for them, and they are dropped (RFC 9110 section 6.5.1). */
+  /** Where the content has a length HTTP/1.1 has no place for them: there they are dropped (RFC 9110 section 6.5.1). */
   onTrailers(fields: readonly string[]): void {
     const handler = this.#handler;
     if (handler === null) return;
@@ -237,7 +241,10 @@ export class StreamUpstream implements Upstream, StreamHandler {
       if (this.#framing === "chunked") {
         const coded = trailerSection(trailerLines(fields));
         handler.onResponseBody(coded.bytes, 0, coded.end, true);
-      } else handler.onResponseBody(NOTHING, 0, 0, true);
+      } else {
+        if (this.#framing === "length") this.carrier.trailers = trailerLines(fields);
+        handler.onResponseBody(NOTHING, 0, 0, true);
+      }
     } catch (error) {
       this.#break(handler, error);
     }

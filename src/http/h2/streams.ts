@@ -109,7 +109,16 @@ export class Streams implements StreamHost {
     stream.handler.onReset(code, false);
   }
 
-  /** Resets a stream that is not open: one that is refused, or was closed before. */
+  /** A frame was wrong in a way that concerns its stream only. */
+  onError({ streamId, code }: StreamError): void {
+    const stream = this.byId.get(streamId);
+    if (stream !== undefined) this.fail(stream, code);
+    // Of one that is over its peer knows, or was told already (RFC 9113 section 5.1).
+    else if (this.#closed.endingOf(streamId) !== "unknown") this.#deps.budget.idleFrame();
+    else this.refuse(streamId, code);
+  }
+
+  /** Resets a stream that was never opened, or so long ago that nothing is known of it. */
   refuse(id: number, code: number): void {
     // RST_STREAM must not be sent for an idle stream (RFC 9113 section 6.4).
     if (this.#deps.owner.isUnused(id)) throw new ConnectionError(code, `stream ${id} is idle`);

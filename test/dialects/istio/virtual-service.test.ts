@@ -241,6 +241,19 @@ test("what Istio calls a fault without percentage never happens, and is told", (
   ]);
 });
 
+test("a fault aborts with a status of gRPC, by its name or its number", () => {
+  const abortOf = (grpcStatus: string | number) =>
+    ruleOf({
+      fault: { abort: { grpcStatus, percentage: { value: 100 } } },
+      route: toReviews,
+    }).fault?.abort;
+  assert.deepEqual(abortOf("UNAVAILABLE"), { status: 503, grpcStatus: 14, percent: 100 });
+  assert.deepEqual(abortOf("NOT_FOUND"), { status: 404, grpcStatus: 5, percent: 100 });
+  for (const seven of ["PERMISSION_DENIED", "7", 7]) {
+    assert.deepEqual(abortOf(seven), { status: 403, grpcStatus: 7, percent: 100 });
+  }
+});
+
 test("fields that do not fit together, are unknown or hostile are refused by path", () => {
   const cases: readonly (readonly [object, string])[] = [
     [{}, "spec.http[0]"],
@@ -283,8 +296,25 @@ test("fields that do not fit together, are unknown or hostile are refused by pat
       "spec.http[0].retries.perTryTimeout",
     ],
     [
-      { route: toReviews, fault: { abort: { grpcStatus: "UNAVAILABLE" } } },
-      "spec.http[0].fault.abort.httpStatus",
+      { route: toReviews, fault: { abort: { grpcStatus: "Unavailable" } } },
+      "spec.http[0].fault.abort.grpcStatus",
+    ],
+    [
+      { route: toReviews, fault: { abort: { grpcStatus: 17 } } },
+      "spec.http[0].fault.abort.grpcStatus",
+    ],
+    [
+      { route: toReviews, fault: { abort: { grpcStatus: "toString" } } },
+      "spec.http[0].fault.abort.grpcStatus",
+    ],
+    [{ route: toReviews, fault: { abort: {} } }, "spec.http[0].fault.abort"],
+    [
+      { route: toReviews, fault: { abort: { httpStatus: 503, grpcStatus: "UNAVAILABLE" } } },
+      "spec.http[0].fault.abort",
+    ],
+    [
+      { route: toReviews, fault: { abort: { http2Error: "NO_ERROR" } } },
+      "spec.http[0].fault.abort.http2Error",
     ],
     [
       { route: toReviews, fault: { delay: { fixedDelay: "1s", percentage: { value: 101 } } } },

@@ -107,9 +107,9 @@ test("a response becomes a head, a text, a head of HTTP/1.1 and the same fields 
     assert.equal(checkResponseFields(fields), null);
     const head = responseHeadOf(fields, method, false);
     answerAgain(head, request, method);
-    const again = responseFieldsOf(downstreamHead(head, request, true));
+    const again = responseFieldsOf(downstreamHead(head, request, true, 2));
     assert.equal(checkResponseFields(again), null);
-    assert.deepEqual(again, [...fields, "via", "1.1 hostmesh"]);
+    assert.deepEqual(again, [...fields, "via", "2.0 hostmesh"]);
   }
 });
 
@@ -206,7 +206,10 @@ test("of a garbled response comes an error, or one that the HTTP/1.1 parser read
     assert.equal(again.status, head.status);
     assert.equal(again.framing, head.framing);
     assert.equal(again.passed, head.passed);
-    assert.equal(checkResponseFields(responseFieldsOf(downstreamHead(head, request, true))), null);
+    assert.equal(
+      checkResponseFields(responseFieldsOf(downstreamHead(head, request, true, 2))),
+      null,
+    );
   }
   assert.ok(taken > ROUNDS / 8 && taken < 2 * ROUNDS, `${taken} accepted`);
 });

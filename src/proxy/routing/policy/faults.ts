@@ -1,4 +1,5 @@
 import { MeshError } from "../../../core/errors.ts";
+import { httpStatusOf } from "../../../core/grpc.ts";
 import type { Random } from "../../../core/random.ts";
 import type { FaultRule } from "../../../core/traffic.ts";
 import type { RequestHead } from "../../../http/message.ts";
@@ -9,14 +10,18 @@ export interface Fault {
   readonly delayMs: number;
   /** Of the answer that is given instead of sending it on; 0: it is sent on. */
   readonly status: number;
+  /** Of the answer to a call of gRPC; -1: what `status` is to it. */
+  readonly grpcStatus: number;
 }
 
-const NONE: Fault = { delayMs: 0, status: 0 };
+const NONE: Fault = { delayMs: 0, status: 0, grpcStatus: -1 };
 
 /** Does any line of the head begin like one of these? Most requests have none, and are not split for it. */
 const ANY = /^x-envoy-fault-/im;
 const DELAY = "x-envoy-fault-delay-request";
 const ABORT = "x-envoy-fault-abort-request";
+const GRPC_ABORT = "x-envoy-fault-abort-grpc-request";
+const HIGHEST_GRPC_STATUS = 16;
 const PERCENTAGE = "-percentage";
 
 /** Digits of a header's number: enough for any status, share and time that a timer can wait. */
@@ -37,27 +42,30 @@ export class Faults {
   draw(head: RequestHead, random: Random): Fault {
     const { delay, abort } = ANY.test(head.passed) ? asked(this.#rule, head) : this.#rule;
     const delayMs = delay !== undefined && isDrawn(delay.percent, random) ? delay.ms : 0;
-    const status = abort !== undefined && isDrawn(abort.percent, random) ? abort.status : 0;
-    return delayMs === 0 && status === 0 ? NONE : { delayMs, status };
+    if (abort !== undefined && isDrawn(abort.percent, random)) {
+      return { delayMs, status: abort.status, grpcStatus: abort.grpcStatus ?? -1 };
+    }
+    return delayMs === 0 ? NONE : { delayMs, status: 0, grpcStatus: -1 };
   }
 }
 
 /** The rule as the request asks for it. */
 function asked({ delay, abort }: FaultRule, head: RequestHead): FaultRule {
   const ms = numberOf(head, DELAY) ?? delay?.ms;
-  const status = statusOf(head) ?? abort?.status;
+  const wanted = statusesOf(head) ?? abort;
   const delayPercent = numberOf(head, DELAY + PERCENTAGE) ?? 100;
   const abortPercent = numberOf(head, ABORT + PERCENTAGE) ?? 100;
   return {
     ...(delay && { delay: { ms: ms!, percent: Math.min(delay.percent, delayPercent) } }),
-    ...(abort && { abort: { status: status!, percent: Math.min(abort.percent, abortPercent) } }),
+    ...(abort && { abort: { ...wanted!, percent: Math.min(abort.percent, abortPercent) } }),
   };
 }
 
 /** The failure that stands for an abort; its answer has this status and not the one of the table. */
-export function abortError(status: number): MeshError {
-  const error = new MeshError("FAULT_INJECTED", `the route's rule asks for status ${status}`);
-  error.answer = { status };
+export function abortError({ status, grpcStatus }: Omit<Fault, "delayMs">): MeshError {
+  const what = grpcStatus === -1 ? `status ${status}` : `status ${grpcStatus} of gRPC`;
+  const error = new MeshError("FAULT_INJECTED", `the route's rule asks for ${what}`);
+  error.answer = grpcStatus === -1 ? { status } : { status, grpcStatus };
   return error;
 }
 
@@ -65,9 +73,13 @@ function isDrawn(percent: number, random: Random): boolean {
   return percent > 0 && random() * 100 < percent;
 }
 
-function statusOf(head: RequestHead): number | null {
+/** What the request asks to be answered with; null: nothing. A status of HTTP goes before one of gRPC, as in Envoy. */
+function statusesOf(head: RequestHead): { status: number; grpcStatus?: number } | null {
   const status = numberOf(head, ABORT);
-  return status !== null && status >= 200 && status <= 599 ? status : null;
+  if (status !== null && status >= 200 && status <= 599) return { status };
+  const grpcStatus = numberOf(head, GRPC_ABORT);
+  if (grpcStatus === null || grpcStatus > HIGHEST_GRPC_STATUS) return null;
+  return { status: httpStatusOf(grpcStatus), grpcStatus };
 }
 
 /** Value of the first field of this name (lower case), where it is a number. */

@@ -1,6 +1,7 @@
 import { formatHostPort } from "../../../core/address.ts";
 import { deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
 import type { MeshError } from "../../../core/errors.ts";
+import type { Http2Count } from "../../../core/http2.ts";
 import type { Conn } from "../../../http/conn.ts";
 import { greetingError } from "../../../http/h2/stream-errors.ts";
 import type { StreamUpstream } from "../../../http/h2/stream-upstream.ts";
@@ -147,11 +148,12 @@ export class StreamPool implements UpstreamPool, Expirable, SessionOwner {
   }
 
   #onConnected(conn: Conn): void {
-    const { deadlines, clock, limits: heads, sessions } = this.#deps;
+    const { deadlines, clock, limits: heads, sessions, recorder } = this.#deps;
     const isMesh = this.target.mesh !== undefined;
     const limits = isMesh ? { ...sessions, pingIntervalMs: MESH_PING_MS } : sessions;
     conn.keepAlive();
-    const parts = { peer: this.#peer, heads, limits, clock, deadlines };
+    const count = (what: Http2Count, code: number) => recorder.http2("upstream", what, code);
+    const parts = { peer: this.#peer, heads, limits, clock, deadlines, count };
     this.#standing.add(new PooledSession(conn, this, parts));
   }
 

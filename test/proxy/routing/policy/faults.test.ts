@@ -27,9 +27,9 @@ test("delay and abort are drawn apart, each with its share", () => {
 
 test("0 % never happens and 100 % always, whatever is drawn", () => {
   const none = new Faults({ delay: { ms: 1, percent: 0 }, abort: { status: 500, percent: 0 } });
-  assert.deepEqual(none.draw(requestWith(), always), { delayMs: 0, status: 0 });
+  assert.deepEqual(none.draw(requestWith(), always), { delayMs: 0, status: 0, grpcStatus: -1 });
   const all = new Faults({ delay: { ms: 1, percent: 100 }, abort: { status: 500, percent: 100 } });
-  assert.deepEqual(all.draw(requestWith(), never), { delayMs: 1, status: 500 });
+  assert.deepEqual(all.draw(requestWith(), never), { delayMs: 1, status: 500, grpcStatus: -1 });
 });
 
 test("a request names its own delay and status where the rule has them", () => {
@@ -37,10 +37,14 @@ test("a request names its own delay and status where the rule has them", () => {
     "X-Envoy-Fault-Delay-Request: 120",
     "x-envoy-fault-abort-request: 418",
   ]);
-  assert.deepEqual(new Faults(BOTH).draw(head, always), { delayMs: 120, status: 418 });
-  assert.deepEqual(new Faults({}).draw(head, always), { delayMs: 0, status: 0 });
+  assert.deepEqual(new Faults(BOTH).draw(head, always), {
+    delayMs: 120,
+    status: 418,
+    grpcStatus: -1,
+  });
+  assert.deepEqual(new Faults({}).draw(head, always), { delayMs: 0, status: 0, grpcStatus: -1 });
   const delayOnly = new Faults({ delay: { ms: 9, percent: 100 } });
-  assert.deepEqual(delayOnly.draw(head, never), { delayMs: 120, status: 0 });
+  assert.deepEqual(delayOnly.draw(head, never), { delayMs: 120, status: 0, grpcStatus: -1 });
 });
 
 test("a request lowers the share and never raises it", () => {
@@ -68,6 +72,35 @@ test("a value out of range is ignored, and leaves the rule as it is", () => {
 });
 
 test("an abort is a failure with a code of its own", () => {
-  assert.equal(abortError(418).code, "FAULT_INJECTED");
-  assert.match(abortError(418).message, /418/);
+  const error = abortError({ status: 418, grpcStatus: -1 });
+  assert.equal(error.code, "FAULT_INJECTED");
+  assert.match(error.message, /status 418$/);
+  assert.deepEqual(error.answer, { status: 418 });
+});
+
+test("an abort by a status of gRPC has HTTP's for whatever else it hits", () => {
+  const faults = new Faults({ abort: { status: 503, grpcStatus: 14, percent: 100 } });
+  const drawn = faults.draw(requestWith(), never);
+  assert.deepEqual(drawn, { delayMs: 0, status: 503, grpcStatus: 14 });
+  const error = abortError(drawn);
+  assert.match(error.message, /status 14 of gRPC$/);
+  assert.deepEqual(error.answer, { status: 503, grpcStatus: 14 });
+});
+
+test("a request names a status of gRPC, and one of HTTP goes before it", () => {
+  const faults = new Faults(BOTH);
+  const draw = (...lines: string[]) => {
+    const { status, grpcStatus } = faults.draw(requestWith(lines), always);
+    return [status, grpcStatus];
+  };
+  assert.deepEqual(draw("x-envoy-fault-abort-grpc-request: 7"), [403, 7]);
+  assert.deepEqual(draw("x-envoy-fault-abort-grpc-request: 17"), [503, -1]);
+  assert.deepEqual(draw("x-envoy-fault-abort-grpc-request: NOT_FOUND"), [503, -1]);
+  assert.deepEqual(
+    draw("x-envoy-fault-abort-grpc-request: 7", "x-envoy-fault-abort-request: 418"),
+    [418, -1],
+  );
+  const named = new Faults({ abort: { status: 503, grpcStatus: 14, percent: 100 } });
+  const other = named.draw(requestWith(["x-envoy-fault-abort-request: 418"]), never);
+  assert.deepEqual([other.status, other.grpcStatus], [418, -1]);
 });
