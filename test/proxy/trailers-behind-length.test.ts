@@ -69,7 +69,8 @@ describe("trailers of a response of known length", () => {
       stream.pause();
       setImmediate(() => stream.resume());
     });
-    await until(() => trailers !== undefined);
+    // Node tells of trailers that are behind content which it has not given out yet.
+    await until(() => trailers !== undefined && got >= size);
     assert.deepEqual([got, trailers], [size, "1"]);
   });
 
