@@ -326,9 +326,10 @@ export class Attempt {
     return this.upstream !== null && this.upstream.requests > 1;
   }
 
-  /** May the endpoint say of a request that it has not looked at it (RFC 9113 section 8.7)? */
+  /** May the endpoint, or its host, say of a request that it has not looked at it (RFC 9113 section 8.7)? */
   get mayBeRefused(): boolean {
-    return this.#pool?.target.protocol === "h2";
+    const target = this.#pool?.target;
+    return target?.protocol === "h2" || target?.mesh !== undefined;
   }
 
   /** Is there an endpoint that this request was not sent to yet? */

@@ -2,6 +2,7 @@ import type { Config } from "../config/schema.ts";
 import { Alarms } from "../core/alarms.ts";
 import { wallClock } from "../core/clock.ts";
 import { Deadlines, type Expirable } from "../core/deadlines.ts";
+import { MeshError } from "../core/errors.ts";
 import { hostSpiffeId } from "../core/identity.ts";
 import { targetOfWorkload } from "../core/snapshot.ts";
 import type { RetryBudgetRule } from "../core/traffic.ts";
@@ -26,8 +27,11 @@ import { SecureTransport } from "./secure-transport.ts";
 import { clientSessionLimits } from "./session-deps.ts";
 import { StreamedRequests } from "./streamed-requests.ts";
 import { Outlier } from "./upstream/balance/outlier.ts";
+import type { TunnelHandler } from "./upstream/pool/link-tunnel.ts";
+import { MeshLinks } from "./upstream/pool/mesh-links.ts";
+import type { PoolDeps } from "./upstream/pool/pool-deps.ts";
 import { Pools } from "./upstream/pool/pools.ts";
-import type { PoolTarget } from "./upstream/pool/upstream-pool.ts";
+import type { MeshRoute, PoolTarget } from "./upstream/pool/upstream-pool.ts";
 import type { DialHandler } from "./upstream/transport/dial.ts";
 
 /** SPIFFE ID of the host, which its own processes share; "" where the mesh has no identities. */
@@ -66,7 +70,7 @@ function judged(target: PoolTarget, handler: DialHandler, grounds: Grounds): Dia
       conn.destroy();
       handler.onDialFailed(error);
     },
-    onDialFailed: (error) => handler.onDialFailed(error),
+    onDialFailed: (error, isUnknown) => handler.onDialFailed(error, isUnknown),
   };
 }
 
@@ -91,9 +95,57 @@ function makeAuthorizer({ config, log }: DataPlaneDeps): Authorizer {
   });
 }
 
+function makeLinks(
+  { config, clock, recorder }: DataPlaneDeps,
+  { deadlines, transport, grounds }: Pick<Plane, "deadlines" | "transport" | "grounds">,
+): MeshLinks {
+  const { limits, timeouts } = config;
+  const { upstreamIdleMs: idleMs, freshMs, connectMs, handshakeMs } = timeouts;
+  return new MeshLinks({
+    dialLink: (route, handler) =>
+      transport.dialLink(route, {
+        onLinked(conn) {
+          const error = judge(conn, null, grounds);
+          if (error === null) handler.onLinked(conn);
+          else {
+            conn.destroy();
+            handler.onDialFailed(error);
+          }
+        },
+        onOlder: () => handler.onOlder(),
+        onPlain: () => handler.onPlain(),
+        onDialFailed: (error) => handler.onDialFailed(error),
+      }),
+    isTrusted: (conn) => transport.isTrusted(conn),
+    settings: { idleMs, freshMs },
+    sessions: clientSessionLimits(config),
+    ...{ limits, connectMs, handshakeMs, recorder, clock, deadlines },
+  });
+}
+
+/** Opens tunnels for pools of connections. */
+function tunnelDialer(links: MeshLinks, transport: SecureTransport): PoolDeps["dialTunnel"] {
+  return ({ host, port, mesh, limits }, handler) => {
+    const opened: TunnelHandler = {
+      onTunnel(carrier, conn) {
+        transport.vouch(carrier, conn);
+        handler.onConnected(carrier);
+      },
+      onTunnelFailed: (error) => handler.onDialFailed(error),
+      onNoTunnels: () => handler.onDialFailed(new MeshError("MESH_REFUSED", "no tunnels any more")),
+    };
+    links.tunnel({ host, port }, mesh as MeshRoute, opened, limits?.connectTimeoutMs);
+  };
+}
+
 function makePools(
   { config, clock, endpoints, serviceLimits, recorder }: DataPlaneDeps,
-  { deadlines, transport, grounds }: Pick<Plane, "deadlines" | "transport" | "grounds">,
+  {
+    deadlines,
+    transport,
+    grounds,
+    links,
+  }: Pick<Plane, "deadlines" | "transport" | "grounds" | "links">,
 ): Pools {
   const { limits, timeouts, pool } = config;
   return new Pools({
@@ -115,6 +167,8 @@ function makePools(
       const place = connectMs === undefined ? target : { ...target, connectMs };
       transport.dial(place, judged(target, handler, grounds));
     },
+    dialTunnel: tunnelDialer(links, transport),
+    links,
     recorder,
     clock,
     deadlines,
@@ -181,7 +235,8 @@ export function makePlane(deps: DataPlaneDeps): Plane {
   rateLimits.onOverflow = () => recorder.event("rate_limit_overflow");
   const contexts = new TlsContexts({ clock: wallClock });
   const transport = new SecureTransport({ clock, deadlines, contexts, timeouts });
-  const pools = makePools(deps, { deadlines, transport, grounds });
+  const links = makeLinks(deps, { deadlines, transport, grounds });
+  const pools = makePools(deps, { deadlines, transport, grounds, links });
   const plane: Plane = {
     ...{ config, clock, random, deadlines, endpoints, quotas, recorder },
     alarms: new Alarms(clock, deps.startTimer),
@@ -200,7 +255,7 @@ export function makePlane(deps: DataPlaneDeps): Plane {
     callers: new Callers(),
     clusters: new Clusters(clusterDeps(deps), own),
     memory: new ProtocolMemory(config.detection),
-    ...{ pools, own, grounds },
+    ...{ pools, links, own, grounds },
     server: { limits: serverLimits(config), clock, deadlines },
     serveStreams: (...connection) => StreamedRequests.takeOver(plane, ...connection),
     copies: 0,

@@ -1,6 +1,7 @@
 import { canonicalAddress, formatHostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import { CODES, MeshError } from "../core/errors.ts";
+import type { Carrier } from "../http/carrier.ts";
 import type { Conn } from "../http/conn.ts";
 import type { ToCluster } from "./clusters.ts";
 import type { Origin } from "./context.ts";
@@ -91,7 +92,7 @@ export class MeshConnection {
     return tunnel;
   }
 
-  #look(session: OpaqueSession, conn: Conn, upstream: Conn): void {
+  #look(session: OpaqueSession, conn: Conn, upstream: Carrier): void {
     new Peek(this.#plane, conn, upstream, {
       onOpaque: (early) => this.#join(session, conn, early),
       onHttp: (bytes) => {

@@ -68,6 +68,16 @@ export class ClientSession extends Session {
     return this.peer.connectProtocol;
   }
 
+  /** Is it another host's daemon that takes requests as streams? Known from its first settings on. */
+  get meshRequests(): boolean {
+    return this.peer.meshRequests;
+  }
+
+  /** Does more wait to be sent than should? */
+  get congested(): boolean {
+    return this.outbox.congested;
+  }
+
   /**
    * Sends a request; `last`: it has no content. Null: not now (the server's limit of streams, or it takes nothing of what
    * it was sent) or not any more (`goingAway`). The handler is not called before it returns.

@@ -15,6 +15,7 @@ import {
   SETTINGS_MAX_HEADER_LIST_SIZE,
 } from "./codes.ts";
 import { ConnectionError } from "./errors.ts";
+import { SETTINGS_MESH_REQUESTS } from "./mesh-wire.ts";
 
 /** What we allow a peer, and how long we wait for it. Time limits of 0 mean none; all are met to within a second. */
 export interface SessionLimits {
@@ -105,6 +106,8 @@ export class PeerSettings {
   windowBytes: number = DEFAULT_WINDOW_BYTES;
   frameBytes: number = DEFAULT_FRAME_BYTES;
   connectProtocol = false;
+  /** Takes it requests of other hosts as streams, and not tunnels only? */
+  meshRequests = false;
   readonly #isServer: boolean;
 
   /** `peer`: which side's settings these are. */
@@ -139,6 +142,9 @@ export class PeerSettings {
         break;
       case SETTINGS_ENABLE_CONNECT_PROTOCOL:
         this.#applyConnectProtocol(value);
+        break;
+      case SETTINGS_MESH_REQUESTS:
+        this.meshRequests = value === 1;
         break;
     }
   }

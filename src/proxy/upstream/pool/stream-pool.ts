@@ -130,7 +130,7 @@ export class StreamPool implements UpstreamPool, Expirable, SessionOwner {
       this.#opening += 1;
       this.#deps.dial(this.target, {
         onConnected: (conn) => this.#onConnected(conn),
-        onDialFailed: (error) => this.#onDialFailed(error),
+        onDialFailed: (error, isUnknown) => this.#onDialFailed(error, isUnknown === true),
       });
     }
   }
@@ -164,22 +164,32 @@ export class StreamPool implements UpstreamPool, Expirable, SessionOwner {
     this.#arm();
   }
 
-  #onDialFailed(error: MeshError): void {
-    const { counts, recorder } = this.#deps;
+  /** `isUnknown`: the other host has no such connections, and requests have to go there in another way. */
+  #onDialFailed(error: MeshError, isUnknown: boolean): void {
+    const { counts, links, recorder } = this.#deps;
+    const { mesh } = this.target;
     counts.endUse(this.target);
     counts.closeConnection(this.target);
     recorder.event("upstream_connection_failed");
-    this.#failOpening(error);
+    if (!isUnknown || mesh === undefined) this.#failOpening(error);
+    else {
+      links.get(mesh).noteOldest();
+      this.#endOpening((waiter) => waiter.onMoved());
+    }
+  }
+
+  #failOpening(error: MeshError): void {
+    this.#endOpening((waiter) => waiter.onNoConnection(error));
   }
 
   /** Nothing has come of a connection: those whom it was to carry are told. */
-  #failOpening(error: MeshError): void {
+  #endOpening(tell: (waiter: PoolWaiter) => void): void {
     const waiters: PoolWaiter[] = [];
     while (waiters.length < this.#streamsEach && this.#queue.length > 0) {
       waiters.push(this.#queue.take(0) as PoolWaiter);
     }
     this.#opening -= 1;
-    for (const waiter of waiters) waiter.onNoConnection(error);
+    for (const waiter of waiters) tell(waiter);
     this.#grow();
     this.#arm();
   }
