@@ -1,8 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { Deadlines } from "../../src/core/deadlines.ts";
 import type { Credentials } from "../../src/core/identity.ts";
-import type { ConnHandler } from "../../src/http/carrier.ts";
-import type { Conn } from "../../src/http/conn.ts";
+import type { Carrier, ConnHandler } from "../../src/http/carrier.ts";
 import { acceptConn } from "../../src/http/open-conn.ts";
 import { listen } from "../../src/proxy/downstream/accept.ts";
 import { acceptMesh } from "../../src/proxy/downstream/mesh-accept.ts";
@@ -17,7 +16,7 @@ const deps = {
 const NOBODY: ConnHandler = { onBytes() {}, onDrain() {}, onClose() {}, onFin() {} };
 
 /** Sends back what comes, and ends with the other side. */
-function echo(conn: Conn): ConnHandler {
+function echo(conn: Carrier): ConnHandler {
   return {
     ...NOBODY,
     onBytes: (chunk, end) => conn.relay(chunk, 0, end, conn),
@@ -33,6 +32,9 @@ const mesh = await listen(spec, (socket) =>
       conn.handler = echo(conn);
     },
     onMeshGone: () => {},
+    onMeshLink: ({ conn }) => {
+      conn.handler = echo(conn);
+    },
     onMeshRefused: (refusal, detail) => {
       if (refusal !== "closed") throw new Error(`${refusal}: ${detail}`);
     },

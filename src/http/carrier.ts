@@ -12,8 +12,17 @@ export interface ConnHandler {
   onClose(error: Error | null): void;
 }
 
+/** Whoever gives bytes to a carrier, and waits while that is full. */
+export interface Feeder {
+  /** Whose memory holds what has to wait. */
+  readonly share: Share | null;
+  /** Whoever takes what is read here is full: nothing is read until `release`. */
+  hold(): void;
+  release(): void;
+}
+
 /** Bytes both ways, each way held back where the other end of it does not keep up: a connection, or a stream within one. */
-export interface Carrier {
+export interface Carrier extends Feeder {
   /** Who is told what comes. */
   handler: ConnHandler;
   /** Whose turns its bytes take, and whose memory. */
@@ -33,10 +42,7 @@ export interface Carrier {
   /** The same, with a head of HTTP/1 before the bytes: one write for both, where that is possible. */
   relayWithHead(head: string, chunk: Buffer, start: number, end: number, to: Carrier): void;
   /** Takes bytes that `from` has just read, a copy if they have to wait; `from.hold()` while it is full. */
-  take(chunk: Buffer, start: number, end: number, from: Carrier): void;
-  /** Whoever takes what is read here is full: nothing is read until `release`. */
-  hold(): void;
-  release(): void;
+  take(chunk: Buffer, start: number, end: number, from: Feeder): void;
   /** The body that `relay` passed on is over: what comes next waits for nobody who was to take that. */
   endStream(): void;
   stopReading(): void;

@@ -1,7 +1,7 @@
 import type { OnReadOpts, Socket } from "node:net";
 import type { Share } from "../core/share.ts";
 import { COPY_BYTES, copyBuffers, Loan, readBuffers, sharedReadBuffer } from "./buffers.ts";
-import type { Carrier, ConnHandler } from "./carrier.ts";
+import type { Carrier, ConnHandler, Feeder } from "./carrier.ts";
 import { type LateWriter, lateWrites } from "./late-writes.ts";
 import { Outstanding } from "./outstanding.ts";
 import { Pacer } from "./pacer.ts";
@@ -45,7 +45,7 @@ export class Conn implements Carrier, LateWriter {
   /** This connection is paused until our write is done. */
   #source: Conn | null = null;
   /** So is this stream, whose bytes were copied. */
-  #feeder: Carrier | null = null;
+  #feeder: Feeder | null = null;
   /** A stream takes what is read, and is full. */
   #isHeldBack = false;
   #stopped = false;
@@ -201,7 +201,7 @@ export class Conn implements Carrier, LateWriter {
     return to.closed || chunk === this.#own?.buffer || size > COPY_BYTES;
   }
 
-  take(chunk: Buffer, start: number, end: number, from: Carrier): void {
+  take(chunk: Buffer, start: number, end: number, from: Feeder): void {
     if (this.closed) return;
     if (end - start < SMALL_BYTES) this.writeText(chunk.toString("latin1", start, end));
     else this.#writeCopy("", chunk, start, end, from.share ?? this.share);

@@ -9,19 +9,21 @@ import type { Recorder } from "../core/facts.ts";
 import type { Credentials } from "../core/identity.ts";
 import type { Random } from "../core/random.ts";
 import type { DataUpdate, DataWorkload } from "../core/snapshot.ts";
-import type { ConnHandler } from "../http/carrier.ts";
+import type { Carrier, ConnHandler } from "../http/carrier.ts";
 import type { Conn } from "../http/conn.ts";
 import { acceptConn } from "../http/open-conn.ts";
 import { CapturedConnection } from "./captured.ts";
 import type { Origin } from "./context.ts";
 import { type Listener, type ListenerSpec, listen } from "./downstream/accept.ts";
 import type { DestinationSource } from "./downstream/destination.ts";
-import { acceptMesh, type MeshRequest } from "./downstream/mesh-accept.ts";
+import { acceptMesh } from "./downstream/mesh-accept.ts";
+import type { MeshLink, MeshRequest } from "./downstream/mesh-request.ts";
 import { Exchange } from "./exchange.ts";
 import { toMeshError } from "./failure.ts";
 import { joinTurns } from "./join-turns.ts";
 import { hostIdentity, makePlane } from "./make-plane.ts";
 import { HandshakeLimit, MeshConnection, RefusalLog } from "./mesh-connection.ts";
+import { MeshSession } from "./mesh-session.ts";
 import type { Plane } from "./plane.ts";
 import { recordRefusal, refuse } from "./refuse.ts";
 import type { TableChange } from "./routing/match/table.ts";
@@ -216,6 +218,7 @@ export class DataPlane {
           live = this.#serveMesh(request);
         },
         onMeshGone: () => live?.destroy(),
+        onMeshLink: (link) => this.#serveLink(link),
         onMeshRefused: (refusal, detail, remote) => {
           // The other host has thought better of it: a connection dialled ahead turned out not to be needed.
           if (refusal === "closed") return;
@@ -227,19 +230,31 @@ export class DataPlane {
   }
 
   #serveMesh(request: MeshRequest): MeshConnection {
-    const { recorder } = this.#plane;
-    recorder.event("mesh_accepted");
-    recorder.event("connection_opened");
-    const live = new MeshConnection(this.#plane, request, () => {
-      recorder.event("connection_closed");
-      leave();
-      this.#live.delete(live);
-    });
-    const leave = joinTurns(this.#plane, live.origin, request.conn);
-    this.#live.set(live, live.origin);
+    const live = new MeshConnection(this.#plane, request, () => onEnd());
+    const onEnd = this.#enterMesh(live, request.conn);
     live.begin();
     if (this.#plane.draining) live.drain();
     return live;
+  }
+
+  #serveLink(link: MeshLink): void {
+    const live = new MeshSession(this.#plane, link, () => onEnd());
+    const onEnd = this.#enterMesh(live, link.conn);
+    if (this.#plane.draining) live.drain();
+  }
+
+  /** Counts a connection of another host; returns what ends that. */
+  #enterMesh(live: MeshConnection | MeshSession, conn: Carrier): () => void {
+    const { recorder } = this.#plane;
+    recorder.event("mesh_accepted");
+    recorder.event("connection_opened");
+    const leave = joinTurns(this.#plane, live.origin, conn);
+    this.#live.set(live, live.origin);
+    return () => {
+      recorder.event("connection_closed");
+      leave();
+      this.#live.delete(live);
+    };
   }
 
   /** The kernel says which address a connection comes from; addresses of the host are its own processes. */

@@ -1,4 +1,4 @@
-import type { Conn } from "../http/conn.ts";
+import type { Carrier } from "../http/carrier.ts";
 import { type Origin, sourceKey } from "./context.ts";
 import type { Plane } from "./plane.ts";
 
@@ -9,7 +9,7 @@ import type { Plane } from "./plane.ts";
 export function joinTurns(
   { turns, quotas, config }: Plane,
   origin: Origin,
-  conn: Conn,
+  conn: Carrier,
 ): () => void {
   const { workload, identity } = origin;
   // A workload that comes back under its old name is counted on another slot.

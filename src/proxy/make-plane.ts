@@ -6,6 +6,8 @@ import { MeshError } from "../core/errors.ts";
 import { hostSpiffeId } from "../core/identity.ts";
 import { targetOfWorkload } from "../core/snapshot.ts";
 import type { RetryBudgetRule } from "../core/traffic.ts";
+import type { Carrier } from "../http/carrier.ts";
+import { connOverCarrier } from "../http/carrier-socket.ts";
 import type { ServerDeps } from "../http/h1/server.ts";
 import { TlsContexts } from "../identity/tls-contexts.ts";
 import { TraceContext } from "../telemetry/trace-context.ts";
@@ -24,12 +26,12 @@ import { ServiceTable } from "./routing/match/table.ts";
 import { FairQueue } from "./routing/policy/fair-queue.ts";
 import { ScopeBook } from "./scopes.ts";
 import { SecureTransport } from "./secure-transport.ts";
-import { clientSessionLimits } from "./session-deps.ts";
+import { clientSessionLimits, linkSessionLimits } from "./session-deps.ts";
 import { StreamedRequests } from "./streamed-requests.ts";
 import { Outlier } from "./upstream/balance/outlier.ts";
 import type { TunnelHandler } from "./upstream/pool/link-tunnel.ts";
 import { MeshLinks } from "./upstream/pool/mesh-links.ts";
-import type { PoolDeps } from "./upstream/pool/pool-deps.ts";
+import type { Dialer } from "./upstream/pool/pool-deps.ts";
 import { Pools } from "./upstream/pool/pools.ts";
 import type { MeshRoute, PoolTarget } from "./upstream/pool/upstream-pool.ts";
 import type { DialHandler } from "./upstream/transport/dial.ts";
@@ -118,18 +120,23 @@ function makeLinks(
       }),
     isTrusted: (conn) => transport.isTrusted(conn),
     settings: { idleMs, freshMs },
-    sessions: clientSessionLimits(config),
+    sessions: linkSessionLimits(config),
     ...{ limits, connectMs, handshakeMs, recorder, clock, deadlines },
   });
 }
 
-/** Opens tunnels for pools of connections. */
-function tunnelDialer(links: MeshLinks, transport: SecureTransport): PoolDeps["dialTunnel"] {
+/** Opens tunnels for pools of connections; `made`: what a pool has of one. */
+function tunnelDialer<C extends Carrier>(
+  links: MeshLinks,
+  transport: SecureTransport,
+  made: (tunnel: Carrier) => C,
+): Dialer<C> {
   return ({ host, port, mesh, limits }, handler) => {
     const opened: TunnelHandler = {
       onTunnel(carrier, conn) {
-        transport.vouch(carrier, conn);
-        handler.onConnected(carrier);
+        const one = made(carrier);
+        transport.vouch(one, conn);
+        handler.onConnected(one);
       },
       onTunnelFailed: (error) => handler.onDialFailed(error),
       onNoTunnels: () => handler.onDialFailed(new MeshError("MESH_REFUSED", "no tunnels any more")),
@@ -167,7 +174,8 @@ function makePools(
       const place = connectMs === undefined ? target : { ...target, connectMs };
       transport.dial(place, judged(target, handler, grounds));
     },
-    dialTunnel: tunnelDialer(links, transport),
+    dialTunnel: tunnelDialer(links, transport, (tunnel) => tunnel),
+    dialTunnelled: tunnelDialer(links, transport, connOverCarrier),
     links,
     recorder,
     clock,

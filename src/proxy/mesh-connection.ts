@@ -1,13 +1,13 @@
-import { canonicalAddress, formatHostPort } from "../core/address.ts";
+import { formatHostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import { CODES, MeshError } from "../core/errors.ts";
 import type { Carrier } from "../http/carrier.ts";
-import type { Conn } from "../http/conn.ts";
 import type { ToCluster } from "./clusters.ts";
 import type { Origin } from "./context.ts";
-import type { HandshakeCount, MeshRequest } from "./downstream/mesh-accept.ts";
+import type { HandshakeCount, MeshRequest } from "./downstream/mesh-request.ts";
 import { Exchange } from "./exchange.ts";
 import { toMeshError } from "./failure.ts";
+import { meshOrigin } from "./mesh-origin.ts";
 import { OpaqueSession } from "./opaque.ts";
 import { declaredBy, type Early, Peek } from "./peek.ts";
 import type { Plane } from "./plane.ts";
@@ -17,7 +17,7 @@ import { StreamedRequests } from "./streamed-requests.ts";
 import type { Tunnel } from "./tunnel.ts";
 
 /**
- * A connection from another host, whose caller has proved who it is: joined to the local endpoint that it asks for.
+ * A connection from another host, or one of HBONE within it, whose caller has proved who it is: joined to the local endpoint that it asks for.
  * HTTP is judged request by request; opaque TCP is granted only once policies allow it and the workload is connected, so
  * that the caller's host sees a refusal as one (as with HBONE). Requests in it are found all the same: what the caller's
  * host calls opaque is no reason to believe identity headers.
@@ -36,18 +36,7 @@ export class MeshConnection {
     this.#plane = plane;
     this.#request = request;
     this.#onEnd = onEnd;
-    const { authority, principal, peer, identity, conn } = request;
-    // A host that does not say for whom it calls, calls for itself.
-    const client = request.client === "" ? (conn.socket.remoteAddress ?? "") : request.client;
-    this.origin = {
-      entry: "mesh",
-      address: canonicalAddress(client),
-      workload: null,
-      destination: authority,
-      identity: principal,
-      caller: plane.callers.of(principal),
-      peer: { fingerprint: peer.fingerprint, presented: identity },
-    };
+    this.origin = meshOrigin(plane, request, request.authority, request.client);
   }
 
   /** Joins it, or says why not. */
@@ -85,14 +74,14 @@ export class MeshConnection {
     session.start();
   }
 
-  #join(session: OpaqueSession, conn: Conn, early: Early): Tunnel {
+  #join(session: OpaqueSession, conn: Carrier, early: Early): Tunnel {
     const tunnel = session.join(conn, early.bytes, () => this.#end(), early.isUnclear);
     this.#tunnel = tunnel;
     if (early.fin) tunnel.finFromClient();
     return tunnel;
   }
 
-  #look(session: OpaqueSession, conn: Conn, upstream: Carrier): void {
+  #look(session: OpaqueSession, conn: Carrier, upstream: Carrier): void {
     new Peek(this.#plane, conn, upstream, {
       onOpaque: (early) => this.#join(session, conn, early),
       onHttp: (bytes) => {
@@ -141,6 +130,7 @@ export class MeshConnection {
 
   /** Ends it now. */
   destroy(): void {
+    if (this.#over) return;
     const { authority } = this.#request;
     const place = formatHostPort(authority.host, authority.port);
     if (this.#tunnel !== null) this.#tunnel.close();

@@ -10,6 +10,20 @@ import type { Plane } from "./plane.ts";
  */
 const WASTED_BETWEEN_HOSTS = 100_000;
 
+/**
+ * One connection does the work of hundreds: ztunnel allows 200 streams on each of several, and has windows of 16 MiB. Readers
+ * that are all stalled at once do not stop the others until a quarter of the streams is. A host that is gone is noticed as by
+ * ztunnel, because tunnels may be silent for long.
+ */
+const BETWEEN_HOSTS = {
+  meshRequests: true,
+  maxStreams: 1_000,
+  connectionWindowBytes: 4_194_304,
+  unreadBytes: 67_108_864,
+  pingIntervalMs: 10_000,
+  pingTimeoutMs: 20_000,
+};
+
 /** Heads and times as the configuration has them for HTTP/1. */
 function commonLimits({ limits, timeouts }: Config): SessionLimits {
   const { headBytes, headerCount } = limits;
@@ -26,6 +40,17 @@ export function serverSessionDeps(plane: Plane, { entry }: Origin): SessionDeps 
     limits: isMesh ? { ...limits, wastedStreams: WASTED_BETWEEN_HOSTS } : limits,
     ...{ clock, deadlines },
   };
+}
+
+/** What another host's daemon may do, whose connection carries what hundreds did. */
+export function meshSessionDeps(plane: Plane, origin: Origin): SessionDeps {
+  const { limits, ...rest } = serverSessionDeps(plane, origin);
+  return { ...rest, limits: { ...limits, ...BETWEEN_HOSTS } };
+}
+
+/** What connections to other hosts go by; their link ends those that are idle. */
+export function linkSessionLimits(config: Config): SessionLimits {
+  return { ...commonLimits(config), ...BETWEEN_HOSTS, meshRequests: false, idleMs: 0 };
 }
 
 /** What connections to endpoints go by; the pool ends those that are idle. */

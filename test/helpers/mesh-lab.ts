@@ -5,6 +5,7 @@ import { FakeClock } from "../../src/core/clock.ts";
 import { Deadlines } from "../../src/core/deadlines.ts";
 import type { MeshError } from "../../src/core/errors.ts";
 import type { Credential, Credentials } from "../../src/core/identity.ts";
+import type { Carrier } from "../../src/http/carrier.ts";
 import type { Conn } from "../../src/http/conn.ts";
 import { MESH_ALPN, writeMeshConnect } from "../../src/http/h1/mesh-connect.ts";
 import type { VerifiedPeer } from "../../src/identity/peer-verifier.ts";
@@ -18,11 +19,12 @@ import {
   type LeafRequest,
   privateKeyPem,
 } from "../../src/identity/x509.ts";
-import {
-  acceptMesh,
-  type MeshRefusal,
-  type MeshRequest,
-} from "../../src/proxy/downstream/mesh-accept.ts";
+import { acceptMesh } from "../../src/proxy/downstream/mesh-accept.ts";
+import type {
+  MeshLink,
+  MeshRefusal,
+  MeshRequest,
+} from "../../src/proxy/downstream/mesh-request.ts";
 import type { Dial, DialHandler } from "../../src/proxy/upstream/transport/dial.ts";
 import { dialMesh, type MeshTarget } from "../../src/proxy/upstream/transport/mesh-dial.ts";
 
@@ -90,6 +92,7 @@ export class MeshPort {
   readonly deadlines = new Deadlines(this.clock);
   readonly requests: MeshRequest[] = [];
   readonly gone: MeshRequest[] = [];
+  readonly links: MeshLink[] = [];
   readonly refusals: { refusal: MeshRefusal; detail: string }[] = [];
   handshakes = 0;
   maxHandshakes = 100;
@@ -125,6 +128,10 @@ export class MeshPort {
           this.onMesh(request);
         },
         onMeshGone: (request) => this.gone.push(request),
+        onMeshLink: (link) => {
+          this.links.push(link);
+          echo(link.conn);
+        },
         onMeshRefused: (refusal, detail) => this.refusals.push({ refusal, detail }),
       },
     );
@@ -153,7 +160,7 @@ export class MeshPort {
 }
 
 /** Sends back what comes, and ends when the other side has. */
-function echo(conn: Conn): Conn {
+function echo(conn: Carrier): Carrier {
   conn.handler = {
     onBytes: (chunk, end) => conn.relay(chunk, 0, end, conn),
     onFin: () => conn.end(),

@@ -197,6 +197,7 @@ function depsOf(more: Partial<PoolSettings>, clock: FakeClock) {
     clock,
     deadlines,
     dialTunnel: () => assert.fail("nothing is on another host"),
+    dialTunnelled: () => assert.fail("nothing is on another host"),
     links: noLinks(clock, deadlines),
     evictIdle: () => undefined,
   };

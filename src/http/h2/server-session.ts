@@ -17,6 +17,11 @@ import type { Stream, StreamHandler } from "./stream.ts";
 
 /** What a server's connection tells of the requests that it reads. */
 export interface ServerSessionHandler {
+  /**
+   * Fields of a request, before anything else sees them: what is between the client and the handler alone may be taken out.
+   * `onStream` comes next if what is left is well-formed.
+   */
+  onFields?(fields: string[]): void;
   /** A request has come: whose is it? Its head comes by the handler's `onHead` right behind. */
   onStream(stream: Stream): StreamHandler;
   /** A request was turned down here: malformed (PROTOCOL_ERROR), too large (answered by 431), or over the limit of streams. */
@@ -155,6 +160,7 @@ export class ServerSession extends Session {
       this.#answerTooLarge(id, last);
       return;
     }
+    this.#handler.onFields?.(fields);
     const fault = checkRequestFields(fields, RULES);
     if (fault !== null) throw this.#malformed(id, fault);
     this.#open(id, fields, last);

@@ -56,6 +56,8 @@ export interface SessionLimits {
   readonly pingIntervalMs: number;
   /** and given up when it gives none for this long. */
   readonly pingTimeoutMs: number;
+  /** Of a server for other hosts: it announces that it takes their requests as streams. */
+  readonly meshRequests: boolean;
 }
 
 /**
@@ -78,6 +80,7 @@ export const DEFAULT_SESSION_LIMITS: SessionLimits = {
   settingsMs: 10_000,
   pingIntervalMs: 0,
   pingTimeoutMs: 10_000,
+  meshRequests: false,
 };
 
 /** What the SETTINGS of a side say (RFC 9113 section 6.5.2). */
@@ -95,6 +98,7 @@ export function settingsOf(limits: SessionLimits, side: "client" | "server"): Se
   entries.push([SETTINGS_INITIAL_WINDOW_SIZE, limits.streamWindowBytes]);
   entries.push([SETTINGS_MAX_HEADER_LIST_SIZE, limits.headBytes]);
   if (side === "server") entries.push([SETTINGS_ENABLE_CONNECT_PROTOCOL, 1]);
+  if (limits.meshRequests) entries.push([SETTINGS_MESH_REQUESTS, 1]);
   return entries;
 }
 

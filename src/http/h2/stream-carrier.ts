@@ -1,7 +1,7 @@
 import type { Share } from "../../core/share.ts";
-import type { Carrier, ConnHandler } from "../carrier.ts";
+import type { Carrier, ConnHandler, Feeder } from "../carrier.ts";
 import { Pacer } from "../pacer.ts";
-import { CANCEL, INTERNAL_ERROR, NO_ERROR } from "./codes.ts";
+import { CANCEL, CONNECT_ERROR, INTERNAL_ERROR, NO_ERROR } from "./codes.ts";
 import type { Stream, StreamHandler } from "./stream.ts";
 
 const NOTHING = Buffer.alloc(0);
@@ -23,6 +23,8 @@ const NOBODY: ConnHandler = {
  */
 export class StreamCarrier implements Carrier, StreamHandler {
   handler: ConnHandler = NOBODY;
+  /** Is it a connection of TCP, both of whose ends hear of it when it breaks (RFC 9113 section 8.5)? */
+  isTcp = false;
   /** Does what is taken next end our side? */
   endsWithNext = false;
   #stream: Stream | null = null;
@@ -30,7 +32,7 @@ export class StreamCarrier implements Carrier, StreamHandler {
   #isStopped = false;
   #pacer: Pacer | null = null;
   /** Who waits until all is sent. */
-  #feeder: Carrier | null = null;
+  #feeder: Feeder | null = null;
   #isTunnel = false;
   #finSeen = false;
   #finSent = false;
@@ -123,7 +125,7 @@ export class StreamCarrier implements Carrier, StreamHandler {
     this.relay(chunk, start, end, to);
   }
 
-  take(chunk: Buffer, start: number, end: number, from: Carrier): void {
+  take(chunk: Buffer, start: number, end: number, from: Feeder): void {
     if (this.#send(chunk, start, end)) return;
     if (this.#feeder !== from) this.#feeder?.release();
     this.#feeder = from;
@@ -202,7 +204,7 @@ export class StreamCarrier implements Carrier, StreamHandler {
   }
 
   reset(): void {
-    this.#break(INTERNAL_ERROR);
+    this.#break(this.isTcp ? CONNECT_ERROR : INTERNAL_ERROR);
   }
 
   #break(code: number): void {
@@ -275,7 +277,7 @@ export class StreamCarrier implements Carrier, StreamHandler {
   /** A tunnel that its peer leaves without an error has ended: what it has sent is whole, and still goes out. */
   onReset(code: number): void {
     if (code === NO_ERROR && this.#isTunnel && !this.#finSeen) this.#fin();
-    const isPlain = code === NO_ERROR || code === CANCEL;
+    const isPlain = code === NO_ERROR || (code === CANCEL && !this.isTcp);
     this.#close(isPlain ? null : new Error(`the stream was reset with code ${code}`));
   }
 

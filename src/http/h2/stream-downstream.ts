@@ -38,7 +38,7 @@ const LINGER_MS = 1_000;
  * Of a stream that is answered: what its client still sends is not wanted. It is told so a moment later, because some clients
  * (curl 7.88) forget the answer over it.
  */
-class Remainder implements StreamHandler {
+export class Remainder implements StreamHandler {
   readonly #stream: Stream;
   #bytes = 0;
   #timer: NodeJS.Timeout | null = null;

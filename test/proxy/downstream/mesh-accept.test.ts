@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, it } from "node:test";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import type { Credential } from "../../../src/core/identity.ts";
+import type { Conn } from "../../../src/http/conn.ts";
 import { privateKeyPem } from "../../../src/identity/x509.ts";
 import { ConnProbe } from "../../helpers/conn-pair.ts";
 import {
@@ -152,7 +153,7 @@ describe("the mesh port refuses a caller", () => {
 
   it("that speaks another protocol over TLS, or says none", async () => {
     const other = await newPort();
-    const outcome = await rawClient(other.address.port, CALLER, API, { ALPNProtocols: ["h2"] });
+    const outcome = await rawClient(other.address.port, CALLER, API, { ALPNProtocols: ["h3"] });
     assert.ok(outcome instanceof Error);
     await assertRefused(other, "handshake");
     const none = await newPort();
@@ -301,7 +302,9 @@ describe("behind the handshake the mesh port", () => {
     await until(() => port.requests.length === 1);
     socket.write("early ");
     socket.write("bird");
-    await until(() => (port.requests[0]?.conn.socket.readableLength ?? 0) >= 6);
+    await until(
+      () => ((port.requests[0]?.conn as Conn | undefined)?.socket.readableLength ?? 0) >= 6,
+    );
     const probe = new ConnProbe();
     const [request] = port.requests;
     assert.ok(request !== undefined);

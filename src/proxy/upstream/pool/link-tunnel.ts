@@ -146,6 +146,7 @@ export class LinkTunnel implements LinkUser, StreamHandler, Expirable {
       return;
     }
     const carrier = new StreamCarrier(null);
+    carrier.isTcp = true;
     carrier.bind(stream);
     carrier.beginTunnel();
     this.#settle()?.onTunnel(carrier, this.#conn as Conn);

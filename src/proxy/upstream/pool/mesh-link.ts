@@ -56,12 +56,6 @@ export interface LinkUser {
 /** Connections of one link: more would only share the same wires. Others have 1 (ztunnel) to 4 (gRPC's advice). */
 const MAX_CONNECTIONS = 4;
 
-/** Streams on a connection where the other host allows more. */
-const STREAMS = 1_000;
-
-/** A silent connection is asked for a sign of life, as ztunnel does. */
-const PING_MS = 10_000;
-
 /** A connection that is found congested so often in a row, with so long in between, is saturated. */
 const CONGESTED_LOOKS = 4;
 const LOOK_MS = 5;
@@ -77,7 +71,6 @@ export class MeshLink implements Expirable, SessionOwner {
   readonly #deps: LinkDeps;
   readonly #memory: LinkMemory;
   readonly #peer: string;
-  readonly #limits: SessionLimits;
   readonly #sessions: LinkSessions;
   /** All whose connection stands, whatever they take. */
   readonly #standing = new Set<PooledSession>();
@@ -99,7 +92,6 @@ export class MeshLink implements Expirable, SessionOwner {
     this.#deps = deps;
     this.#memory = memory;
     this.#peer = formatHostPort(route.via.host, route.via.port);
-    this.#limits = { ...deps.sessions, maxStreams: STREAMS, pingIntervalMs: PING_MS };
     this.#sessions = new LinkSessions(deps);
     deps.deadlines.add(this);
   }
@@ -206,11 +198,11 @@ export class MeshLink implements Expirable, SessionOwner {
   }
 
   #onLinked(conn: Conn): void {
-    const { limits: heads, clock, deadlines } = this.#deps;
+    const { limits: heads, sessions: limits, clock, deadlines } = this.#deps;
     this.#dial = null;
     this.#memory.noteLinked();
     conn.keepAlive();
-    const parts = { peer: this.#peer, heads, limits: this.#limits, clock, deadlines };
+    const parts = { peer: this.#peer, heads, limits, clock, deadlines };
     this.#standing.add(new PooledSession(conn, this, parts));
   }
 

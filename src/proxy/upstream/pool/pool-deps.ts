@@ -34,6 +34,8 @@ export interface PoolDeps {
   readonly dial: Dialer;
   /** By HBONE's CONNECT, to an endpoint of another host. */
   readonly dialTunnel: Dialer<Carrier>;
+  /** The same, for what needs a connection: HTTP/2. */
+  readonly dialTunnelled: Dialer;
   /** To other hosts. */
   readonly links: MeshLinks;
   readonly recorder: Recorder;

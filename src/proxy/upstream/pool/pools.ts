@@ -35,7 +35,7 @@ export class Pools {
     if (!(pool instanceof MeshPool)) return pool;
     const { form } = pool;
     if (form === "link") return pool;
-    return this.#poolAt(source, form === "older" ? target : inHttp1(target), form);
+    return this.#poolAt(source, form === "oldest" ? inHttp1(target) : target, form);
   }
 
   /** `form`: how the other host is spoken to, where it is one. */
@@ -60,8 +60,11 @@ export class Pools {
     const { mesh } = target;
     const deps = this.#deps;
     if (mesh !== undefined && form === "link") return new MeshPool(target, mesh, deps);
-    if (form === "hbone") return new Pool(target, { ...deps, dial: deps.dialTunnel });
-    return target.protocol === "h2" ? new StreamPool(target, deps) : new Pool(target, deps);
+    const isHttp2 = target.protocol === "h2";
+    if (form !== "hbone") return isHttp2 ? new StreamPool(target, deps) : new Pool(target, deps);
+    return isHttp2
+      ? new StreamPool(target, { ...deps, dial: deps.dialTunnelled })
+      : new Pool(target, { ...deps, dial: deps.dialTunnel });
   }
 
   /** The endpoint in this slot is gone: its idle connections close now, for every source. */

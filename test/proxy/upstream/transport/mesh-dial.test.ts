@@ -190,7 +190,7 @@ describe("a dial to another host", () => {
     const server = new ConnProbe();
     let served: Conn | undefined;
     port.onMesh = (request) => {
-      served = request.grant();
+      served = request.grant() as Conn;
       served.handler = server;
     };
     const conn = await connected(caller, target);
@@ -213,7 +213,7 @@ describe("a dial to another host", () => {
     const { port, caller, target } = await pair();
     const server = new ConnProbe();
     port.onMesh = (request) => {
-      const served = request.grant();
+      const served = request.grant() as Conn;
       served.handler = server;
       served.end();
     };
