@@ -99,7 +99,7 @@ describe("a connection to another host", () => {
     lab.serve(peer);
     const late = lab.get("/held");
     await until(() => held.length === 1);
-    peer.sessions[0]?.goaway(0, held[0]?.id);
+    peer.sessions[0]?.close();
     for (let at = 0; at < 3; at++) assert.equal((await lab.get("/")).status, 200);
     assert.equal(peer.sessions.length, 2);
     held[0]?.respond({ ":status": 200 });
