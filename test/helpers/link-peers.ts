@@ -2,6 +2,7 @@ import { once } from "node:events";
 import {
   createSecureServer,
   type IncomingHttpHeaders,
+  type IncomingHttpStatusHeader,
   type ServerHttp2Session,
   type ServerHttp2Stream,
   type Settings,
@@ -23,13 +24,23 @@ export interface LinkPeer {
   close(): void;
 }
 
-export type OnStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+export type OnStream = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders & IncomingHttpStatusHeader,
+) => void;
+
+/** `port`: where another one was; absent: any. */
+export interface LinkPeerOptions {
+  readonly requests?: boolean;
+  readonly settings?: Settings;
+  readonly port?: number;
+}
 
 /** A host that takes requests as streams, or (`requests: false`) tunnels only, like a ztunnel. */
 export async function linkPeer(
   credential: Credential,
   onStream: OnStream,
-  options: { readonly requests?: boolean; readonly settings?: Settings } = {},
+  options: LinkPeerOptions = {},
 ): Promise<LinkPeer> {
   const isNew = options.requests !== false;
   const customSettings = isNew ? { [SETTINGS_MESH_REQUESTS]: 1 } : {};
@@ -46,7 +57,7 @@ export async function linkPeer(
     stream.on("error", () => undefined);
     onStream(stream, headers);
   });
-  return started(server, sessions);
+  return started(server, sessions, options.port);
 }
 
 /** A host of an older version: a CONNECT on each connection. The oldest does not know `h2` in it. */
@@ -91,6 +102,7 @@ function tlsOptions(credential: Credential, protocols: string[]): TlsOptions {
 async function started(
   server: ReturnType<typeof createServer>,
   sessions: ServerHttp2Session[],
+  at = 0,
 ): Promise<LinkPeer> {
   const sockets = new Set<Socket>();
   const callers: string[] = [];
@@ -104,7 +116,7 @@ async function started(
     callers.push(names.replace("URI:", ""));
   });
   server.on("tlsClientError", () => undefined);
-  server.listen(0, "127.0.0.1");
+  server.listen(at, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   const close = (): void => {
