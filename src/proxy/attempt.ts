@@ -41,6 +41,8 @@ export class Attempt {
   readonly #origin: Origin;
   readonly #facts: RequestFacts;
   #destination: Destination | null = null;
+  /** Does the request ask to leave HTTP, in a way that HTTP/2 has no words for (RFC 9113 section 8.6)? */
+  #leavesHttp = false;
   #pool: UpstreamPool | null = null;
   #waiting: PoolWaiter | null = null;
   /** Does it count among those of its source that wait? */
@@ -68,6 +70,7 @@ export class Attempt {
     this.#facts.attempts += 1;
     this.#destination = destination;
     if (destination.kind === "outside") return null;
+    this.#leavesHttp = head.upgrade !== "" && head.upgrade.toLowerCase() !== "websocket";
     const hash = this.#hash(destination.cluster, head, plan);
     const avoided = plan.retry?.rule.avoidTried === false ? NONE : this.#tried;
     const endpoint = pickEndpoint(destination, hash, avoided);
@@ -144,7 +147,7 @@ export class Attempt {
     if (mesh === undefined && limits === null && protocol === null) return { host, port, slot };
     return {
       ...{ host, port, slot, ...protocolIn(protocol) },
-      ...(mesh === undefined ? {} : { mesh }),
+      ...(mesh === undefined ? {} : { mesh, inTunnel: this.#leavesHttp }),
       ...(limits === null ? {} : { limits }),
     };
   }

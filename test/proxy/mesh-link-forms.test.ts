@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
-import { connect } from "node:net";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { type AddressInfo, connect } from "node:net";
 import { describe, type TestContext, test } from "node:test";
 import { Http2Client, type Peer, peer } from "../helpers/h2-peers.ts";
 import { HandTimers } from "../helpers/hand-timers.ts";
 import { CART_1, CART_2, linkLab } from "../helpers/link-lab.ts";
 import { type LinkPeer, linkPeer, type OnStream, olderPeer } from "../helpers/link-peers.ts";
+import { RawClient } from "../helpers/raw.ts";
 import { until } from "../helpers/until.ts";
 
 /** An endpoint that says which version it was spoken to in. */
@@ -107,6 +110,40 @@ describe("to a host of an older version requests", () => {
     assert.equal((await lab.get("/")).status, 200);
     assert.equal(streams, 1);
   });
+});
+
+test("a request to leave HTTP for something else than a WebSocket goes by a tunnel of its own", async (t) => {
+  const { lab, proof } = await linkLab(t);
+  const server = createServer((_request, response) => response.end("http"));
+  server.on("upgrade", (request, socket) => {
+    socket.write(
+      `HTTP/1.1 101 OK\r\nconnection: upgrade\r\nupgrade: ${request.headers.upgrade}\r\n\r\n`,
+    );
+    socket.pipe(socket);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const asked: unknown[] = [];
+  const other = kept(
+    t,
+    await linkPeer(proof, (stream, headers) => {
+      asked.push(headers[":method"]);
+      if (headers[":method"] === "CONNECT") JOIN(stream, headers);
+      else stream.respond({ ":status": 200 }, { endStream: true });
+    }),
+  );
+  lab.serve(other, [{ address: "127.0.0.1", port }]);
+  assert.equal((await lab.get("/")).status, 200);
+  const client = await RawClient.open(lab.port, "127.0.0.1", CART_1);
+  t.after(() => client.close());
+  client.send("GET / HTTP/1.1\r\nHost: web\r\nConnection: upgrade\r\nUpgrade: own/1\r\n\r\n");
+  await client.until(/101 [^]*own\/1\r\n[^]*\r\n\r\n/);
+  client.send("ping");
+  await client.until(/ping$/);
+  assert.deepEqual(asked, ["GET", "CONNECT"]);
+  assert.equal(other.callers.length, 1);
 });
 
 describe("to a host that takes tunnels only, like a ztunnel, requests", () => {

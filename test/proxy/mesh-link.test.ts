@@ -176,7 +176,6 @@ describe("a connection to another host", () => {
     await until(() => bytes > 0);
     for (let at = 0; at < 50; at++) assert.equal((await lab.get("/small")).status, 200);
     assert.ok(bytes < body.length, "the large one is still under way");
-    assert.equal(peer.callers.length, 1, "it holds up nobody");
     isPaused = false;
     stream?.resume();
     for (let at = 0; at < 50; at++) assert.equal((await lab.get("/small")).status, 200);

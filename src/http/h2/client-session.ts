@@ -73,9 +73,9 @@ export class ClientSession extends Session {
     return this.peer.meshRequests;
   }
 
-  /** Does more wait to be sent than should? */
+  /** Would content have to wait, for the connection to take what is written already or for the server's window? */
   get congested(): boolean {
-    return this.outbox.congested;
+    return this.streams.room <= 0;
   }
 
   /**

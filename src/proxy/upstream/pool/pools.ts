@@ -33,7 +33,7 @@ export class Pools {
   get(source: string, target: PoolTarget): UpstreamPool {
     const pool = this.#poolAt(source, target, "link");
     if (!(pool instanceof MeshPool)) return pool;
-    const { form } = pool;
+    const form = target.inTunnel && pool.form === "link" ? "hbone" : pool.form;
     if (form === "link") return pool;
     return this.#poolAt(source, form === "oldest" ? inHttp1(target) : target, form);
   }

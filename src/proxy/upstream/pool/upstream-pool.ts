@@ -44,6 +44,8 @@ export interface PoolTarget {
   readonly protocol?: "h2";
   /** Absent: in the clear. */
   readonly mesh?: MeshRoute;
+  /** To another host: the request needs a connection of HTTP/1.1 of its own, by a tunnel. */
+  readonly inTunnel?: boolean;
   /** Absent: the daemon's settings. */
   readonly limits?: PoolLimits;
 }
