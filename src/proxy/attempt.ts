@@ -97,7 +97,10 @@ export class Attempt {
 
   /** Asks for a connection to what was picked. Throws where mutual TLS is demanded and not to be had. */
   acquire(waiter: PoolWaiter, freshness: Freshness): void {
-    this.#queuedMs = this.#plane.clock.now();
+    const nowMs = this.#plane.clock.now();
+    // It has waited at another pool already.
+    if (this.#waiting !== null) this.#facts.queueMs += nowMs - this.#queuedMs;
+    this.#queuedMs = nowMs;
     this.#pool = this.#plane.pools.get(sourceKey(this.#origin), this.#target());
     this.#waiting = waiter;
     this.sentMs = this.#queuedMs;

@@ -1,4 +1,5 @@
 import type { Config } from "../config/schema.ts";
+import { formatHostPort } from "../core/address.ts";
 import { Alarms } from "../core/alarms.ts";
 import { wallClock } from "../core/clock.ts";
 import { Deadlines, type Expirable } from "../core/deadlines.ts";
@@ -59,8 +60,16 @@ function clusterDeps({ config, clock, random, endpoints, adaptive }: DataPlaneDe
   return { state: endpoints, clock, random, here, adaptive, defaults };
 }
 
-/** A connection is judged once it is known where it has led. */
-function judged(target: PoolTarget, handler: DialHandler, grounds: Grounds): DialHandler {
+/**
+ * A connection is judged once it is known where it has led. `onOldest`: the other host, which is an older one, does not
+ * know HTTP/2 either.
+ */
+function judged(
+  target: PoolTarget,
+  handler: DialHandler,
+  grounds: Grounds,
+  onOldest: () => void,
+): DialHandler {
   return {
     onConnected(conn) {
       const { host, client } = target;
@@ -72,7 +81,10 @@ function judged(target: PoolTarget, handler: DialHandler, grounds: Grounds): Dia
       conn.destroy();
       handler.onDialFailed(error);
     },
-    onDialFailed: (error, isUnknown) => handler.onDialFailed(error, isUnknown),
+    onDialFailed(error, isUnknown) {
+      if (isUnknown) onOldest();
+      handler.onDialFailed(error, isUnknown);
+    },
   };
 }
 
@@ -139,7 +151,10 @@ function tunnelDialer<C extends Carrier>(
         handler.onConnected(one);
       },
       onTunnelFailed: (error) => handler.onDialFailed(error),
-      onNoTunnels: () => handler.onDialFailed(new MeshError("MESH_REFUSED", "no tunnels any more")),
+      onNoTunnels: () => {
+        const place = formatHostPort(host, port);
+        handler.onDialFailed(new MeshError("MESH_REFUSED", `${place}: no tunnels there`), true);
+      },
     };
     links.tunnel({ host, port }, mesh as MeshRoute, opened, limits?.connectTimeoutMs);
   };
@@ -172,7 +187,8 @@ function makePools(
     dial: (target, handler) => {
       const { connectTimeoutMs: connectMs } = target.limits ?? {};
       const place = connectMs === undefined ? target : { ...target, connectMs };
-      transport.dial(place, judged(target, handler, grounds));
+      const onOldest = () => links.get(target.mesh as MeshRoute).noteOldest();
+      transport.dial(place, judged(target, handler, grounds, onOldest));
     },
     dialTunnel: tunnelDialer(links, transport, (tunnel) => tunnel),
     dialTunnelled: tunnelDialer(links, transport, connOverCarrier),

@@ -82,6 +82,7 @@ export async function olderPeer(
       const [, host, port] = /^CONNECT (.*):(\d+) /.exec(head) ?? [];
       const endpoint = connect({ host: host as string, port: Number(port), allowHalfOpen: true });
       endpoint.on("error", () => secured.destroy());
+      secured.on("close", () => endpoint.destroy());
       endpoint.once("connect", () => {
         secured.write(MESH_GRANT);
         secured.pipe(endpoint).pipe(secured);

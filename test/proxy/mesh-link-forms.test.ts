@@ -36,11 +36,34 @@ const JOIN: OnStream = (stream, headers) => {
   const [host, port] = String(headers[":authority"]).split(":");
   const endpoint = connect({ host: host as string, port: Number(port), allowHalfOpen: true });
   endpoint.on("error", () => stream.close(2));
+  stream.on("close", () => endpoint.destroy());
   endpoint.once("connect", () => {
     stream.respond({ ":status": 200 });
     stream.pipe(endpoint).pipe(stream);
   });
 };
+
+/** Has a protocol of its own, which sends back what comes. */
+async function ownProtocolServer(t: TestContext): Promise<number> {
+  const server = createServer((_request, response) => response.end("http"));
+  server.on("upgrade", (_request, socket) => {
+    socket.write("HTTP/1.1 101 OK\r\nconnection: upgrade\r\nupgrade: own/1\r\n\r\n");
+    socket.pipe(socket);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => void server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+async function leaveHttp(t: TestContext, port: number): Promise<void> {
+  const client = await RawClient.open(port, "127.0.0.1", CART_1);
+  t.after(() => client.close());
+  client.send("GET / HTTP/1.1\r\nHost: web\r\nConnection: upgrade\r\nUpgrade: own/1\r\n\r\n");
+  await client.until(/101 [^]*own\/1\r\n[^]*\r\n\r\n/);
+  client.send("ping");
+  await client.until(/ping$/);
+}
 
 describe("to a host of an older version requests", () => {
   test("go by connections of their own, and the first one finds out", async (t) => {
@@ -83,6 +106,14 @@ describe("to a host of an older version requests", () => {
     assert.deepEqual(protocols, ["h2", "http/1.1"]);
   });
 
+  test("that leave HTTP find out, too", async (t) => {
+    const { lab, proof } = await linkLab(t);
+    const port = await ownProtocolServer(t);
+    const other = kept(t, await olderPeer(proof));
+    lab.serve(other, [{ address: "127.0.0.1", port }]);
+    await leaveHttp(t, lab.port);
+  });
+
   test("are streams once it was replaced, at the latest a minute later", async (t) => {
     const timers = new HandTimers();
     const { lab, proof } = await linkLab(t, { timers });
@@ -114,17 +145,7 @@ describe("to a host of an older version requests", () => {
 
 test("a request to leave HTTP for something else than a WebSocket goes by a tunnel of its own", async (t) => {
   const { lab, proof } = await linkLab(t);
-  const server = createServer((_request, response) => response.end("http"));
-  server.on("upgrade", (request, socket) => {
-    socket.write(
-      `HTTP/1.1 101 OK\r\nconnection: upgrade\r\nupgrade: ${request.headers.upgrade}\r\n\r\n`,
-    );
-    socket.pipe(socket);
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => void server.close());
-  const { port } = server.address() as AddressInfo;
+  const port = await ownProtocolServer(t);
   const asked: unknown[] = [];
   const other = kept(
     t,
@@ -136,12 +157,7 @@ test("a request to leave HTTP for something else than a WebSocket goes by a tunn
   );
   lab.serve(other, [{ address: "127.0.0.1", port }]);
   assert.equal((await lab.get("/")).status, 200);
-  const client = await RawClient.open(lab.port, "127.0.0.1", CART_1);
-  t.after(() => client.close());
-  client.send("GET / HTTP/1.1\r\nHost: web\r\nConnection: upgrade\r\nUpgrade: own/1\r\n\r\n");
-  await client.until(/101 [^]*own\/1\r\n[^]*\r\n\r\n/);
-  client.send("ping");
-  await client.until(/ping$/);
+  await leaveHttp(t, lab.port);
   assert.deepEqual(asked, ["GET", "CONNECT"]);
   assert.equal(other.callers.length, 1);
 });

@@ -86,7 +86,8 @@ export class MeshLinks {
   /** Forgets links that have nothing left. */
   sweep(): void {
     for (const [key, link] of this.#links) {
-      if (!link.empty || link.form !== "link") continue;
+      // Older hosts have no links: what is kept is that they are old.
+      if (!link.empty || link.form === "older" || link.form === "oldest") continue;
       link.close();
       this.#links.delete(key);
     }

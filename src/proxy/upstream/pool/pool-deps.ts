@@ -16,8 +16,8 @@ export type Dialer<C extends Carrier = Conn> = (
   target: PoolTarget,
   handler: {
     onConnected(conn: C): void;
-    /** `isUnknown`: the other host is too old to know the protocol that it was asked for. */
-    onDialFailed(error: MeshError, isUnknown?: boolean): void;
+    /** `hasMoved`: requests are to go to the other host in another way, which is known by now. */
+    onDialFailed(error: MeshError, hasMoved?: boolean): void;
   },
 ) => void;
 

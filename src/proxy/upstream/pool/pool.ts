@@ -109,7 +109,7 @@ export class Pool implements UpstreamPool, Expirable {
       this.#dialling += 1;
       this.#deps.dial(this.target, {
         onConnected: (conn) => this.#onConnected(conn),
-        onDialFailed: (error) => this.#onDialFailed(error),
+        onDialFailed: (error, hasMoved) => this.#onDialFailed(error, hasMoved === true),
       });
     }
   }
@@ -138,12 +138,14 @@ export class Pool implements UpstreamPool, Expirable {
     this.#serve(connection, this.#deps.clock.now());
   }
 
-  #onDialFailed(error: MeshError): void {
+  #onDialFailed(error: MeshError, hasMoved: boolean): void {
     this.#dialling -= 1;
     this.#deps.counts.endUse(this.target);
     this.#deps.counts.closeConnection(this.target);
     this.#deps.recorder.event("upstream_connection_failed");
-    this.#queue.take(0)?.onNoConnection(error);
+    const waiter = this.#queue.take(0);
+    if (hasMoved) waiter?.onMoved();
+    else waiter?.onNoConnection(error);
     this.#grow();
     this.#arm();
   }

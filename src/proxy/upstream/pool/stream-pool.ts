@@ -130,7 +130,7 @@ export class StreamPool implements UpstreamPool, Expirable, SessionOwner {
       this.#opening += 1;
       this.#deps.dial(this.target, {
         onConnected: (conn) => this.#onConnected(conn),
-        onDialFailed: (error, isUnknown) => this.#onDialFailed(error, isUnknown === true),
+        onDialFailed: (error, hasMoved) => this.#onDialFailed(error, hasMoved === true),
       });
     }
   }
@@ -164,18 +164,13 @@ export class StreamPool implements UpstreamPool, Expirable, SessionOwner {
     this.#arm();
   }
 
-  /** `isUnknown`: the other host has no such connections, and requests have to go there in another way. */
-  #onDialFailed(error: MeshError, isUnknown: boolean): void {
-    const { counts, links, recorder } = this.#deps;
-    const { mesh } = this.target;
+  #onDialFailed(error: MeshError, hasMoved: boolean): void {
+    const { counts, recorder } = this.#deps;
     counts.endUse(this.target);
     counts.closeConnection(this.target);
     recorder.event("upstream_connection_failed");
-    if (!isUnknown || mesh === undefined) this.#failOpening(error);
-    else {
-      links.get(mesh).noteOldest();
-      this.#endOpening((waiter) => waiter.onMoved());
-    }
+    if (hasMoved) this.#endOpening((waiter) => waiter.onMoved());
+    else this.#failOpening(error);
   }
 
   #failOpening(error: MeshError): void {

@@ -273,7 +273,8 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
     const isDenied = status === 401 || status === 403;
     const said = meshRefusalReason(fields);
     // Hosts of the first versions know connections of HTTP/1.1 and opaque ones.
-    if (status === 400 && said.startsWith(PROTOCOL_FIELD)) this.#isUnknown = true;
+    const isUnknown = status === 400 && said.startsWith(PROTOCOL_FIELD);
+    if (isUnknown && this.#asked?.protocol === "h2") this.#isUnknown = true;
     this.#lose(isDenied ? "ACCESS_DENIED" : "MESH_REFUSED", `${status} ${said || reason}`);
   }
 
