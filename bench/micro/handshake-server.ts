@@ -11,6 +11,7 @@ import { clock, contextsOf } from "./handshake-lab.ts";
 const deps = {
   ...{ clock, deadlines: new Deadlines(clock), contexts: contextsOf(workerData as Credentials) },
   ...{ handshakeMs: 10_000, handshakes: { begin: () => true, end: () => {} } },
+  calledIdentity: "",
 };
 
 const NOBODY: ConnHandler = { onBytes() {}, onDrain() {}, onClose() {}, onFin() {} };

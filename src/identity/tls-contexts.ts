@@ -103,7 +103,20 @@ export class TlsContexts {
 
   /** For connections that ask for this server name; null: no identity here has it. Throws like `client`. */
   server(name: string): ServerContext | null {
-    const held = this.#byName.get(name);
+    return this.#answer(this.#byName.get(name));
+  }
+
+  /** For connections that ask for no name, to the address of this identity's workload; as `server`. */
+  serverOf(identity: string): ServerContext | null {
+    return this.#answer(this.#byIdentity.get(identity));
+  }
+
+  /** Is there a certificate for this identity? */
+  holds(identity: string): boolean {
+    return this.#byIdentity.has(identity);
+  }
+
+  #answer(held: Held | undefined): ServerContext | null {
     if (held === undefined) return null;
     held.server ??= this.#serverOf(held);
     return held.server;

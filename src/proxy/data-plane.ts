@@ -11,6 +11,7 @@ import type { Random } from "../core/random.ts";
 import type { DataUpdate, DataWorkload } from "../core/snapshot.ts";
 import type { Carrier, ConnHandler } from "../http/carrier.ts";
 import type { Conn } from "../http/conn.ts";
+import { HBONE_PORT } from "../http/h2/mesh-wire.ts";
 import { acceptConn } from "../http/open-conn.ts";
 import { CapturedConnection } from "./captured.ts";
 import type { Origin } from "./context.ts";
@@ -153,18 +154,14 @@ export class DataPlane {
   /** Serves a socket that a listener of `listen` (its own, or that of a warm-up) has accepted. */
   take(socket: Socket, entry: ListenerSpec["entry"]): void {
     if (entry === "mesh") {
-      this.#takeMesh(socket);
+      this.#takeMesh(socket, canonicalAddress(socket.localAddress ?? ""));
       return;
     }
     const { recorder, quotas, config, workloads } = this.#plane;
     const { connections, workloadConnections } = config.limits;
     const address = canonicalAddress(socket.remoteAddress ?? "");
     const destination = entry === "explicit" ? null : this.#destinationOf(socket);
-    if (destination !== null && isProbe(destination.host, destination.port)) {
-      socket.on("error", () => socket.destroy());
-      socket.end(PROBE_REPLY, () => socket.destroy());
-      return;
-    }
+    if (destination !== null && this.#takeSpecial(socket, entry, destination)) return;
     const workload = workloads.at(address);
     const identity = this.#identityOf(address, workload);
     const origin = { entry, address, workload, destination, identity, peer: null };
@@ -195,9 +192,28 @@ export class DataPlane {
     this.#serve(acceptConn(socket, NOBODY), origin);
   }
 
-  /** A connection to the mesh port: who is there, and what it wants, is known only behind the handshake. */
-  #takeMesh(socket: Socket): void {
-    const { recorder, config, clock, deadlines, contexts } = this.#plane;
+  /** What only looks like a connection to where it was going: a probe of the capture, or HBONE. */
+  #takeSpecial(socket: Socket, entry: ListenerSpec["entry"], destination: HostPort): boolean {
+    if (isProbe(destination.host, destination.port)) {
+      socket.on("error", () => socket.destroy());
+      socket.end(PROBE_REPLY, () => socket.destroy());
+      return true;
+    }
+    if (entry !== "inbound" || !this.#isHbone(destination)) return false;
+    this.#takeMesh(socket, destination.host);
+    return true;
+  }
+
+  /** Does a ztunnel call a workload of this host, which has no use of its own for that port? */
+  #isHbone({ host, port }: HostPort): boolean {
+    const { workloads, contexts, services } = this.#plane;
+    const identity = port === HBONE_PORT ? (workloads.at(host)?.identity ?? "") : "";
+    return contexts.holds(identity) && services.localAt(host, port, identity) === null;
+  }
+
+  /** A connection to a mesh port: who is there, and what it wants, is known only behind the handshake. */
+  #takeMesh(socket: Socket, called: string): void {
+    const { recorder, config, clock, deadlines, contexts, workloads } = this.#plane;
     const { connections } = config.limits;
     const remote = canonicalAddress(socket.remoteAddress ?? "");
     if (this.#live.size >= connections) {
@@ -212,6 +228,7 @@ export class DataPlane {
       {
         ...{ clock, deadlines, contexts, handshakes: this.#handshakes.of(remote) },
         handshakeMs: config.timeouts.handshakeMs,
+        calledIdentity: workloads.at(called)?.identity ?? "",
       },
       {
         onMesh: (request) => {

@@ -96,6 +96,7 @@ export class MeshPort {
   readonly refusals: { refusal: MeshRefusal; detail: string }[] = [];
   handshakes = 0;
   maxHandshakes = 100;
+  calledIdentity = "";
   handshakeMs = 10_000;
   onMesh: (request: MeshRequest) => void = (request) => void echo(request.grant());
   readonly #server: Server;
@@ -121,7 +122,7 @@ export class MeshPort {
     };
     acceptMesh(
       socket,
-      { contexts, clock, deadlines, handshakeMs, handshakes },
+      { contexts, clock, deadlines, handshakeMs, handshakes, calledIdentity: this.calledIdentity },
       {
         onMesh: (request) => {
           this.requests.push(request);

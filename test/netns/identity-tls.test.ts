@@ -7,7 +7,12 @@ import { createSigningRequest } from "../../src/identity/signing-request.ts";
 import { generateKeys } from "../../src/identity/x509.ts";
 import { issue, newAuthority, spiffe, validity } from "../helpers/mesh-lab.ts";
 import { until } from "../helpers/until.ts";
-import { type IdentityStage, identityStage, istio } from "./helpers/identity-stage.ts";
+import {
+  type IdentityStage,
+  identityStage,
+  istio,
+  untilGuarded,
+} from "./helpers/identity-stage.ts";
 import { skipReason } from "./helpers/privilege.ts";
 import { Script } from "./helpers/program.ts";
 import { authorityOf, hostCredential, type Knock, Thief, webOf } from "./helpers/thief.ts";
@@ -139,6 +144,28 @@ describe("the mesh port and the registry, asked by thieves", { skip: skipReason(
       assert.match((await outside.knock(b, allowed)).text, REACHED);
     }
     await mesh.noPolicies();
+  });
+
+  test("a ztunnel meets a guarded workload at its own address, without a name, and nobody at another port", async () => {
+    const { mesh, far } = stage;
+    const rules = [{ from: [{ source: { principals: ["cluster.local/ns/default/sa/front"] } }] }];
+    await mesh.policies(istio("AuthorizationPolicy", "front-only", { rules }));
+    await untilGuarded(true, far);
+    const { text, server } = await outside.hbone(far, minted(spiffe("front")), webOf(far));
+    assert.equal(server, `URI:${spiffe("far")}`);
+    assert.match(text, REACHED);
+    assert.match(text, /URI=spiffe:\/\/cluster.local\/ns\/default\/sa\/front"/);
+    const wrong: [Knock["shown"], Knock["place"]][] = [
+      [minted(spiffe("back")), webOf(far)],
+      [issue(newAuthority(), spiffe("front")), webOf(far)],
+      [minted(spiffe("front")), webOf(stage.back)],
+    ];
+    for (const [shown, place] of wrong) {
+      assert.doesNotMatch((await outside.hbone(far, shown, place)).text, REACHED);
+    }
+    await mesh.noPolicies();
+    await untilGuarded(false, far);
+    assert.equal((await outside.hbone(far, minted(spiffe("front")), webOf(far))).text, "");
   });
 
   test("a ticket resumes a session of the same identity, until the certificate behind it expires", async () => {

@@ -13,6 +13,9 @@ export const MESH_H2_ALPN = "h2";
 /** What both sides of a connection between hosts speak, the preferred one first; the other one is for older peers. */
 export const MESH_ALPNS: readonly string[] = [MESH_H2_ALPN, MESH_ALPN];
 
+/** Where a ztunnel connects to a workload, at that one's own address. */
+export const HBONE_PORT = 15_008;
+
 /**
  * In the SETTINGS of a server, with the value 1: it takes requests as streams (`MeshTarget`), and not HBONE's CONNECT alone.
  * Of the range for experiments (RFC 7540 section 11.3).

@@ -83,7 +83,8 @@ class Acceptance implements Expirable {
   #chooseContext(serverName: string): void {
     const socket = this.#socket;
     try {
-      const chosen = this.#deps.contexts.server(serverName);
+      const { contexts, calledIdentity } = this.#deps;
+      const chosen = contexts.server(serverName) ?? contexts.serverOf(calledIdentity);
       if (chosen !== null) {
         this.#secure(chosen);
         return;

@@ -79,4 +79,9 @@ export interface MeshAcceptDeps {
   /** From the accepted connection to the end of the handshake, or of an older host's CONNECT; 0: none. */
   readonly handshakeMs: number;
   readonly handshakes: HandshakeCount;
+  /**
+   * SPIFFE ID of the workload whose address the connection was opened to: it is presented to who asks for no name that is here,
+   * as a ztunnel does. "": it is nobody's.
+   */
+  readonly calledIdentity: string;
 }

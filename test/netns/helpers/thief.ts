@@ -1,9 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { formatHostPort } from "../../../src/core/address.ts";
 import type { Credential } from "../../../src/core/identity.ts";
 import { MESH_ALPN, writeMeshConnect } from "../../../src/http/h1/mesh-connect.ts";
+import { CLIENT_PREFACE } from "../../../src/http/h2/codes.ts";
+import { HBONE_PORT } from "../../../src/http/h2/mesh-wire.ts";
 import { sniOf } from "../../../src/identity/sni.ts";
 import { type Authority, readAuthority } from "../../../src/identity/x509.ts";
+import { data, headers, settings } from "../../helpers/h2-lab.ts";
 import type { Mesh, MeshContainer, MeshHost } from "./mesh.ts";
 import type { Namespace } from "./namespace.ts";
 import { Script } from "./program.ts";
@@ -39,6 +43,8 @@ export interface Knock {
   readonly tls?: object;
 }
 
+const REQUEST = "GET / HTTP/1.1\r\nhost: thief\r\nconnection: close\r\n\r\n";
+
 /** Somebody in a namespace who speaks TLS with certificates that he should not have. */
 export class Thief {
   readonly #agent: Script;
@@ -54,10 +60,22 @@ export class Thief {
   /** Asks a mesh port to be joined to an endpoint, and sends an HTTP request there. */
   knock(to: MeshHost, { shown, name, place, protocol, client = "", tls }: Knock) {
     const asked = { authority: place, protocol: protocol ?? "http/1.1", client };
-    const request = "GET / HTTP/1.1\r\nhost: thief\r\nconnection: close\r\n\r\n";
     return this.#agent.ask<TlsAnswer>({
       ...{ op: "tls", host: to.host.address4, port: 15_008, servername: sniOf(name) },
-      ...{ alpn: MESH_ALPN, send: writeMeshConnect(asked) + request, ...show(shown), ...tls },
+      ...{ alpn: MESH_ALPN, send: writeMeshConnect(asked) + REQUEST, ...show(shown), ...tls },
+    });
+  }
+
+  /** Asks a workload as a ztunnel does, at its own address and by no name: HBONE's CONNECT to `place`, a request in it. */
+  hbone({ container }: MeshContainer, shown: Shown, place: Knock["place"]) {
+    const asked = [":method", "CONNECT", ":authority", formatHostPort(place.host, place.port)];
+    const sent = [
+      Buffer.from(CLIENT_PREFACE, "latin1"),
+      ...[settings(), headers(1, asked, false), data(1, REQUEST)],
+    ];
+    return this.#agent.ask<TlsAnswer>({
+      ...{ op: "tls", host: container.address4, port: HBONE_PORT, alpn: "h2" },
+      ...{ send: Buffer.concat(sent).toString("latin1"), expect: "URI=spiffe", ...show(shown) },
     });
   }
 
