@@ -69,6 +69,7 @@ export async function olderPeer(
   const server = createServer(options, (secured) => {
     secured.on("error", () => secured.destroy());
     let head = "";
+    secured.once("end", () => head === "" && secured.destroy());
     const onData = (chunk: Buffer): void => {
       head += chunk.toString("latin1");
       if (!head.includes("\r\n\r\n")) return;
