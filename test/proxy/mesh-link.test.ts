@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { ServerHttp2Stream } from "node:http2";
 import { describe, test } from "node:test";
+import { HandTimers } from "../helpers/hand-timers.ts";
 import { CART, CART_1, CART_2, linkLab, SHOP, SHOP_1 } from "../helpers/link-lab.ts";
 import { linkPeer, type OnStream } from "../helpers/link-peers.ts";
 import { credentialsOf, issue, newAuthority } from "../helpers/mesh-lab.ts";
@@ -137,9 +138,8 @@ describe("a connection to another host", () => {
     t.after(() => peer.close());
     lab.serve(peer);
     const all = Array.from({ length: 23 }, (_, at) => lab.get(`/${at}`));
-    await until(() => held.length === 20);
+    await until(() => held.length === 20 && lab.plane.stats().pending === 3);
     assert.equal(peer.sessions.length, 4);
-    assert.equal(lab.plane.stats().pending, 3);
     for (let at = 0; at < 23; at++) {
       await until(() => held.length > at);
       held[at]?.respond({ ":status": 200 });
@@ -181,6 +181,27 @@ describe("a connection to another host", () => {
     for (let at = 0; at < 50; at++) assert.equal((await lab.get("/small")).status, 200);
     assert.equal((await large).body, "whole");
     assert.equal(bytes, body.length);
+  });
+
+  test("is closed when it has been idle for long, and at the end of a shutdown", async (t) => {
+    const timers = new HandTimers();
+    const { lab, proof } = await linkLab(t, { timers });
+    const peer = await linkPeer(proof, TELL);
+    t.after(() => peer.close());
+    lab.serve(peer);
+    await lab.get("/");
+    timers.advance(lab.config.timeouts.upstreamIdleMs - 1_000);
+    await lab.get("/");
+    timers.advance(lab.config.timeouts.upstreamIdleMs - 1_000);
+    await lab.get("/");
+    assert.equal(peer.callers.length, 1);
+    timers.advance(lab.config.timeouts.upstreamIdleMs + 1_000);
+    await until(() => peer.sessions[0]?.closed === true, { what: "its end" });
+    await lab.get("/");
+    assert.equal(peer.callers.length, 2);
+    const drained = lab.plane.drain(1_000);
+    await until(() => peer.sessions[1]?.closed === true, { what: "the end of the second" });
+    await drained;
   });
 
   test("is not used any more once who vouched for its other end is no longer trusted", async (t) => {

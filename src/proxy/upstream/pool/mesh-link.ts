@@ -171,15 +171,22 @@ export class MeshLink implements Expirable, SessionOwner {
   #serve(): void {
     this.#isServing = true;
     let before = -1;
-    while (before !== this.#taken) {
-      before = this.#taken;
-      for (const user of [...this.#users]) {
-        if (!this.#users.has(user) || this.#sessions.find(user.freshness) === null) continue;
-        this.#users.delete(user);
-        if (user.onLinkRoom()) this.#users.add(user);
+    try {
+      while (before !== this.#taken) {
+        before = this.#taken;
+        this.#serveRound();
       }
+    } finally {
+      this.#isServing = false;
     }
-    this.#isServing = false;
+  }
+
+  #serveRound(): void {
+    for (const user of [...this.#users]) {
+      if (!this.#users.has(user) || this.#sessions.find(user.freshness) === null) continue;
+      this.#users.delete(user);
+      if (user.onLinkRoom()) this.#users.add(user);
+    }
   }
 
   #open(): void {
