@@ -11,7 +11,8 @@ const SWEEP_MS = 30_000;
 const ADDRESS_MARK = "|";
 
 /**
- * All pools of one worker, by source and destination: two workloads never share a connection. Pools that
+ * All pools of one worker, by source and destination: two workloads never share a connection, but to other hosts, where
+ * those of one identity do (`MeshLinks`). Pools that
  * have nothing left are forgotten now and then, so that sources and endpoints may come and go.
  */
 export class Pools {
