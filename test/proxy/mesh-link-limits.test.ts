@@ -192,6 +192,46 @@ describe("of what shares a connection", () => {
   });
 });
 
+test("a connection that cannot be opened beside others fails nobody who can wait for those", async (t) => {
+  const { lab, proof } = await linkLab(t);
+  const held: ServerHttp2Stream[] = [];
+  const other = await linkPeer(proof, (stream) => held.push(stream), {
+    settings: { maxConcurrentStreams: 1 },
+  });
+  t.after(() => other.close());
+  const wires: Socket[] = [];
+  let turnedAway = 0;
+  const relay = createServer((near) => {
+    if (wires.length > 0) {
+      turnedAway += 1;
+      near.destroy();
+      return;
+    }
+    const far = connect(other.address);
+    wires.push(near, far);
+    for (const one of [near, far]) one.on("error", () => one.destroy());
+    near.pipe(far).pipe(near);
+  });
+  relay.listen(0, "127.0.0.1");
+  await once(relay, "listening");
+  t.after(() => {
+    relay.close();
+    for (const wire of wires) wire.destroy();
+  });
+  const address = { host: "127.0.0.1", port: (relay.address() as AddressInfo).port };
+  lab.serve({ ...other, address });
+  const all = [lab.get("/a")];
+  await until(() => held.length === 1);
+  all.push(lab.get("/b"), lab.get("/c"));
+  await until(() => turnedAway > 0 && lab.plane.stats().pending === 2);
+  for (let at = 0; at < 3; at++) {
+    await until(() => held.length > at);
+    held[at]?.respond({ ":status": 200 }, { endStream: true });
+  }
+  for (const got of await Promise.all(all)) assert.equal(got.status, 200);
+  assert.ok(turnedAway <= 4, `${turnedAway} attempts`);
+});
+
 test("a connection whose wire is stuck gets company, by which new requests go", async (t) => {
   const { lab, proof } = await linkLab(t);
   const other = await linkPeer(proof, (stream) => {

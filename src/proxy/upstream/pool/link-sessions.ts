@@ -47,6 +47,12 @@ export class LinkSessions {
     return emptiest;
   }
 
+  /** Would one of them do, if it had room? */
+  suits(freshness: Freshness): boolean {
+    const freshSinceMs = this.#deps.clock.now() - this.#deps.settings.freshMs;
+    return this.#sessions.some((session) => session.suits(freshness, freshSinceMs));
+  }
+
   /** Is every one that has room congested? */
   get isCongested(): boolean {
     const withRoom = this.#sessions.filter(({ room }) => room > 0);

@@ -60,6 +60,9 @@ const MAX_CONNECTIONS = 4;
 const CONGESTED_LOOKS = 4;
 const LOOK_MS = 5;
 
+/** Where one more connection could not be opened beside others, the next attempt is so much later at the earliest. */
+const RETRY_MS = 1_000;
+
 /**
  * The connections between one identity of this host and one at another host, by mutual TLS: whatever the one has to say to
  * the other goes by streams of HTTP/2 on few of them (RFC 9113 section 9.1), whoever speaks and whichever endpoint is meant.
@@ -84,6 +87,7 @@ export class MeshLink implements Expirable, SessionOwner {
   #taken = 0;
   #isHbone = false;
   #retired = false;
+  #openNotBeforeMs = 0;
   #looks = 0;
   #looking: NodeJS.Timeout | null = null;
 
@@ -191,6 +195,7 @@ export class MeshLink implements Expirable, SessionOwner {
 
   #open(): void {
     if (this.#isOpening || this.#retired) return;
+    if (this.#openNotBeforeMs > 0 && this.#deps.clock.now() < this.#openNotBeforeMs) return;
     if (this.#standing.size >= MAX_CONNECTIONS && !this.#evictIdle()) return;
     this.#isOpening = true;
     this.#dial = this.#deps.dialLink(this.route, {
@@ -224,10 +229,16 @@ export class MeshLink implements Expirable, SessionOwner {
     for (const user of this.#takeUsers()) user.onLinkMoved();
   }
 
+  /** Whoever can use the connections that stand goes on waiting for room there. */
   #failOpening(error: MeshError): void {
     this.#isOpening = false;
     this.#dial = null;
-    for (const user of this.#takeUsers()) user.onLinkFailed(error);
+    const isAlone = this.#sessions.length === 0;
+    this.#openNotBeforeMs = isAlone ? 0 : this.#deps.clock.now() + RETRY_MS;
+    for (const user of this.#takeUsers()) {
+      if (this.#sessions.suits(user.freshness)) this.#users.add(user);
+      else user.onLinkFailed(error);
+    }
   }
 
   #takeUsers(): LinkUser[] {
