@@ -130,8 +130,14 @@ export class MeshPool implements UpstreamPool, LinkUser, Expirable {
 
   // LinkUser
 
+  /** Of those who wait for the link, the one that is least particular. */
   get freshness(): Freshness {
-    return this.#queue.at(0)?.freshness ?? "any";
+    let least: Freshness = "new";
+    for (let at = 0; at < this.#placed && least !== "any"; at++) {
+      const freshness = this.#queue.at(at)?.freshness ?? "any";
+      if (freshness !== "new") least = freshness;
+    }
+    return least;
   }
 
   onLinkRoom(): boolean {
@@ -140,13 +146,16 @@ export class MeshPool implements UpstreamPool, LinkUser, Expirable {
       this.onLinkMoved();
       return false;
     }
-    const upstream = this.#take(this.freshness);
-    if (upstream === null) return true;
-    this.#placed -= 1;
-    const waiter = this.#queue.take(0);
-    this.#arm();
-    waiter?.onConnection(upstream);
-    return this.#placed > 0;
+    for (let at = 0; at < this.#placed; at++) {
+      const upstream = this.#take(this.#queue.at(at)?.freshness ?? "any");
+      if (upstream === null) continue;
+      this.#placed -= 1;
+      const waiter = this.#queue.take(at);
+      this.#arm();
+      waiter?.onConnection(upstream);
+      return this.#placed > 0;
+    }
+    return true;
   }
 
   onLinkFailed(error: MeshError): void {
@@ -165,6 +174,7 @@ export class MeshPool implements UpstreamPool, LinkUser, Expirable {
 
   #takePlaced(): PoolWaiter[] {
     const waiters: PoolWaiter[] = [];
+    this.#connectUntilMs = Number.POSITIVE_INFINITY;
     for (; this.#placed > 0; this.#placed--) {
       waiters.push(this.#queue.take(0) as PoolWaiter);
       this.#places.giveBack();
@@ -234,7 +244,6 @@ export class MeshPool implements UpstreamPool, LinkUser, Expirable {
   #failConnect(): void {
     const { connectTimeoutMs } = this.target.limits ?? {};
     this.#link.unwant(this);
-    this.#connectUntilMs = Number.POSITIVE_INFINITY;
     const detail = `${this.#facts.peer}, limit ${connectTimeoutMs} ms`;
     this.onLinkFailed(new MeshError("CONNECT_TIMEOUT", detail));
   }
