@@ -1,6 +1,5 @@
 import type { MeshError } from "../core/errors.ts";
 import type { Carrier } from "./carrier.ts";
-import type { Conn } from "./conn.ts";
 import type { ResponseHead } from "./message.ts";
 
 /** What an upstream tells the request that occupies it. */
@@ -21,8 +20,8 @@ export interface Upstream {
   readonly version: 1 | 2;
   /** Address of the endpoint, for people. */
   readonly peer: string;
-  /** The connection that it is, or that its stream is one of. */
-  readonly conn: Conn;
+  /** The connection (or tunnel) that it is, or that its stream is one of. */
+  readonly conn: Carrier;
   /** What bodies go and come by; all there is of it once the request has become a tunnel. */
   readonly carrier: Carrier;
   /** Requests begun on the connection. */

@@ -44,6 +44,8 @@ export class Attempt {
   readonly #origin: Origin;
   readonly #facts: RequestFacts;
   #destination: Destination | null = null;
+  /** Does the request ask to leave HTTP, in a way that HTTP/2 has no words for (RFC 9113 section 8.6)? */
+  #leavesHttp = false;
   #pool: UpstreamPool | null = null;
   #waiting: PoolWaiter | null = null;
   /** Does it count among those of its source that wait? */
@@ -71,6 +73,7 @@ export class Attempt {
     this.#facts.attempts += 1;
     this.#destination = destination;
     if (destination.kind === "outside") return null;
+    this.#leavesHttp = head.upgrade !== "" && head.upgrade.toLowerCase() !== "websocket";
     const hash = this.#hash(destination.cluster, head, plan);
     const avoided = plan.retry?.rule.avoidTried === false ? NONE : this.#tried;
     const endpoint = this.takesEjected
@@ -99,7 +102,10 @@ export class Attempt {
 
   /** Asks for a connection to what was picked. Throws where mutual TLS is demanded and not to be had. */
   acquire(waiter: PoolWaiter, freshness: Freshness): void {
-    this.#queuedMs = this.#plane.clock.now();
+    const nowMs = this.#plane.clock.now();
+    // It has waited at another pool already.
+    if (this.#waiting !== null) this.#facts.queueMs += nowMs - this.#queuedMs;
+    this.#queuedMs = nowMs;
     this.#pool = this.#plane.pools.get(sourceKey(this.#origin), this.#target());
     this.#waiting = waiter;
     this.sentMs = this.#queuedMs;
@@ -149,7 +155,7 @@ export class Attempt {
     if (mesh === undefined && limits === null && protocol === null) return { host, port, slot };
     return {
       ...{ host, port, slot, ...protocolIn(protocol) },
-      ...(mesh === undefined ? {} : { mesh }),
+      ...(mesh === undefined ? {} : { mesh, inTunnel: this.#leavesHttp }),
       ...(limits === null ? {} : { limits }),
     };
   }
@@ -332,9 +338,10 @@ export class Attempt {
     return this.upstream !== null && this.upstream.requests > 1;
   }
 
-  /** May the endpoint say of a request that it has not looked at it (RFC 9113 section 8.7)? */
+  /** May the endpoint, or its host, say of a request that it has not looked at it (RFC 9113 section 8.7)? */
   get mayBeRefused(): boolean {
-    return this.#pool?.target.protocol === "h2";
+    const target = this.#pool?.target;
+    return target?.protocol === "h2" || target?.mesh !== undefined;
   }
 
   /** Is there an endpoint that this request was not sent to yet? */

@@ -1,7 +1,7 @@
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import { MeshError } from "../core/errors.ts";
 import type { Detection } from "../core/facts.ts";
-import type { ConnHandler } from "../http/carrier.ts";
+import type { Carrier, ConnHandler } from "../http/carrier.ts";
 import type { Conn } from "../http/conn.ts";
 import type { Origin } from "./context.ts";
 import {
@@ -47,7 +47,7 @@ export class CapturedConnection implements ConnHandler {
   #session: OpaqueSession | null = null;
   /** The session that has become the tunnel. */
   #joined: OpaqueSession | null = null;
-  #upstream: Conn | null = null;
+  #upstream: Carrier | null = null;
   /** What an endpoint of HTTP/2 has sent, which speaks only once its client has. */
   #greeting: Buffer | null = null;
   #unreachable = false;
@@ -102,7 +102,7 @@ export class CapturedConnection implements ConnHandler {
     this.#session.start();
   }
 
-  #onReady(conn: Conn): void {
+  #onReady(conn: Carrier): void {
     this.#upstream = conn;
     if (this.#treatment === "opaque") this.#join();
     else conn.handler = new ServerWatch(this);

@@ -183,6 +183,10 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     this.onUpstreamError(error);
   }
 
+  onMoved(): void {
+    this.onAdmission(null);
+  }
+
   /** More of the client's body. */
   onRequestBody(chunk: Buffer, start: number, end: number, last: boolean): void {
     const { body, answered } = this.#state;

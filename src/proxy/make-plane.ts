@@ -1,10 +1,14 @@
 import type { Config } from "../config/schema.ts";
+import { formatHostPort } from "../core/address.ts";
 import { Alarms } from "../core/alarms.ts";
 import { wallClock } from "../core/clock.ts";
 import { Deadlines, type Expirable } from "../core/deadlines.ts";
+import { MeshError } from "../core/errors.ts";
 import { hostSpiffeId } from "../core/identity.ts";
 import { targetOfWorkload } from "../core/snapshot.ts";
 import type { RetryBudgetRule } from "../core/traffic.ts";
+import type { Carrier } from "../http/carrier.ts";
+import { connOverCarrier } from "../http/carrier-socket.ts";
 import type { ServerDeps } from "../http/h1/server.ts";
 import { TlsContexts } from "../identity/tls-contexts.ts";
 import { TraceContext } from "../telemetry/trace-context.ts";
@@ -23,11 +27,14 @@ import { ServiceTable } from "./routing/match/table.ts";
 import { FairQueue } from "./routing/policy/fair-queue.ts";
 import { ScopeBook } from "./scopes.ts";
 import { SecureTransport } from "./secure-transport.ts";
-import { clientSessionLimits } from "./session-deps.ts";
+import { clientSessionLimits, linkSessionLimits } from "./session-deps.ts";
 import { StreamedRequests } from "./streamed-requests.ts";
 import { Outlier } from "./upstream/balance/outlier.ts";
+import type { TunnelHandler } from "./upstream/pool/link-tunnel.ts";
+import { MeshLinks } from "./upstream/pool/mesh-links.ts";
+import type { Dialer } from "./upstream/pool/pool-deps.ts";
 import { Pools } from "./upstream/pool/pools.ts";
-import type { PoolTarget } from "./upstream/pool/upstream-pool.ts";
+import type { MeshRoute, PoolTarget } from "./upstream/pool/upstream-pool.ts";
 import type { DialHandler } from "./upstream/transport/dial.ts";
 
 /** SPIFFE ID of the host, which its own processes share; "" where the mesh has no identities. */
@@ -53,8 +60,16 @@ function clusterDeps({ config, clock, random, endpoints, adaptive }: DataPlaneDe
   return { state: endpoints, clock, random, here, adaptive, defaults };
 }
 
-/** A connection is judged once it is known where it has led. */
-function judged(target: PoolTarget, handler: DialHandler, grounds: Grounds): DialHandler {
+/**
+ * A connection is judged once it is known where it has led. `onOldest`: the other host, which is an older one, does not
+ * know HTTP/2 either.
+ */
+function judged(
+  target: PoolTarget,
+  handler: DialHandler,
+  grounds: Grounds,
+  onOldest: () => void,
+): DialHandler {
   return {
     onConnected(conn) {
       const { host, client } = target;
@@ -66,7 +81,10 @@ function judged(target: PoolTarget, handler: DialHandler, grounds: Grounds): Dia
       conn.destroy();
       handler.onDialFailed(error);
     },
-    onDialFailed: (error) => handler.onDialFailed(error),
+    onDialFailed(error, isUnknown) {
+      if (isUnknown) onOldest();
+      handler.onDialFailed(error, isUnknown);
+    },
   };
 }
 
@@ -91,9 +109,65 @@ function makeAuthorizer({ config, log }: DataPlaneDeps): Authorizer {
   });
 }
 
+function makeLinks(
+  { config, clock, recorder }: DataPlaneDeps,
+  { deadlines, transport, grounds }: Pick<Plane, "deadlines" | "transport" | "grounds">,
+): MeshLinks {
+  const { limits, timeouts } = config;
+  const { upstreamIdleMs: idleMs, freshMs, connectMs, handshakeMs } = timeouts;
+  return new MeshLinks({
+    dialLink: (route, handler) =>
+      transport.dialLink(route, {
+        onLinked(conn) {
+          const error = judge(conn, null, grounds);
+          if (error === null) handler.onLinked(conn);
+          else {
+            conn.destroy();
+            handler.onDialFailed(error);
+          }
+        },
+        onOlder: () => handler.onOlder(),
+        onPlain: () => handler.onPlain(),
+        onDialFailed: (error) => handler.onDialFailed(error),
+      }),
+    isTrusted: (conn) => transport.isTrusted(conn),
+    settings: { idleMs, freshMs },
+    sessions: linkSessionLimits(config),
+    ...{ limits, connectMs, handshakeMs, recorder, clock, deadlines },
+  });
+}
+
+/** Opens tunnels for pools of connections; `made`: what a pool has of one. */
+function tunnelDialer<C extends Carrier>(
+  links: MeshLinks,
+  transport: SecureTransport,
+  made: (tunnel: Carrier) => C,
+): Dialer<C> {
+  return ({ host, port, mesh, limits }, handler) => {
+    const opened: TunnelHandler = {
+      onTunnel(carrier, conn) {
+        const one = made(carrier);
+        transport.vouch(one, conn);
+        handler.onConnected(one);
+      },
+      onTunnelFailed: (error) => handler.onDialFailed(error),
+      onNoTunnels: () => {
+        const place = formatHostPort(host, port);
+        handler.onDialFailed(new MeshError("MESH_REFUSED", `${place}: no tunnels there`), true);
+      },
+    };
+    links.tunnel({ host, port }, mesh as MeshRoute, opened, limits?.connectTimeoutMs);
+  };
+}
+
 function makePools(
   { config, clock, endpoints, serviceLimits, recorder }: DataPlaneDeps,
-  { deadlines, transport, grounds }: Pick<Plane, "deadlines" | "transport" | "grounds">,
+  {
+    deadlines,
+    transport,
+    grounds,
+    links,
+  }: Pick<Plane, "deadlines" | "transport" | "grounds" | "links">,
 ): Pools {
   const { limits, timeouts, pool } = config;
   return new Pools({
@@ -113,8 +187,12 @@ function makePools(
     dial: (target, handler) => {
       const { connectTimeoutMs: connectMs } = target.limits ?? {};
       const place = connectMs === undefined ? target : { ...target, connectMs };
-      transport.dial(place, judged(target, handler, grounds));
+      const onOldest = () => links.get(target.mesh as MeshRoute).noteOldest();
+      transport.dial(place, judged(target, handler, grounds, onOldest));
     },
+    dialTunnel: tunnelDialer(links, transport, (tunnel) => tunnel),
+    dialTunnelled: tunnelDialer(links, transport, connOverCarrier),
+    links,
     recorder,
     clock,
     deadlines,
@@ -181,7 +259,8 @@ export function makePlane(deps: DataPlaneDeps): Plane {
   rateLimits.onOverflow = () => recorder.event("rate_limit_overflow");
   const contexts = new TlsContexts({ clock: wallClock });
   const transport = new SecureTransport({ clock, deadlines, contexts, timeouts });
-  const pools = makePools(deps, { deadlines, transport, grounds });
+  const links = makeLinks(deps, { deadlines, transport, grounds });
+  const pools = makePools(deps, { deadlines, transport, grounds, links });
   const plane: Plane = {
     ...{ config, clock, random, deadlines, endpoints, quotas, recorder },
     alarms: new Alarms(clock, deps.startTimer),
@@ -200,7 +279,7 @@ export function makePlane(deps: DataPlaneDeps): Plane {
     callers: new Callers(),
     clusters: new Clusters(clusterDeps(deps), own),
     memory: new ProtocolMemory(config.detection),
-    ...{ pools, own, grounds },
+    ...{ pools, links, own, grounds },
     server: { limits: serverLimits(config), clock, deadlines },
     serveStreams: (...connection) => StreamedRequests.takeOver(plane, ...connection),
     webSockets: new Set(),

@@ -173,6 +173,10 @@ class Copy implements UpstreamHandler, PoolWaiter, Sleeper {
     this.#fail();
   }
 
+  onMoved(): void {
+    this.onAdmission(null);
+  }
+
   onInformational(): void {
     // The copy has been sent whole.
   }

@@ -3,15 +3,16 @@ import { CODES, MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Carrier } from "../http/carrier.ts";
-import type { Conn } from "../http/conn.ts";
+import { Conn } from "../http/conn.ts";
 import { Admission, type Guarded, guardedAt, guardedOutside, isTakenOver } from "./admission.ts";
 import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, trafficSource } from "./context.ts";
 import { FirstLine } from "./downstream/protocol.ts";
 import { newFacts } from "./exchange-facts.ts";
 import { toMeshError } from "./failure.ts";
-import { judge } from "./judge.ts";
+import type { Asked } from "./judge.ts";
 import { leftOf, pickElsewhere } from "./left-endpoints.ts";
+import { OpaqueDial } from "./opaque-dial.ts";
 import type { Plane } from "./plane.ts";
 import { reportAnalysis } from "./report-analysis.ts";
 import { type Destination, hashFor, refuseForbidden, serviceOf } from "./resolve.ts";
@@ -25,7 +26,7 @@ import type { Dial } from "./upstream/transport/dial.ts";
 
 export interface OpaqueHandler {
   /** The endpoint is connected; its `conn.handler` is the caller's to set, or `join` does. */
-  onReady(conn: Conn): void;
+  onReady(conn: Carrier): void;
   onFailed(error: MeshError): void;
   /** Is the connection opened ahead, while the client may yet turn out to speak HTTP? */
   mayBeHttp?(): boolean;
@@ -54,7 +55,8 @@ export class OpaqueSession {
   readonly #tried: DataEndpoint[] = [];
   #endpoint: DataEndpoint | null = null;
   #dial: Dial | null = null;
-  #conn: Conn | null = null;
+  /** The connection to the endpoint, or the tunnel to it. */
+  #conn: Carrier | null = null;
   #attemptMs = 0;
   /** Why the tunnel was ended from here; null: it was not. */
   #broken: MeshError | null = null;
@@ -102,13 +104,20 @@ export class OpaqueSession {
     this.#attemptMs = this.#plane.clock.now();
     try {
       const target = this.#target();
-      this.#dial = this.#plane.transport.dial(target, {
+      this.#dial = new OpaqueDial(this.#plane, target, this.#asked, {
         onConnected: (conn) => this.#onConnected(conn),
         onDialFailed: (error: MeshError) => this.#onDialFailed(error),
       });
     } catch (error) {
       this.#fail(toMeshError(error));
     }
+  }
+
+  /** A destination outside the mesh, and who asks for it. */
+  get #asked(): Asked | null {
+    const destination = this.#destination;
+    const isOutside = destination.kind === "outside";
+    return isOutside ? { host: destination.host, client: this.#origin.address } : null;
   }
 
   #target(): TransportTarget {
@@ -187,17 +196,8 @@ export class OpaqueSession {
     return this.#admission.again();
   }
 
-  #onConnected(conn: Conn): void {
+  #onConnected(conn: Carrier): void {
     this.#dial = null;
-    const destination = this.#destination;
-    const isOutside = destination.kind === "outside";
-    const asked = isOutside ? { host: destination.host, client: this.#origin.address } : null;
-    const error = judge(conn, asked, this.#plane.grounds);
-    if (error !== null) {
-      conn.destroy();
-      this.#fail(error);
-      return;
-    }
     this.#conn = conn;
     this.#observe(false);
     this.#plane.recorder.event("upstream_connection_opened");
@@ -256,7 +256,9 @@ export class OpaqueSession {
    * yet turn out to begin a request, which must not pass.
    */
   join(client: Carrier, early: Buffer | null, onEnd: () => void, isUnclear = false): Tunnel {
-    const conn = this.#conn as Conn;
+    const conn = this.#conn as Carrier;
+    // A stream shares its connection with other sources.
+    if (!(conn instanceof Conn)) conn.share = client.share;
     const { clock, deadlines, config, recorder } = this.#plane;
     const { tunnelIdleMs, halfCloseMs } = config.timeouts;
     const settings = { idleMs: this.#limits?.idleTimeoutMs ?? tunnelIdleMs, halfCloseMs };

@@ -30,6 +30,7 @@ import type { SecureTransport } from "./secure-transport.ts";
 import type { Tunnel } from "./tunnel.ts";
 import type { EndpointState } from "./upstream/balance/endpoint-state.ts";
 import type { Outlier } from "./upstream/balance/outlier.ts";
+import type { MeshLinks } from "./upstream/pool/mesh-links.ts";
 import type { Pools } from "./upstream/pool/pools.ts";
 
 /** The streams of a client's connection. */
@@ -69,6 +70,8 @@ export interface Plane {
   readonly callers: Callers;
   readonly clusters: Clusters;
   readonly pools: Pools;
+  /** Connections to other hosts. */
+  readonly links: MeshLinks;
   readonly memory: ProtocolMemory;
   readonly own: OwnPlaces;
   /** By which connections are judged that were just made. */

@@ -5,19 +5,32 @@ import { MeshError } from "../core/errors.ts";
 import type { Credentials } from "../core/identity.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Carrier } from "../http/carrier.ts";
+import type { Conn } from "../http/conn.ts";
 import type { VerifiedPeer } from "../identity/peer-verifier.ts";
 import type { TlsContexts } from "../identity/tls-contexts.ts";
 import type { ToCluster } from "./clusters.ts";
 import type { Origin } from "./context.ts";
 import type { MeshRoute } from "./upstream/pool/upstream-pool.ts";
 import { type Dial, type DialHandler, type DialTarget, dial } from "./upstream/transport/dial.ts";
-import { dialMesh } from "./upstream/transport/mesh-dial.ts";
+import {
+  dialLink,
+  dialMesh,
+  type LinkHandler,
+  type LinkTarget,
+} from "./upstream/transport/mesh-dial.ts";
 
 /** A place to connect to, and how. */
 export interface TransportTarget extends DialTarget {
   /** Time limit of the connect, in ms; absent: the daemon's setting. */
   readonly connectMs?: number;
   readonly mesh?: MeshRoute;
+}
+
+/** What becomes of a connection to another host: one of `LinkHandler`, or it is not to be had. */
+export interface LinkOutcome extends Omit<LinkHandler, "onLinked"> {
+  onLinked(conn: Conn): void;
+  /** This host has no identities: traffic goes in the clear, where that is allowed. */
+  onPlain(): void;
 }
 
 /**
@@ -38,7 +51,8 @@ export function meshRoute(
   const source = origin.identity;
   const isOffered = via !== undefined && destination !== undefined;
   if (isOffered && source !== "") {
-    return { via, source, destination, protocol, client: origin.address, required };
+    const { address: client, workload: caller } = origin;
+    return { via, source, destination, protocol, client, caller, required };
   }
   if (!required) return undefined;
   const why = isOffered ? "the caller has no identity" : `${endpoint.host} takes no mutual TLS`;
@@ -88,13 +102,29 @@ export class SecureTransport {
   dial(target: TransportTarget, handler: DialHandler): Dial {
     const { mesh } = target;
     if (mesh === undefined) return this.#dialPlain(target, handler);
-    const verdict = this.#verdict(mesh);
-    if (verdict !== "wait") return this.#dialAs(verdict, target, mesh, handler);
+    return this.#onceKnown(mesh, (how) => this.#dialAs(how, target, mesh, handler));
+  }
+
+  /** Opens a connection to another host that carries streams of HTTP/2. */
+  dialLink(target: LinkTarget, handler: LinkOutcome): Dial {
+    const needs = { source: target.source, required: false };
+    return this.#onceKnown(needs, (how) => this.#linkAs(how, target, handler));
+  }
+
+  /** What comes by this stream comes from whom the connection has proved to be. */
+  vouch(stream: Carrier, conn: Carrier): void {
+    const peer = this.#peers.get(conn);
+    if (peer !== undefined) this.#peers.set(stream, peer);
+  }
+
+  #onceKnown(needs: Needs, go: (how: Means) => Dial): Dial {
+    const verdict = this.#verdict(needs);
+    if (verdict !== "wait") return go(verdict);
     const patience = new Patience(this.#deps, {
-      ready: () => this.#verdict(mesh) !== "wait",
+      ready: () => this.#verdict(needs) !== "wait",
       go: () => {
-        const now = this.#verdict(mesh);
-        return this.#dialAs(now === "wait" ? "none" : now, target, mesh, handler);
+        const now = this.#verdict(needs);
+        return go(now === "wait" ? "none" : now);
       },
       over: () => this.#waiting.delete(patience),
     });
@@ -102,7 +132,22 @@ export class SecureTransport {
     return patience;
   }
 
-  #verdict({ source, required }: MeshRoute): "mesh" | "plain" | "none" | "wait" {
+  #linkAs(how: Means, target: LinkTarget, handler: LinkOutcome): Dial {
+    if (how === "plain") return soon(() => handler.onPlain());
+    if (how === "none") return soon(() => handler.onDialFailed(unavailable(target.source)));
+    const { timeouts, ...deps } = this.#deps;
+    const remembering: LinkHandler = {
+      onLinked: (conn, peer) => {
+        this.#peers.set(conn, peer);
+        handler.onLinked(conn);
+      },
+      onOlder: () => handler.onOlder(),
+      onDialFailed: (error) => handler.onDialFailed(error),
+    };
+    return dialLink(target, remembering, { ...deps, ...timeouts });
+  }
+
+  #verdict({ source, required }: Needs): Means | "wait" {
     if (this.#credentials === undefined) return "wait";
     if (this.#credentials === null) return required ? "none" : "plain";
     return this.#hasCertificate(source) ? "mesh" : "wait";
@@ -117,14 +162,9 @@ export class SecureTransport {
     }
   }
 
-  #dialAs(
-    how: "mesh" | "plain" | "none",
-    target: TransportTarget,
-    mesh: MeshRoute,
-    handler: DialHandler,
-  ): Dial {
+  #dialAs(how: Means, target: TransportTarget, mesh: MeshRoute, handler: DialHandler): Dial {
     if (how === "plain") return this.#dialPlain(target, handler);
-    if (how === "none") return failed(handler, mesh);
+    if (how === "none") return soon(() => handler.onDialFailed(unavailable(mesh.source)));
     const { timeouts, ...deps } = this.#deps;
     const { host, port } = target;
     const remembering: DialHandler = {
@@ -132,7 +172,7 @@ export class SecureTransport {
         if (peer !== undefined) this.#peers.set(conn, peer);
         handler.onConnected(conn);
       },
-      onDialFailed: (error) => handler.onDialFailed(error),
+      onDialFailed: (error, isUnknown) => handler.onDialFailed(error, isUnknown),
     };
     const limits = { ...timeouts, connectMs: target.connectMs ?? timeouts.connectMs };
     return dialMesh({ ...mesh, host, port }, remembering, { ...deps, ...limits });
@@ -145,11 +185,17 @@ export class SecureTransport {
   }
 }
 
-/** The handler is told in a later turn, as with every dial: the caller has no `Dial` yet. */
-function failed(handler: DialHandler, { source }: MeshRoute): Dial {
+/** Whom a connection is made for, and whether it may do without mutual TLS. */
+type Needs = Pick<MeshRoute, "source" | "required">;
+
+/** How it is made; `none`: not at all. */
+type Means = "mesh" | "plain" | "none";
+
+/** The handler is told a little later, as with every dial: the caller has no `Dial` yet. */
+function soon(tell: () => void): Dial {
   let cancelled = false;
   queueMicrotask(() => {
-    if (!cancelled) handler.onDialFailed(unavailable(source));
+    if (!cancelled) tell();
   });
   return {
     cancel: () => {

@@ -49,6 +49,11 @@ export function meshSessionDeps(plane: Plane, origin: Origin): SessionDeps {
   return { ...rest, limits: { ...limits, ...BETWEEN_HOSTS } };
 }
 
+/** What connections to other hosts go by; their link ends those that are idle. */
+export function linkSessionLimits(config: Config): SessionLimits {
+  return { ...commonLimits(config), ...BETWEEN_HOSTS, meshRequests: false, idleMs: 0 };
+}
+
 /** What connections to endpoints go by; the pool ends those that are idle. */
 export function clientSessionLimits(config: Config): SessionLimits {
   return { ...commonLimits(config), maxStreams: config.pool.streamsPerConnection, idleMs: 0 };

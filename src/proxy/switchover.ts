@@ -3,7 +3,6 @@ import { MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
 import type { DataEndpoint } from "../core/snapshot.ts";
 import type { Carrier } from "../http/carrier.ts";
-import type { Conn } from "../http/conn.ts";
 import type { Downstream } from "../http/downstream.ts";
 import type { Origin } from "./context.ts";
 import { OpaqueSession } from "./opaque.ts";
@@ -34,7 +33,7 @@ export interface Tunnelled {
 /** A request that becomes a tunnel. */
 export interface HandedOver {
   /** The connection to the endpoint's host, or one with it among its streams. */
-  readonly conn: Conn;
+  readonly conn: Carrier;
   /** What the endpoint sends and gets. */
   readonly carrier: Carrier;
   /** Has a WebSocket been granted? */

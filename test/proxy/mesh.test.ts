@@ -194,7 +194,7 @@ describe("requests to another host", () => {
     const { status, body } = await mesh.get();
     assert.equal(status, 502);
     // The certificate for OTHER is there, but the endpoint is not of that identity.
-    assert.match(body, /MESH_REFUSED/);
+    assert.match(body, /UPSTREAM_REFUSED/);
     assert.equal(mesh.seen.length, 0);
   });
 
@@ -288,7 +288,7 @@ describe("opaque connections to another host", () => {
       assert.match(String(one), new RegExp(`^By=${WEB};Hash=[0-9a-f]{64};URI=${HOST_A}$`));
     }
     client.close();
-    await until(() => mesh.b.plane.stats().connections === 0);
+    await until(() => mesh.b.facts.length === 3);
     assert.deepEqual(
       mesh.b.facts.map(({ protocol, status }) => [protocol, status]),
       [

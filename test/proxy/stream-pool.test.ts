@@ -11,6 +11,7 @@ import { SETTINGS_MAX_CONCURRENT_STREAMS } from "../../src/http/h2/codes.ts";
 import { DEFAULT_SESSION_LIMITS } from "../../src/http/h2/settings.ts";
 import { dialConn } from "../../src/http/open-conn.ts";
 import type { Upstream } from "../../src/http/upstream.ts";
+import { MeshLinks } from "../../src/proxy/upstream/pool/mesh-links.ts";
 import type { PoolDeps } from "../../src/proxy/upstream/pool/pool-deps.ts";
 import type { PoolSettings } from "../../src/proxy/upstream/pool/pool-settings.ts";
 import { Pools } from "../../src/proxy/upstream/pool/pools.ts";
@@ -99,6 +100,10 @@ class Request implements PoolWaiter {
     this.error = error;
   }
 
+  onMoved(): void {
+    assert.fail("there is no other pool");
+  }
+
   get isSent(): boolean {
     return this.upstream !== null;
   }
@@ -147,6 +152,19 @@ afterEach(() => {
   for (const one of opened.splice(0)) one.close();
 });
 
+/** Nothing is on another host. */
+function noLinks(clock: FakeClock, deadlines: Deadlines): MeshLinks {
+  return new MeshLinks({
+    dialLink: () => assert.fail("nothing is on another host"),
+    isTrusted: () => false,
+    limits: { headBytes: 65_536, requestLineBytes: 8_192, headerCount: 100 },
+    sessions: DEFAULT_SESSION_LIMITS,
+    settings: SETTINGS,
+    recorder: {} as Recorder,
+    ...{ connectMs: 0, handshakeMs: 0, clock, deadlines },
+  });
+}
+
 function depsOf(more: Partial<PoolSettings>, clock: FakeClock) {
   const counts = new Counts();
   const events: string[] = [];
@@ -181,6 +199,9 @@ function depsOf(more: Partial<PoolSettings>, clock: FakeClock) {
     } as unknown as Recorder,
     clock,
     deadlines,
+    dialTunnel: () => assert.fail("nothing is on another host"),
+    dialTunnelled: () => assert.fail("nothing is on another host"),
+    links: noLinks(clock, deadlines),
     evictIdle: () => undefined,
   };
   opened.push(deadlines);
@@ -237,7 +258,11 @@ describe("a pool of streams", () => {
     await first.done();
     const probe = new UpstreamProbe();
     const place = lab.pool.acquire(
-      { onConnection: () => assert.fail("later"), onNoConnection: (error) => assert.fail(error) },
+      {
+        onConnection: () => assert.fail("later"),
+        onNoConnection: (error) => assert.fail(error),
+        onMoved: () => assert.fail("there is no other pool"),
+      },
       "any",
     );
     assert.ok(place !== null);
@@ -396,7 +421,8 @@ describe("a pool of streams", () => {
     const endpoint = await frameEndpoint();
     const lab = poolLab(endpoint.port);
     (await lab.request().sent()).discard();
-    const idle: PoolWaiter = { onConnection: () => undefined, onNoConnection: () => undefined };
+    const ignore = () => undefined;
+    const idle: PoolWaiter = { onConnection: ignore, onNoConnection: ignore, onMoved: ignore };
     const places = [lab.pool.acquire(idle, "any"), lab.pool.acquire(idle, "any")];
     assert.equal(places.filter((one) => one !== null).length, 2);
     const waiting = lab.request();
@@ -622,6 +648,7 @@ describe("pools by protocol", () => {
         upstream = one;
       },
       onNoConnection: (error) => assert.fail(error),
+      onMoved: () => assert.fail("there is no other pool"),
     };
     h2.acquire(waiter, "any");
     await until(() => upstream !== null);

@@ -1,6 +1,5 @@
 import { MeshError } from "../../core/errors.ts";
 import type { Carrier, ConnHandler } from "../carrier.ts";
-import type { Conn } from "../conn.ts";
 import type { ResponseHead } from "../message.ts";
 import { beginsLikeHttp2, speaksHttp2 } from "../other-version.ts";
 import type { Upstream, UpstreamHandler } from "../upstream.ts";
@@ -23,11 +22,11 @@ type State = "idle" | "head" | "body" | "closed";
 const NOTHING = Buffer.alloc(0);
 
 /**
- * The client side of an HTTP/1.x connection: one request in flight, and after each response the verdict
+ * The client side of an HTTP/1.x connection, or of a tunnel to where HTTP/1.x is spoken: one request in flight, and after each response the verdict
  * whether the connection may serve another. Any doubt about framing means that it may not.
  */
 export class ClientConnection implements Upstream, ConnHandler {
-  readonly conn: Conn;
+  readonly conn: Carrier;
   readonly peer: string;
   /** When it was last put back to a pool, on the caller's clock. */
   idleSinceMs = 0;
@@ -52,7 +51,7 @@ export class ClientConnection implements Upstream, ConnHandler {
   /** Of the interim responses to the current request. */
   #interimBytes = 0;
 
-  constructor(conn: Conn, peer: string, owner: ClientOwner, limits: ClientLimits) {
+  constructor(conn: Carrier, peer: string, owner: ClientOwner, limits: ClientLimits) {
     this.conn = conn;
     this.peer = peer;
     this.#owner = owner;
@@ -91,7 +90,7 @@ export class ClientConnection implements Upstream, ConnHandler {
     return 1;
   }
 
-  get carrier(): Conn {
+  get carrier(): Carrier {
     return this.conn;
   }
 

@@ -70,6 +70,16 @@ export class ClientSession extends Session {
     return this.peer.connectProtocol;
   }
 
+  /** Is it another host's daemon that takes requests as streams? Known from its first settings on. */
+  get meshRequests(): boolean {
+    return this.peer.meshRequests;
+  }
+
+  /** Would content have to wait, for the connection to take what is written already or for the server's window? */
+  get congested(): boolean {
+    return this.streams.room <= 0;
+  }
+
   /**
    * Sends a request; `last`: it has no content. Null: not now (the server's limit of streams, or it takes nothing of what
    * it was sent) or not any more (`goingAway`). The handler is not called before it returns.

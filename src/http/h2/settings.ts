@@ -110,6 +110,8 @@ export class PeerSettings {
   windowBytes: number = DEFAULT_WINDOW_BYTES;
   frameBytes: number = DEFAULT_FRAME_BYTES;
   connectProtocol = false;
+  /** Takes it requests of other hosts as streams, and not tunnels only? */
+  meshRequests = false;
   readonly #isServer: boolean;
 
   /** `peer`: which side's settings these are. */
@@ -144,6 +146,9 @@ export class PeerSettings {
         break;
       case SETTINGS_ENABLE_CONNECT_PROTOCOL:
         this.#applyConnectProtocol(value);
+        break;
+      case SETTINGS_MESH_REQUESTS:
+        this.meshRequests = value === 1;
         break;
     }
   }

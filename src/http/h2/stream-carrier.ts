@@ -23,7 +23,6 @@ const NOBODY: ConnHandler = {
  */
 export class StreamCarrier implements Carrier, StreamHandler {
   handler: ConnHandler = NOBODY;
-  share: Share | null;
   /** Is it a connection of TCP, both of whose ends hear of it when it breaks (RFC 9113 section 8.5)? */
   isTcp = false;
   trailers = "";
@@ -39,12 +38,25 @@ export class StreamCarrier implements Carrier, StreamHandler {
   #finSeen = false;
   #finSent = false;
   #gone = true;
+  #share: Share | null;
+  /** What came while reading was stopped, at most a window of it; `#finWaits`: and then the end. */
+  #kept: Buffer[] = [];
+  #finWaits = false;
   readonly #onBreak: () => void;
 
   /** `onBreak`: it was broken off, outside of a tunnel. */
   constructor(share: Share | null, onBreak: () => void = ignore) {
-    this.share = share;
+    this.#share = share;
     this.#onBreak = onBreak;
+  }
+
+  get share(): Share | null {
+    return this.#share;
+  }
+
+  set share(share: Share | null) {
+    this.#share = share;
+    if (this.#stream !== null) this.#stream.share = share;
   }
 
   /** Serves this stream from now on. */
@@ -73,6 +85,8 @@ export class StreamCarrier implements Carrier, StreamHandler {
   #letGo(): void {
     this.#isHeld = false;
     this.#isStopped = false;
+    this.#kept = [];
+    this.#finWaits = false;
     if (this.#pacer !== null) this.#pacer.waits = false;
   }
 
@@ -142,7 +156,20 @@ export class StreamCarrier implements Carrier, StreamHandler {
 
   resumeReading(): void {
     this.#isStopped = false;
+    if (this.#kept.length > 0 || this.#finWaits) this.#handOver();
     this.#giveCredit();
+  }
+
+  /** Hands on what came in the meantime, until reading is stopped anew. */
+  #handOver(): void {
+    const kept = this.#kept;
+    while (kept.length > 0 && !this.#isStopped) {
+      const bytes = kept.shift() as Buffer;
+      this.handler.onBytes(bytes, bytes.length);
+    }
+    if (!this.#finWaits || this.#isStopped) return;
+    this.#finWaits = false;
+    this.#fin();
   }
 
   endStream(): void {
@@ -213,6 +240,11 @@ export class StreamCarrier implements Carrier, StreamHandler {
   }
 
   onData(chunk: Buffer, start: number, end: number, last: boolean): void {
+    if (this.#isStopped) {
+      if (end > start) this.#kept.push(Buffer.from(chunk.subarray(start, end)));
+      this.#finWaits = last;
+      return;
+    }
     if (end > start) {
       const bytes = chunk.subarray(start, end);
       this.handler.onBytes(bytes, bytes.length);
@@ -223,7 +255,8 @@ export class StreamCarrier implements Carrier, StreamHandler {
 
   /** A tunnel has no trailers (RFC 9113 section 8.5): they end it like any end. */
   onTrailers(): void {
-    this.#fin();
+    if (this.#isStopped) this.#finWaits = true;
+    else this.#fin();
   }
 
   #fin(): void {

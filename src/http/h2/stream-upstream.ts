@@ -28,6 +28,8 @@ export interface StreamUpstreamOwner {
   readonly peer: string;
   readonly limits: FieldLimits & { readonly headBytes: number };
   readonly knownResponses: KnownResponses;
+  /** Adds to the fields of a request what its place says of it. */
+  prepare?(fields: string[]): void;
   /** The place is taken: from now on the session counts the stream. */
   onSent(): void;
   /** The place is given back, and was never taken. */
@@ -83,6 +85,7 @@ export class StreamUpstream implements Upstream, StreamHandler {
     this.#method = method;
     const headEnd = text.indexOf("\r\n\r\n") + 4;
     const fields = requestFieldsOf(text, "http");
+    this.#owner.prepare?.(fields);
     if (fields[1] === "CONNECT") this.#askForTunnel(text.slice(0, headEnd));
     const isTunnel = this.#tunnel !== "none";
     const mayTunnel = this.#tunnel !== "websocket" || session.connectProtocol;

@@ -2,18 +2,27 @@ import type { Clock } from "../../../core/clock.ts";
 import type { Deadlines } from "../../../core/deadlines.ts";
 import type { MeshError } from "../../../core/errors.ts";
 import type { Recorder } from "../../../core/facts.ts";
+import type { Carrier } from "../../../http/carrier.ts";
 import type { Conn } from "../../../http/conn.ts";
 import type { ClientLimits } from "../../../http/h1/client.ts";
 import type { SessionLimits } from "../../../http/h2/settings.ts";
 import type { ConnectionCounts } from "./connection-counts.ts";
+import type { MeshLinks } from "./mesh-links.ts";
 import type { PoolSettings } from "./pool-settings.ts";
 import type { PoolTarget } from "./upstream-pool.ts";
 
-/** Opens a connection; the spine fills in the transport stage. */
-export type Dialer = (
+/** Opens a connection, or a tunnel; the spine fills in the transport stage. */
+export type Dialer<C extends Carrier = Conn> = (
   target: PoolTarget,
-  handler: { onConnected(conn: Conn): void; onDialFailed(error: MeshError): void },
+  handler: {
+    onConnected(conn: C): void;
+    /** `hasMoved`: requests are to go to the other host in another way, which is known by now. */
+    onDialFailed(error: MeshError, hasMoved?: boolean): void;
+  },
 ) => void;
+
+/** What a pool of connections of HTTP/1.1 works with. */
+export type PlainPoolDeps = Omit<PoolDeps, "dial"> & { readonly dial: Dialer<Carrier> };
 
 /** What pools of either protocol work with. */
 export interface PoolDeps {
@@ -23,6 +32,12 @@ export interface PoolDeps {
   readonly sessions: SessionLimits;
   readonly counts: ConnectionCounts;
   readonly dial: Dialer;
+  /** By HBONE's CONNECT, to an endpoint of another host. */
+  readonly dialTunnel: Dialer<Carrier>;
+  /** The same, for what needs a connection: HTTP/2. */
+  readonly dialTunnelled: Dialer;
+  /** To other hosts. */
+  readonly links: MeshLinks;
   readonly recorder: Recorder;
   readonly clock: Clock;
   readonly deadlines: Deadlines;

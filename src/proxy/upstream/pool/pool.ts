@@ -1,9 +1,9 @@
 import { formatHostPort } from "../../../core/address.ts";
 import { deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
 import type { MeshError } from "../../../core/errors.ts";
-import type { Conn } from "../../../http/conn.ts";
+import type { Carrier } from "../../../http/carrier.ts";
 import { ClientConnection } from "../../../http/h1/client.ts";
-import type { PoolDeps } from "./pool-deps.ts";
+import type { PlainPoolDeps } from "./pool-deps.ts";
 import { type PoolSettings, settingsFor } from "./pool-settings.ts";
 import { RoomWatch } from "./room-watch.ts";
 import type { Freshness, PoolTarget, PoolWaiter, UpstreamPool } from "./upstream-pool.ts";
@@ -17,7 +17,7 @@ import { WaitingLine } from "./waiting-line.ts";
 export class Pool implements UpstreamPool, Expirable {
   readonly target: PoolTarget;
   deadlineMs = Number.POSITIVE_INFINITY;
-  readonly #deps: PoolDeps;
+  readonly #deps: PlainPoolDeps;
   readonly #settings: PoolSettings;
   readonly #maxConnectionMs: number;
   readonly #idle: ClientConnection[] = [];
@@ -27,7 +27,7 @@ export class Pool implements UpstreamPool, Expirable {
   #dialling = 0;
   #retired = false;
 
-  constructor(target: PoolTarget, deps: PoolDeps) {
+  constructor(target: PoolTarget, deps: PlainPoolDeps) {
     this.target = target;
     this.#deps = deps;
     this.#settings = settingsFor(deps.settings, target.limits);
@@ -109,7 +109,7 @@ export class Pool implements UpstreamPool, Expirable {
       this.#dialling += 1;
       this.#deps.dial(this.target, {
         onConnected: (conn) => this.#onConnected(conn),
-        onDialFailed: (error) => this.#onDialFailed(error),
+        onDialFailed: (error, hasMoved) => this.#onDialFailed(error, hasMoved === true),
       });
     }
   }
@@ -128,7 +128,7 @@ export class Pool implements UpstreamPool, Expirable {
     }
   }
 
-  #onConnected(conn: Conn): void {
+  #onConnected(conn: Carrier): void {
     this.#dialling -= 1;
     const peer = formatHostPort(this.target.host, this.target.port);
     const connection = new ClientConnection(conn, peer, this, this.#deps.limits);
@@ -138,12 +138,14 @@ export class Pool implements UpstreamPool, Expirable {
     this.#serve(connection, this.#deps.clock.now());
   }
 
-  #onDialFailed(error: MeshError): void {
+  #onDialFailed(error: MeshError, hasMoved: boolean): void {
     this.#dialling -= 1;
     this.#deps.counts.endUse(this.target);
     this.#deps.counts.closeConnection(this.target);
     this.#deps.recorder.event("upstream_connection_failed");
-    this.#queue.take(0)?.onNoConnection(error);
+    const waiter = this.#queue.take(0);
+    if (hasMoved) waiter?.onMoved();
+    else waiter?.onNoConnection(error);
     this.#grow();
     this.#arm();
   }

@@ -80,11 +80,11 @@ export class PooledSession implements ClientSessionHandler, StreamUpstreamOwner 
     return freshness === "any" || this.isInUse || this.idleSinceMs >= freshSinceMs;
   }
 
-  /** Gives a request a place. */
-  take(): StreamUpstream {
+  /** Gives a request a place, with `owner` as what the place belongs to. */
+  take(owner: StreamUpstreamOwner = this): StreamUpstream {
     this.#promised += 1;
     this.requests += 1;
-    return new StreamUpstream(this, this.requests);
+    return new StreamUpstream(owner, this.requests);
   }
 
   /** Takes no more requests, and ends behind those that it has. */

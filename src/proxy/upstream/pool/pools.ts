@@ -1,4 +1,6 @@
 import { formatHostPort } from "../../../core/address.ts";
+import type { LinkForm } from "./link-memory.ts";
+import { MeshPool } from "./mesh-pool.ts";
 import { Pool } from "./pool.ts";
 import type { PoolDeps } from "./pool-deps.ts";
 import { StreamPool } from "./stream-pool.ts";
@@ -9,7 +11,8 @@ const SWEEP_MS = 30_000;
 const ADDRESS_MARK = "|";
 
 /**
- * All pools of one worker, by source and destination: two workloads never share a connection. Pools that
+ * All pools of one worker, by source and destination: two workloads never share a connection, but to other hosts, where
+ * those of one identity do (`MeshLinks`). Pools that
  * have nothing left are forgotten now and then, so that sources and endpoints may come and go.
  */
 export class Pools {
@@ -25,10 +28,19 @@ export class Pools {
   }
 
   /**
-   * The pool of this source for this destination. To other hosts each address of a source has connections of its own,
-   * since the other host is told the address once for a connection.
+   * The pool of this source for this destination. To other hosts each address of a source has a pool of its own, since the
+   * other host is told the address.
    */
   get(source: string, target: PoolTarget): UpstreamPool {
+    const pool = this.#poolAt(source, target, "link");
+    if (!(pool instanceof MeshPool)) return pool;
+    const form = target.inTunnel && pool.form === "link" ? "hbone" : pool.form;
+    if (form === "link") return pool;
+    return this.#poolAt(source, form === "oldest" ? inHttp1(target) : target, form);
+  }
+
+  /** `form`: how the other host is spoken to, where it is one. */
+  #poolAt(source: string, target: PoolTarget, form: LinkForm): UpstreamPool {
     const { mesh } = target;
     const home = mesh === undefined ? source : `${source}${ADDRESS_MARK}${mesh.client}`;
     let pools = this.#bySource.get(home);
@@ -36,14 +48,24 @@ export class Pools {
       pools = new Map();
       this.#bySource.set(home, pools);
     }
-    const key = keyOf(target);
+    const key = form === "link" ? keyOf(target) : `${keyOf(target)} ${form}`;
     const known = pools.get(key);
     if (known !== undefined && isSame(known.target, target)) return known;
     if (known !== undefined) this.#retire(known);
-    const isHttp2 = target.protocol === "h2";
-    const pool = isHttp2 ? new StreamPool(target, this.#deps) : new Pool(target, this.#deps);
+    const pool = this.#make(target, form);
     pools.set(key, pool);
     return pool;
+  }
+
+  #make(target: PoolTarget, form: LinkForm): UpstreamPool {
+    const { mesh } = target;
+    const deps = this.#deps;
+    if (mesh !== undefined && form === "link") return new MeshPool(target, mesh, deps);
+    const isHttp2 = target.protocol === "h2";
+    if (form !== "hbone") return isHttp2 ? new StreamPool(target, deps) : new Pool(target, deps);
+    return isHttp2
+      ? new StreamPool(target, { ...deps, dial: deps.dialTunnelled })
+      : new Pool(target, { ...deps, dial: deps.dialTunnel });
   }
 
   /** The endpoint in this slot is gone: its idle connections close now, for every source. */
@@ -66,8 +88,9 @@ export class Pools {
     }
   }
 
-  /** The same for all connections to other hosts. */
+  /** The same for all that goes to other hosts, and for the connections that it goes by. */
   retireMesh(): void {
+    this.#deps.links.retire();
     for (const pools of this.#bySource.values()) {
       for (const [key, pool] of pools) {
         if (pool.target.mesh === undefined) continue;
@@ -109,10 +132,11 @@ export class Pools {
       pool.close();
       this.#retired.delete(pool);
     }
+    this.#deps.links.sweep();
   }
 
   totals(): { idle: number; busy: number; pending: number } {
-    const sum = { idle: 0, busy: 0, pending: 0 };
+    const sum = { idle: this.#deps.links.idleCount, busy: 0, pending: 0 };
     const all = [...this.#bySource.values()].flatMap((pools) => [...pools.values()]);
     for (const pool of [...all, ...this.#retired]) {
       sum.idle += pool.idleCount;
@@ -126,7 +150,13 @@ export class Pools {
     clearInterval(this.#sweeper);
     for (const pools of this.#bySource.values()) for (const pool of pools.values()) pool.close();
     for (const pool of this.#retired) pool.close();
+    this.#deps.links.close();
   }
+}
+
+/** The same endpoint for hosts that know connections of HTTP/1.1 only. */
+function inHttp1({ protocol: _, mesh, ...target }: PoolTarget): PoolTarget {
+  return mesh === undefined ? target : { ...target, mesh: { ...mesh, protocol: "http/1.1" } };
 }
 
 /** Of the slot alone it is a number, which costs least; all others are texts. */

@@ -131,7 +131,7 @@ export class StreamPool implements UpstreamPool, Expirable, SessionOwner {
       this.#opening += 1;
       this.#deps.dial(this.target, {
         onConnected: (conn) => this.#onConnected(conn),
-        onDialFailed: (error) => this.#onDialFailed(error),
+        onDialFailed: (error, hasMoved) => this.#onDialFailed(error, hasMoved === true),
       });
     }
   }
@@ -166,22 +166,27 @@ export class StreamPool implements UpstreamPool, Expirable, SessionOwner {
     this.#arm();
   }
 
-  #onDialFailed(error: MeshError): void {
+  #onDialFailed(error: MeshError, hasMoved: boolean): void {
     const { counts, recorder } = this.#deps;
     counts.endUse(this.target);
     counts.closeConnection(this.target);
     recorder.event("upstream_connection_failed");
-    this.#failOpening(error);
+    if (hasMoved) this.#endOpening((waiter) => waiter.onMoved());
+    else this.#failOpening(error);
+  }
+
+  #failOpening(error: MeshError): void {
+    this.#endOpening((waiter) => waiter.onNoConnection(error));
   }
 
   /** Nothing has come of a connection: those whom it was to carry are told. */
-  #failOpening(error: MeshError): void {
+  #endOpening(tell: (waiter: PoolWaiter) => void): void {
     const waiters: PoolWaiter[] = [];
     while (waiters.length < this.#streamsEach && this.#queue.length > 0) {
       waiters.push(this.#queue.take(0) as PoolWaiter);
     }
     this.#opening -= 1;
-    for (const waiter of waiters) waiter.onNoConnection(error);
+    for (const waiter of waiters) tell(waiter);
     this.#grow();
     this.#arm();
   }

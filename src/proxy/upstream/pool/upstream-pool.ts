@@ -3,18 +3,24 @@ import type { MeshError } from "../../../core/errors.ts";
 import type { ConnectionLimits } from "../../../core/traffic.ts";
 import type { Upstream } from "../../../http/upstream.ts";
 
-/** How connections reach an endpoint of another host: by mutual TLS to that host. */
-export interface MeshRoute {
+/** Another host, for what one identity of this host has to say to one of that. */
+export interface LinkRoute {
   /** The mesh port of the endpoint's host. */
   readonly via: HostPort;
   /** SPIFFE ID of the caller, whose certificate is shown; "": it has none. */
   readonly source: string;
   /** SPIFFE ID that the other side must prove. */
   readonly destination: string;
-  /** What is spoken on the connection once it stands. */
+}
+
+/** How an endpoint of another host is reached: by mutual TLS to that host. */
+export interface MeshRoute extends LinkRoute {
+  /** What is spoken to the endpoint. */
   readonly protocol: "http/1.1" | "h2" | "tcp";
   /** Address of the caller, which the other host is told. */
   readonly client: string;
+  /** The calling workload; null: the host itself. */
+  readonly caller: { readonly namespace: string; readonly name: string } | null;
   /** The service demands it: never in the clear. */
   readonly required: boolean;
 }
@@ -38,6 +44,8 @@ export interface PoolTarget {
   readonly protocol?: "h2";
   /** Absent: in the clear. */
   readonly mesh?: MeshRoute;
+  /** To another host: the request needs a connection of HTTP/1.1 of its own, by a tunnel. */
+  readonly inTunnel?: boolean;
   /** Absent: the daemon's settings. */
   readonly limits?: PoolLimits;
 }
@@ -48,10 +56,12 @@ export interface PoolTarget {
  */
 export type Freshness = "any" | "fresh" | "new";
 
-/** A request that needs a connection. Exactly one of the two is called, unless `cancel` comes first. */
+/** A request that needs a connection. Exactly one of these is called, unless `cancel` comes first. */
 export interface PoolWaiter {
   onConnection(upstream: Upstream): void;
   onNoConnection(error: MeshError): void;
+  /** The other host turned out to speak in another way: it is another pool that has to be asked. */
+  onMoved(): void;
 }
 
 /** What requests are given something to be sent by, for one source and one endpoint. */

@@ -23,7 +23,8 @@ export interface DialDeps {
 export interface DialHandler {
   /** The connection stands; its handler is to be replaced at once. `peer`: who has proved to be at its other end. */
   onConnected(conn: Conn, peer?: VerifiedPeer): void;
-  onDialFailed(error: MeshError): void;
+  /** `isUnknown`: the other host is too old to know the protocol that it was asked for. */
+  onDialFailed(error: MeshError, isUnknown?: boolean): void;
 }
 
 /** A connection attempt in progress. */

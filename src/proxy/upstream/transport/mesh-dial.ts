@@ -11,9 +11,11 @@ import {
   MESH_HEAD_LIMITS,
   type MeshProtocol,
   meshRefusalReason,
+  PROTOCOL_FIELD,
   writeMeshConnect,
 } from "../../../http/h1/mesh-connect.ts";
 import { parseResponseHead } from "../../../http/h1/parser.ts";
+import { MESH_ALPNS, MESH_H2_ALPN } from "../../../http/h2/mesh-wire.ts";
 import type { ResponseHead } from "../../../http/message.ts";
 import { connOverTls } from "../../../http/open-conn.ts";
 import type { ClientSession, SessionKey } from "../../../identity/client-sessions.ts";
@@ -23,14 +25,18 @@ import { sniOf } from "../../../identity/sni.ts";
 import type { TlsContexts } from "../../../identity/tls-contexts.ts";
 import type { Dial, DialDeps, DialHandler, DialTarget } from "./dial.ts";
 
-/** An endpoint behind another host's mesh port; `host` and `port` are the endpoint's own. */
-export interface MeshTarget extends DialTarget {
-  /** The mesh port of the endpoint's host. */
+/** Another host, for what one identity of this host has to say to one of that. */
+export interface LinkTarget {
+  /** The mesh port of the other host. */
   readonly via: HostPort;
   /** SPIFFE ID of the calling workload, whose certificate is shown. */
   readonly source: string;
   /** SPIFFE ID that the other side must prove. */
   readonly destination: string;
+}
+
+/** An endpoint behind another host's mesh port; `host` and `port` are the endpoint's own. */
+export interface MeshTarget extends DialTarget, LinkTarget {
   /** What the connection will carry. */
   readonly protocol: MeshProtocol;
   /** Address of the calling workload, for policies of the other host; "": it is not said. */
@@ -43,24 +49,55 @@ export interface MeshDialDeps extends DialDeps {
   readonly contexts: TlsContexts;
 }
 
+/** Told exactly once of the outcome, unless the dial is cancelled first. */
+export interface LinkHandler {
+  /** The other end is whom it should be, and speaks HTTP/2; the connection's handler is to be replaced at once. */
+  onLinked(conn: Conn, peer: VerifiedPeer): void;
+  /** It is whom it should be, and knows the older form only (`dialMesh`). */
+  onOlder(): void;
+  onDialFailed(error: MeshError): void;
+}
+
 /**
- * Opens a connection to an endpoint on another host: TCP to that host's mesh port, TLS 1.3 with the certificates of both
- * workloads, and a CONNECT for the endpoint. Sessions are resumed where there is one between the same two identities.
+ * Opens a connection to another host that will carry streams of HTTP/2: TCP to its mesh port, and TLS 1.3 with the
+ * certificates of both workloads. Sessions are resumed where there is one between the same two identities.
  *
- * Failures, with nothing of a request sent: those of `dial`; `MTLS_UNAVAILABLE`: the source has no certificate;
- * `TLS_FAILED`: no handshake, or a certificate that is not trusted, on either side; `IDENTITY_MISMATCH`; `MESH_REFUSED`:
- * the host does not open the connection; `ACCESS_DENIED`: one of its policies forbids it.
+ * Failures, with nothing sent: those of `dial`; `MTLS_UNAVAILABLE`: the source has no certificate; `TLS_FAILED`: no
+ * handshake, or a certificate that is not trusted, on either side; `IDENTITY_MISMATCH`.
+ */
+export function dialLink(target: LinkTarget, handler: LinkHandler, deps: MeshDialDeps): Dial {
+  const standing = {
+    onConnected: (conn: Conn, peer: VerifiedPeer) => handler.onLinked(conn, peer),
+    onOlder: () => handler.onOlder(),
+    onDialFailed: (error: MeshError) => handler.onDialFailed(error),
+  };
+  return new MeshAttempt(target, null, standing, deps);
+}
+
+/**
+ * Opens a connection to an endpoint on another host in the form that older hosts know: as `dialLink`, and then a CONNECT
+ * for the endpoint.
+ *
+ * Failures besides those of `dialLink`: `MESH_REFUSED`: the host does not open the connection; `ACCESS_DENIED`: one of its
+ * policies forbids it. Nothing of a request was sent.
  */
 export function dialMesh(target: MeshTarget, handler: DialHandler, deps: MeshDialDeps): Dial {
-  return new MeshAttempt(target, handler, deps);
+  return new MeshAttempt(target, target, handler, deps);
+}
+
+interface AttemptHandler extends DialHandler {
+  onConnected(conn: Conn, peer: VerifiedPeer): void;
+  onOlder?(): void;
 }
 
 class MeshAttempt implements Dial, ConnHandler, Expirable {
   deadlineMs: number;
-  readonly #target: MeshTarget;
+  readonly #target: LinkTarget;
+  /** What is asked for by a CONNECT; null: nothing, and HTTP/2 is to be spoken. */
+  readonly #asked: MeshTarget | null;
   readonly #deps: MeshDialDeps;
   readonly #sessionKey: SessionKey;
-  #handler: DialHandler | null;
+  #handler: AttemptHandler | null;
   #socket: Socket | null = null;
   #secured: TLSSocket | null = null;
   /** With the certificate that is shown. */
@@ -70,10 +107,17 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
   #peer: VerifiedPeer | null = null;
   #conn: Conn | null = null;
   #reader: HeadReader | null = null;
+  #isUnknown = false;
 
-  constructor(target: MeshTarget, handler: DialHandler, deps: MeshDialDeps) {
+  constructor(
+    target: LinkTarget,
+    asked: MeshTarget | null,
+    handler: AttemptHandler,
+    deps: MeshDialDeps,
+  ) {
     const { source, destination, via } = target;
     this.#target = target;
+    this.#asked = asked;
     this.#handler = handler;
     this.#deps = deps;
     this.#sessionKey = { source, destination, ...via };
@@ -124,7 +168,8 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
     const session = this.#session?.ticket;
     const secured = connectTls({
       ...{ socket, secureContext, servername: sniOf(this.#target.destination) },
-      ...{ ALPNProtocols: [MESH_ALPN], ...(session === undefined ? {} : { session }) },
+      ALPNProtocols: this.#asked === null ? [...MESH_ALPNS] : [MESH_ALPN],
+      ...(session === undefined ? {} : { session }),
       // We judge the certificate ourselves, resumed sessions included.
       rejectUnauthorized: false,
     });
@@ -163,7 +208,9 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
   }
 
   #authenticate(secured: TLSSocket, socket: Socket): void {
-    if (secured.alpnProtocol !== MESH_ALPN) {
+    const form = secured.alpnProtocol;
+    const isLink = this.#asked === null && form === MESH_H2_ALPN;
+    if (!isLink && form !== MESH_ALPN) {
       this.#lose("TLS_FAILED", `it does not speak ${MESH_ALPN}`);
       return;
     }
@@ -176,15 +223,32 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
       this.#lose("TLS_FAILED", error);
       return;
     }
-    const { host, port, protocol, client, destination } = this.#target;
+    const { destination } = this.#target;
     if (peer.identity !== destination) {
       this.#lose("IDENTITY_MISMATCH", `expected ${destination}, it is ${peer.identity}`);
       return;
     }
     this.#peer = peer;
+    if (isLink) this.#link(connOverTls(secured, socket, this), peer);
+    else if (this.#asked === null) this.#endOlder();
+    else this.#ask(this.#asked, connOverTls(secured, socket, this));
+  }
+
+  /** Tickets are still to come: they are behind the handshake. */
+  #link(conn: Conn, peer: VerifiedPeer): void {
+    this.#settle()?.onConnected(conn, peer);
+  }
+
+  #endOlder(): void {
+    const handler = this.#settle();
+    this.#destroy();
+    handler?.onOlder?.();
+  }
+
+  #ask({ host, port, protocol, client }: MeshTarget, conn: Conn): void {
     this.#reader = new HeadReader(MESH_HEAD_LIMITS, "response");
-    this.#conn = connOverTls(secured, socket, this);
-    this.#conn.writeText(writeMeshConnect({ authority: { host, port }, protocol, client }));
+    this.#conn = conn;
+    conn.writeText(writeMeshConnect({ authority: { host, port }, protocol, client }));
   }
 
   onBytes(chunk: Buffer, end: number): void {
@@ -208,6 +272,9 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
     }
     const isDenied = status === 401 || status === 403;
     const said = meshRefusalReason(fields);
+    // Hosts of the first versions know connections of HTTP/1.1 and opaque ones.
+    const isUnknown = status === 400 && said.startsWith(PROTOCOL_FIELD);
+    if (isUnknown && this.#asked?.protocol === "h2") this.#isUnknown = true;
     this.#lose(isDenied ? "ACCESS_DENIED" : "MESH_REFUSED", `${status} ${said || reason}`);
   }
 
@@ -229,7 +296,7 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
     this.#destroy();
   }
 
-  #settle(): DialHandler | null {
+  #settle(): AttemptHandler | null {
     const handler = this.#handler;
     this.#handler = null;
     this.#deps.deadlines.delete(this);
@@ -242,9 +309,10 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
   }
 
   #lose(code: MeshErrorCode, detail: string, cause?: unknown): void {
-    const { via, host, port } = this.#target;
+    const { via } = this.#target;
     const hop = formatHostPort(via.host, via.port);
-    const place = `${formatHostPort(host, port)} by ${hop}`;
+    const asked = this.#asked;
+    const place = asked === null ? hop : `${formatHostPort(asked.host, asked.port)} by ${hop}`;
     this.#fail(new MeshError(code, detail === "" ? place : `${place}: ${detail}`, cause));
   }
 
@@ -256,7 +324,7 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
       this.#deps.contexts.sessions.delete(this.#sessionKey);
     }
     this.#destroy();
-    handler.onDialFailed(error);
+    handler.onDialFailed(error, this.#isUnknown);
   }
 
   onDeadline(): void {
