@@ -98,7 +98,7 @@ for (const mode of ["tproxy", "redirect"] as const) {
           assert.equal(headers["x-forwarded-for"], "10.1.0.2");
           assert.equal(
             headers["via"],
-            service === "near" ? "2.0 hostmesh" : "2.0 hostmesh, 1.1 hostmesh",
+            service === "near" ? "2.0 hostmesh" : "2.0 hostmesh, 2.0 hostmesh",
           );
         }
       });

@@ -172,7 +172,7 @@ describe("requests to another host", () => {
     assert.equal(mesh.b.facts[0]?.entry, "mesh");
     assert.equal(mesh.b.facts[0]?.source?.key, "hostmesh-hosts/node-a", "whom it is counted for");
     assert.equal(mesh.seen[0]?.["x-forwarded-for"], "127.0.0.1", "the client once");
-    assert.equal(mesh.seen[0]?.via, "1.1 hostmesh, 1.1 hostmesh");
+    assert.equal(mesh.seen[0]?.via, "1.1 hostmesh, 2.0 hostmesh");
   });
 
   test("share a connection", async (t) => {
