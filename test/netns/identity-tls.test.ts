@@ -188,16 +188,17 @@ describe("the mesh port and the registry, asked by thieves", { skip: skipReason(
   });
 
   test("who stands in a host's place without its identity is sent nothing", async () => {
-    const { front, far, b } = stage;
+    const { far, b } = stage;
     const { namespace } = b.host;
     const impostor = await Script.start(namespace, "impostor", [16_008]);
     const rule = `PREROUTING -p tcp --dport 15008 -j DNAT --to-destination ${b.host.address4}:16008`;
     await namespace.script(`iptables -t nat -A ${rule}`);
-    /** What he gets of opaque TCP, and of HTTP by a caller who has no connection yet. */
+    /** What he gets of opaque TCP and of HTTP, by a caller whose host has no connection for him yet. */
     const deceive = async ({ chain, privateKey }: Pick<Credential, "chain" | "privateKey">) => {
       await impostor.ask({ cert: chain, key: privateKey });
       const { address4 } = far.container;
-      const { text } = await front.tcp(address4, 7_000, { send: "\u0000secret", timeoutMs: 1_000 });
+      const sent = { send: "\u0000secret", timeoutMs: 1_000 };
+      const { text } = await stage.attacker.tcp(address4, 7_000, sent);
       const url = `http://${address4}:8080/secret`;
       const answer = await stage.attacker.http(url, { method: "POST", timeoutMs: 1_000 });
       const { received } = await impostor.ask<{ received: string }>({});
