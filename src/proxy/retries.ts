@@ -31,6 +31,8 @@ export class Retries {
   #cluster: Cluster | null = null;
   /** Tries of which nothing has reached an application. */
   #unsent = 0;
+  /** Has the only endpoint refused the request once? */
+  #wasRefused = false;
   /** Slot on which the present try counts as a retry; -1: it is none, or there is nothing to count on. */
   #slot = -1;
   /** Slot of the calling workload on which it counts; -1: on none. */
@@ -142,9 +144,20 @@ export class Retries {
     const { retry, side } = CODES[code];
     if (retry !== "always" || side !== "upstream" || leftMs <= 0) return false;
     if (this.#plan.retry?.attempts === 0 || this.#unsent >= MOST_UNSENT) return false;
-    if (!this.#state.body.whole || !this.#attempt.hasOther) return false;
+    if (!this.#state.body.whole) return false;
+    if (!this.#attempt.hasOther && !this.#mayAskAgain(code)) return false;
     this.#unsent += 1;
     this.#plane.recorder.retry(this.#facts.service, code);
+    return true;
+  }
+
+  /**
+   * A connection that ends refuses what its endpoint would take by another one. That is tried once for a request, and is no
+   * retry that a budget or a rule counts (gRPC's transparent retry, proposal A6).
+   */
+  #mayAskAgain(code: MeshErrorCode): boolean {
+    if (code !== "UPSTREAM_REFUSED" || this.#wasRefused) return false;
+    this.#wasRefused = true;
     return true;
   }
 
@@ -228,5 +241,6 @@ export class Retries {
     this.#endRetry();
     this.#cluster = null;
     this.#unsent = 0;
+    this.#wasRefused = false;
   }
 }

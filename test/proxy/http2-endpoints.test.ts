@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import type { IncomingHttpHeaders } from "node:http2";
+import { constants, type IncomingHttpHeaders } from "node:http2";
 import { afterEach, describe, it } from "node:test";
 import { closeEndpoints, frameEndpoint, http2Endpoint } from "../helpers/h2-endpoints.ts";
 import { frame } from "../helpers/h2-frames.ts";
 import { closeLabs, data, headers, word } from "../helpers/h2-lab.ts";
+import { Http2Client } from "../helpers/h2-peers.ts";
 import { endpoint, type PlaneLab, planeLab, service } from "../helpers/plane.ts";
 import { RawClient } from "../helpers/raw.ts";
 import { until } from "../helpers/until.ts";
@@ -87,6 +88,32 @@ describe("an endpoint of HTTP/2 behind a client of HTTP/1.1", () => {
     await client.until(/HTTP\/1\.1 200 OK[^]*\r\n\r\nok$/);
     await until(() => lab.facts.length === 2);
     assert.deepEqual([lab.facts[1]?.attempts, lab.facts[1]?.error], [2, null]);
+  });
+
+  it("that refuses many requests at once gets each once more, whatever the budget of retries", async () => {
+    const seen = new Set<string>();
+    const { port } = await http2Endpoint((stream, fields) => {
+      const path = String(fields[":path"]);
+      const isFirst = !seen.has(path);
+      seen.add(path);
+      if (isFirst || path === "/never") stream.close(constants.NGHTTP2_REFUSED_STREAM);
+      else {
+        stream.respond({ ":status": 200 });
+        stream.end(path);
+      }
+    });
+    const { lab } = await webOver(port);
+    const client = new Http2Client(lab.port);
+    closers.push(() => client.close());
+    const ask = (path: string) =>
+      client.ask({ ":path": path, ":authority": "web", ":method": "POST" });
+    const answers = await Promise.all(Array.from({ length: 60 }, (_, at) => ask(`/${at}`)));
+    assert.deepEqual(
+      answers.map(({ status, body }) => [status, body.toString()]),
+      answers.map((_, at) => [200, `/${at}`]),
+    );
+    const { status, headers: fields } = await ask("/never");
+    assert.deepEqual([status, fields["x-hostmesh-error"]], [502, "UPSTREAM_REFUSED"]);
   });
 
   it("that loses a request does not get it again where it may have acted on it", async () => {
