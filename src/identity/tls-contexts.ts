@@ -111,6 +111,11 @@ export class TlsContexts {
     return this.#answer(this.#byIdentity.get(identity));
   }
 
+  /** Stands for the certificate that this identity shows now: another object with the next one. Null: it has none. */
+  proofOf(identity: string): object | null {
+    return this.#byIdentity.get(identity) ?? null;
+  }
+
   /** Is there a certificate for this identity? */
   holds(identity: string): boolean {
     return this.#byIdentity.has(identity);

@@ -71,6 +71,8 @@ interface Live {
   destroy(): void;
   /** Policies have changed: ends what they forbid now. */
   review(): void;
+  /** Certificates have changed. */
+  renew?(): void;
 }
 
 /** How often a draining worker looks whether it is empty. */
@@ -126,11 +128,13 @@ export class DataPlane {
 
   /** Certificates to use from now on; null: this host has no identity, and traffic goes in the clear. */
   setCredentials(credentials: Credentials | null): void {
-    const { contexts, transport, pools } = this.#plane;
+    const { contexts, transport, pools, links } = this.#plane;
     const before = this.#anchors;
     this.#anchors = credentials?.anchors ?? [];
     contexts.apply(credentials);
     transport.setCredentials(credentials);
+    links.renew();
+    for (const live of [...this.#live.keys()]) live.renew?.();
     if (before.every((anchor) => this.#anchors.includes(anchor))) return;
     // An authority is no longer trusted: nothing that it vouched for goes on.
     pools.retireMesh();

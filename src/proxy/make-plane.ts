@@ -131,6 +131,7 @@ function makeLinks(
         onDialFailed: (error) => handler.onDialFailed(error),
       }),
     isTrusted: (conn) => transport.isTrusted(conn),
+    isCurrent: (conn) => transport.isCurrent(conn),
     settings: { idleMs, freshMs },
     sessions: linkSessionLimits(config),
     ...{ limits, connectMs, handshakeMs, recorder, clock, deadlines },

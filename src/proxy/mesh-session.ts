@@ -164,6 +164,12 @@ export class MeshSession implements ServerSessionHandler {
     for (const tunnel of [...this.#tunnels]) tunnel.review();
   }
 
+  /** Certificates have changed: the other host is told to come again where it was shown another one of ours. */
+  renew(): void {
+    const { identity, proof } = this.#link;
+    if (this.#plane.contexts.proofOf(identity) !== proof) this.#session.drain();
+  }
+
   /** Requests that are under way were allowed when they began, and a change of authorities must not fail them. */
   #finish(): void {
     this.#isFinished = true;

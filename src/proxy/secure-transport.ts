@@ -77,6 +77,11 @@ export class SecureTransport {
   readonly #waiting = new Set<Patience>();
   /** Whom the other hosts have proved to be. */
   readonly #peers = new WeakMap<Carrier, VerifiedPeer>();
+  /** What they were shown. */
+  readonly #shown = new WeakMap<
+    Carrier,
+    { readonly source: string; readonly proof: object | null }
+  >();
 
   constructor(deps: SecureTransportDeps) {
     this.#deps = deps;
@@ -111,6 +116,12 @@ export class SecureTransport {
     return this.#onceKnown(needs, (how) => this.#linkAs(how, target, handler));
   }
 
+  /** Was what this side has shown the certificate that its identity shows now? Always so in the clear. */
+  isCurrent(conn: Carrier): boolean {
+    const shown = this.#shown.get(conn);
+    return shown === undefined || this.#deps.contexts.proofOf(shown.source) === shown.proof;
+  }
+
   /** What comes by this stream comes from whom the connection has proved to be. */
   vouch(stream: Carrier, conn: Carrier): void {
     const peer = this.#peers.get(conn);
@@ -136,9 +147,12 @@ export class SecureTransport {
     if (how === "plain") return soon(() => handler.onPlain());
     if (how === "none") return soon(() => handler.onDialFailed(unavailable(target.source)));
     const { timeouts, ...deps } = this.#deps;
+    const { source } = target;
+    const proof = deps.contexts.proofOf(source);
     const remembering: LinkHandler = {
       onLinked: (conn, peer) => {
         this.#peers.set(conn, peer);
+        this.#shown.set(conn, { source, proof });
         handler.onLinked(conn);
       },
       onOlder: () => handler.onOlder(),

@@ -10,11 +10,14 @@ import { until } from "../helpers/until.ts";
 const [WEB, API] = [spiffe("web"), spiffe("api")];
 const HOST_A = "spiffe://cluster.local/ns/hostmesh-hosts/sa/node-a";
 
+/** Gives the certificates of one of them anew. */
+type Renew = (whose: "a" | "b") => void;
+
 /** Two data planes of this version with mutual TLS between them; `web` and `api` live behind the second, by one server. */
 async function twoHosts(
   t: TestContext,
   answer: Answer,
-): Promise<{ a: PlaneLab; b: PlaneLab; server: Peer }> {
+): Promise<{ a: PlaneLab; b: PlaneLab; server: Peer; renew: Renew }> {
   const server = await peer(1, answer);
   t.after(() => server.close());
   const authority = newAuthority();
@@ -23,11 +26,15 @@ async function twoHosts(
   const { port } = await b.plane.listen({
     ...{ entry: "mesh", host: "127.0.0.1", port: 0, reusePort: false },
   });
-  const held = [issue(authority, WEB), issue(authority, API)];
-  b.plane.setCredentials(credentialsOf([authority], held));
   const a = await planeLab({ config: { host: "node-a" } });
   t.after(() => a.close());
-  a.plane.setCredentials(credentialsOf([authority], [issue(authority, HOST_A)]));
+  const renew: Renew = (whose) => {
+    const identities = whose === "a" ? [HOST_A] : [WEB, API];
+    const held = identities.map((identity) => issue(authority, identity));
+    (whose === "a" ? a : b).plane.setCredentials(credentialsOf([authority], held));
+  };
+  renew("a");
+  renew("b");
   const at = (lab: PlaneLab, more: object) =>
     lab.services(
       service("web", [endpoint(server.port, { identity: WEB, ...more })]),
@@ -35,7 +42,7 @@ async function twoHosts(
     );
   at(b, {});
   at(a, { local: false, host: "node-b", mesh: { host: "127.0.0.1", port } });
-  return { a, b, server };
+  return { a, b, server, renew };
 }
 
 async function ask({ port }: PlaneLab, path: string, host = "web", agent?: Agent): Promise<string> {
@@ -115,6 +122,31 @@ describe("between two hosts of this version", () => {
     assert.equal(smallWhileLarge, 10, "they were answered while the large one was under way");
     await until(isOver, { what: "both large ones, whole" });
   });
+
+  for (const whose of ["a", "b"] as const) {
+    test(`what is new goes by a new connection when ${whose} has new certificates, and nothing is lost`, async (t) => {
+      const waiting: (() => void)[] = [];
+      const { a, b, renew } = await twoHosts(t, (incoming, response) => {
+        if (incoming.url === "/late") waiting.push(() => response.end("late"));
+        else response.end("at once");
+      });
+      const late = ask(a, "/late");
+      await until(() => waiting.length === 1);
+      assert.equal(await ask(a, "/"), "200 at once");
+      assert.equal(b.plane.stats().connections, 1);
+      renew(whose);
+      await until(async () => {
+        assert.equal(await ask(a, "/"), "200 at once");
+        return b.plane.stats().connections === 2;
+      });
+      waiting[0]?.();
+      assert.equal(await late, "200 late");
+      await until(() => b.plane.stats().connections === 1, { what: "the end of the old one" });
+      assert.equal(await ask(a, "/"), "200 at once");
+      assert.equal(b.plane.stats().connections, 1);
+      assert.ok(a.facts.every(({ error, attempts }) => error === null && attempts === 1));
+    });
+  }
 
   test("a shutdown of the called host lets end what is under way, and what comes is told", async (t) => {
     const waiting: (() => void)[] = [];

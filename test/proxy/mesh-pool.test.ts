@@ -45,6 +45,7 @@ async function oneConnection(t: TestContext) {
       return { cancel: () => conn.destroy() };
     },
     isTrusted: () => true,
+    isCurrent: () => true,
     sessions: DEFAULT_SESSION_LIMITS,
     settings: { idleMs: 55_000, freshMs: 2_000 },
     ...{ limits, recorder, connectMs: 0, handshakeMs: 0, clock, deadlines },

@@ -157,6 +157,7 @@ function noLinks(clock: FakeClock, deadlines: Deadlines): MeshLinks {
   return new MeshLinks({
     dialLink: () => assert.fail("nothing is on another host"),
     isTrusted: () => false,
+    isCurrent: () => false,
     limits: { headBytes: 65_536, requestLineBytes: 8_192, headerCount: 100 },
     sessions: DEFAULT_SESSION_LIMITS,
     settings: SETTINGS,

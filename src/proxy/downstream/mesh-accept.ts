@@ -48,6 +48,8 @@ class Acceptance implements Expirable {
   #hello: Buffer = Buffer.alloc(0);
   #secured: TLSSocket | null = null;
   #identity = "";
+  /** Of the certificate that is shown. */
+  #proof: object | null = null;
 
   constructor(socket: Socket, deps: MeshAcceptDeps, handler: MeshHandler) {
     this.#socket = socket;
@@ -100,6 +102,7 @@ class Acceptance implements Expirable {
     const socket = this.#socket;
     this.#state = "handshake";
     this.#identity = identity;
+    this.#proof = this.#deps.contexts.proofOf(identity);
     socket.pause();
     socket.off("data", this.#onHello);
     socket.off("end", this.#onEarlyEnd);
@@ -141,7 +144,7 @@ class Acceptance implements Expirable {
     if (version === MESH_H2_ALPN) {
       this.#deps.handshakes.end();
       const conn = connOverTls(secured, this.#socket, NOBODY);
-      this.#handler.onMeshLink({ ...known, conn });
+      this.#handler.onMeshLink({ ...known, conn, proof: this.#proof });
     } else {
       const { deadlineMs } = this;
       new MeshAsk(

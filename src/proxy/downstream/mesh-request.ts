@@ -52,6 +52,8 @@ export interface MeshRequest extends MeshPeer {
 /** An authenticated connection that speaks HTTP/2: set `conn.handler` at once, reading goes on from the next turn. */
 export interface MeshLink extends MeshPeer {
   readonly conn: Conn;
+  /** `TlsContexts.proofOf` the identity that we presented, as it was then. */
+  readonly proof: object | null;
 }
 
 export interface MeshHandler {

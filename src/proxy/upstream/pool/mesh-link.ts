@@ -32,6 +32,8 @@ export interface LinkDeps {
   readonly dialLink: LinkDialer;
   /** Does what the other end has proved still hold? */
   readonly isTrusted: (conn: Conn) => boolean;
+  /** Was this side's certificate the one that it shows now? */
+  readonly isCurrent: (conn: Conn) => boolean;
   readonly limits: ClientLimits;
   readonly sessions: SessionLimits;
   /** Times in ms; 0: no limit. */
@@ -319,6 +321,16 @@ export class MeshLink implements Expirable, SessionOwner {
 
   #arm(): void {
     this.deadlineMs = deadlineAfter(this.#sessions.oldestIdleMs, this.#deps.settings.idleMs);
+  }
+
+  /**
+   * Certificates have changed: what is new goes by connections for which they were shown. So nothing that lasts no longer than
+   * a change of authorities takes is lost when the old one is trusted no more.
+   */
+  renew(): void {
+    for (const session of [...this.#standing]) {
+      if (!this.#deps.isCurrent(session.session.conn)) session.leave();
+    }
   }
 
   /** Nothing new goes by it; what is under way goes on. Whoever waits is told to look elsewhere. */

@@ -83,6 +83,11 @@ export class MeshLinks {
     }
   }
 
+  /** Certificates have changed. */
+  renew(): void {
+    for (const link of this.#links.values()) link.renew();
+  }
+
   /** Forgets links that have nothing left. */
   sweep(): void {
     for (const [key, link] of this.#links) {
