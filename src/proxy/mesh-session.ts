@@ -17,7 +17,7 @@ import { MeshConnection } from "./mesh-connection.ts";
 import { meshOrigin } from "./mesh-origin.ts";
 import { MeshTunnelStream, refuseStream, StreamHead } from "./mesh-tunnel.ts";
 import type { Plane } from "./plane.ts";
-import { recordRefusal } from "./refuse.ts";
+import { recordRefusal, streamRefusal } from "./refuse.ts";
 import { resolveMesh } from "./resolve.ts";
 import { meshSessionDeps } from "./session-deps.ts";
 import { type GroupParts, StreamGroup } from "./stream-group.ts";
@@ -142,8 +142,7 @@ export class MeshSession implements ServerSessionHandler {
   }
 
   onRefused(code: number, detail: string): void {
-    const error = new MeshError(code === REFUSED_STREAM ? "QUOTA_REQUESTS" : "BAD_REQUEST", detail);
-    recordRefusal(this.#plane, this.origin, error, true);
+    recordRefusal(this.#plane, this.origin, streamRefusal(code, detail), true);
   }
 
   onSessionEnd(): void {

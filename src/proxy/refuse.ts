@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
-import { CODES, type MeshError } from "../core/errors.ts";
+import { CODES, MeshError } from "../core/errors.ts";
+import { NO_ERROR, REFUSED_STREAM } from "../http/h2/codes.ts";
 import { type Origin, trafficSource } from "./context.ts";
 import { newFacts } from "./exchange-facts.ts";
 import { failureResponse } from "./failure.ts";
@@ -16,6 +17,13 @@ export function refuse(plane: Plane, socket: Socket, origin: Origin, error: Mesh
     const options = { keepAlive: false, minor: 1, method: "" } as const;
     socket.end(failureResponse(error, "", options), "latin1", () => socket.destroy());
   } else socket.resetAndDestroy();
+}
+
+/** Why an HTTP/2 connection has turned down a request by itself: `code` as `ServerSessionHandler.onRefused` has it. */
+export function streamRefusal(code: number, detail: string): MeshError {
+  if (code === REFUSED_STREAM) return new MeshError("QUOTA_REQUESTS", detail);
+  // It is answered.
+  return new MeshError(code === NO_ERROR ? "HEAD_TOO_LARGE" : "BAD_REQUEST", detail);
 }
 
 /** Records a connection that ended before it was known what it would carry, or a request that could not be read (`isHttp`). */

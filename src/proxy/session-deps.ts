@@ -4,22 +4,24 @@ import { DEFAULT_SESSION_LIMITS, type SessionLimits } from "../http/h2/settings.
 import type { Origin } from "./context.ts";
 import type { Plane } from "./plane.ts";
 
-/**
- * Streams that came to nothing on a connection of another host's daemon: it carries the requests of many clients, whose
- * deadlines may be short, and has proved who it is.
- */
-const WASTED_BETWEEN_HOSTS = 100_000;
+/** Fields and bytes of a head beyond those of the client's: pseudo-fields, target, ids, forwarding. */
+const ADDED_FIELDS = 24;
+const ADDED_BYTES = 8_192;
 
 /**
- * One connection does the work of hundreds: ztunnel allows 200 streams on each of several, and has windows of 16 MiB. Readers
- * that are all stalled at once do not stop the others until a quarter of the streams is. A host that is gone is noticed as by
- * ztunnel, because tunnels may be silent for long.
+ * One connection does the work of hundreds: ztunnel allows 200 streams on each of several, and has windows of 16 MiB. It carries
+ * what many clients do, and none of them may end it for the others: what comes to nothing there is limited where the
+ * clients are, and here only far beyond that. A host that is gone is noticed as by ztunnel, because tunnels may be
+ * silent for long.
  */
 const BETWEEN_HOSTS = {
   meshRequests: true,
   maxStreams: 1_000,
   connectionWindowBytes: 4_194_304,
   unreadBytes: 67_108_864,
+  shedsUnread: true,
+  wastedStreams: 100_000,
+  wastedPerSecond: 20_000,
   pingIntervalMs: 10_000,
   pingTimeoutMs: 20_000,
 };
@@ -35,9 +37,9 @@ function commonLimits({ limits, timeouts }: Config): SessionLimits {
 export function serverSessionDeps(plane: Plane, { entry }: Origin): SessionDeps {
   const { config, server, clock, deadlines, recorder } = plane;
   const limits = { ...commonLimits(config), idleMs: server.limits.idleMs };
-  const isMesh = entry === "mesh";
+  const { wastedStreams, wastedPerSecond } = BETWEEN_HOSTS;
   return {
-    limits: isMesh ? { ...limits, wastedStreams: WASTED_BETWEEN_HOSTS } : limits,
+    limits: entry === "mesh" ? { ...limits, wastedStreams, wastedPerSecond } : limits,
     ...{ clock, deadlines },
     count: (what, code) => recorder.http2("downstream", what, code),
   };
@@ -46,7 +48,9 @@ export function serverSessionDeps(plane: Plane, { entry }: Origin): SessionDeps 
 /** What another host's daemon may do, whose connection carries what hundreds did. */
 export function meshSessionDeps(plane: Plane, origin: Origin): SessionDeps {
   const { limits, ...rest } = serverSessionDeps(plane, origin);
-  return { ...rest, limits: { ...limits, ...BETWEEN_HOSTS } };
+  const headBytes = limits.headBytes + ADDED_BYTES;
+  const headerCount = limits.headerCount + ADDED_FIELDS;
+  return { ...rest, limits: { ...limits, ...BETWEEN_HOSTS, headBytes, headerCount } };
 }
 
 /** What connections to other hosts go by; their link ends those that are idle. */

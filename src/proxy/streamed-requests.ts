@@ -1,9 +1,7 @@
-import { MeshError } from "../core/errors.ts";
 import type { Carrier } from "../http/carrier.ts";
 import { connOverCarrier } from "../http/carrier-socket.ts";
 import { Conn } from "../http/conn.ts";
 import { PREFACE_HEAD } from "../http/h1/server.ts";
-import { REFUSED_STREAM } from "../http/h2/codes.ts";
 import {
   ServerSession,
   type ServerSessionHandler,
@@ -12,7 +10,7 @@ import {
 import type { Stream, StreamHandler } from "../http/h2/stream.ts";
 import type { Origin } from "./context.ts";
 import type { Plane } from "./plane.ts";
-import { recordRefusal } from "./refuse.ts";
+import { recordRefusal, streamRefusal } from "./refuse.ts";
 import { serverSessionDeps } from "./session-deps.ts";
 import { StreamGroup } from "./stream-group.ts";
 
@@ -81,8 +79,7 @@ export class StreamedRequests implements ServerSessionHandler {
   }
 
   onRefused(code: number, detail: string): void {
-    const error = new MeshError(code === REFUSED_STREAM ? "QUOTA_REQUESTS" : "BAD_REQUEST", detail);
-    recordRefusal(this.#plane, this.#origin, error, true);
+    recordRefusal(this.#plane, this.#origin, streamRefusal(code, detail), true);
   }
 
   onSessionEnd(): void {

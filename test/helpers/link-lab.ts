@@ -56,6 +56,8 @@ export interface LinkLabParts {
   readonly lab: LinkLab;
   /** What hosts that serve `web` prove. */
   readonly proof: Credential;
+  /** As if an authority left that has vouched for nobody here: connections to other hosts are opened anew. */
+  dropAuthority(): void;
 }
 
 export async function linkLab(
@@ -68,12 +70,11 @@ export async function linkLab(
   });
   t.after(() => plane.close());
   const held = [CART, SHOP, "spiffe://cluster.local/ns/hostmesh-hosts/sa/node-a"];
-  plane.plane.setCredentials(
-    credentialsOf(
-      [authority],
-      held.map((identity) => issue(authority, identity)),
-    ),
+  const credentials = credentialsOf(
+    [authority],
+    held.map((identity) => issue(authority, identity)),
   );
+  plane.plane.setCredentials(credentials);
   const send = (options: SendOptions) => ask(plane.port, options);
   const lab: LinkLab = {
     ...plane,
@@ -92,7 +93,12 @@ export async function linkLab(
     send,
     get: (path, from) => send({ path, ...(from === undefined ? {} : { from }) }),
   };
-  return { lab, proof: issue(authority, WEB) };
+  const dropAuthority = () => {
+    const anchors = [...credentials.anchors, newAuthority("leaving").certificate];
+    plane.plane.setCredentials({ ...credentials, anchors });
+    plane.plane.setCredentials(credentials);
+  };
+  return { lab, proof: issue(authority, WEB), dropAuthority };
 }
 
 async function ask(

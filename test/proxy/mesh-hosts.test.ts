@@ -45,8 +45,15 @@ async function twoHosts(
   return { a, b, server, renew };
 }
 
-async function ask({ port }: PlaneLab, path: string, host = "web", agent?: Agent): Promise<string> {
-  const options = { port, host: "127.0.0.1", path, headers: { host }, agent: agent ?? false };
+async function ask(
+  { port }: PlaneLab,
+  path: string,
+  host = "web",
+  agent?: Agent,
+  more: Record<string, string> = {},
+): Promise<string> {
+  const headers = { host, ...more };
+  const options = { port, host: "127.0.0.1", path, headers, agent: agent ?? false };
   const [response] = (await once(get(options), "response")) as [IncomingMessage];
   let body = `${response.statusCode} `;
   for await (const chunk of response) body += chunk.toString("latin1");
@@ -70,6 +77,21 @@ describe("between two hosts of this version", () => {
     assert.ok(b.facts.every(({ status, error }) => status === 200 && error === null));
     const { idleUpstream, busyUpstream } = a.plane.stats();
     assert.deepEqual([idleUpstream, busyUpstream], [1, 0]);
+  });
+
+  test("a head of as many fields as a client may send gets to another host as to this one", async (t) => {
+    const { a, b } = await twoHosts(t, (incoming, response) => {
+      response.end(
+        String(Object.keys(incoming.headers).filter((name) => /^x-f\d/.test(name)).length),
+      );
+    });
+    const more = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, at) => [`x-f${at}`, "v"]));
+    // Host and Connection are two of a hundred.
+    for (const lab of [a, b]) {
+      assert.equal(await ask(lab, "/", "web", undefined, more(98)), "200 98");
+      assert.match(await ask(lab, "/", "web", undefined, more(99)), /^431 /);
+    }
   });
 
   test("two identities of the other host have a connection each", async (t) => {

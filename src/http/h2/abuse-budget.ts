@@ -27,9 +27,6 @@ const RATES = {
   idles: { burst: 1_000, perSecond: 100 },
 } as const satisfies Record<string, Rate>;
 
-/** Streams that may come to nothing, per second: nghttp2's rate, and so Node's. */
-const WASTED_PER_SECOND = 33;
-
 /**
  * A reset so soon behind its request is no change of mind. Envoy says a second (`premature_reset_min_stream_lifetime_seconds`)
  * and looks at their share; callers with short deadlines reset more slowly than this, and who waits for longer can open no
@@ -72,6 +69,12 @@ class Allowance {
   }
 }
 
+/** Of streams that come to nothing, as `SessionLimits` has it. */
+export interface WastedLimits {
+  readonly wastedStreams: number;
+  readonly wastedPerSecond: number;
+}
+
 /** What a peer may ask of a connection beyond exchanging messages (RFC 9113 section 10.5). */
 export class AbuseBudget {
   readonly #resets: Allowance;
@@ -82,10 +85,9 @@ export class AbuseBudget {
   readonly #empties: Allowance;
   readonly #idles: Allowance;
 
-  /** `wastedStreams`: of `SessionLimits`. */
-  constructor(wastedStreams: number, clock: Clock) {
-    const resets = { burst: wastedStreams, perSecond: WASTED_PER_SECOND };
-    this.#resets = new Allowance("streams that came to nothing", resets, clock);
+  constructor(limits: WastedLimits, clock: Clock) {
+    const wasted = { burst: limits.wastedStreams, perSecond: limits.wastedPerSecond };
+    this.#resets = new Allowance("streams that came to nothing", wasted, clock);
     this.#settings = new Allowance("SETTINGS frames", RATES.settings, clock);
     this.#pings = new Allowance("PING frames", RATES.pings, clock);
     this.#priorities = new Allowance("PRIORITY frames", RATES.priorities, clock);

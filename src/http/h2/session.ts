@@ -70,7 +70,7 @@ export abstract class Session implements ConnHandler, Expirable, FrameHandler, S
     this.#isServer = side === "server";
     this.peer = new PeerSettings(this.#isServer ? "client" : "server");
     this.outbox = new Outbox(conn);
-    this.budget = new AbuseBudget(limits.wastedStreams, clock);
+    this.budget = new AbuseBudget(limits, clock);
     this.watch = new SessionWatch(limits);
     const { outbox, peer, budget } = this;
     this.streams = new Streams({ conn, outbox, limits, clock, peer, budget, owner: this });

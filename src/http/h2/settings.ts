@@ -27,19 +27,23 @@ export interface SessionLimits {
   readonly maxStreams: number;
   /**
    * Streams that may come to nothing by the client's doing: reset within a second, for a fault, or above the limit. Each
-   * that ends as it should makes up for one, and each second for 33. Envoy ends a connection when of 500 requests more than
+   * that ends as it should makes up for one, and each second for `wastedPerSecond`. Envoy ends a connection when of 500 requests more than
    * half were reset within a second; nghttp2, and so Node, allows 1,000 resets.
    */
   readonly wastedStreams: number;
+  /** 33 is nghttp2's rate, and so Node's. */
+  readonly wastedPerSecond: number;
   /** What a stream may send before any of it is consumed. */
   readonly streamWindowBytes: number;
   /** What all streams together may have under way to us. */
   readonly connectionWindowBytes: number;
   /**
    * What all streams together may have received and not consumed. Below it the connection's window is given back as bytes
-   * arrive, so that a stream that nobody reads holds its own window only; from here on all wait for the readers.
+   * arrive, so that a stream that nobody reads holds its own window only; from here on all wait for the readers, or
+   * (`shedsUnread`) the stream with most unread is given up: others share the connection with it.
    */
   readonly unreadBytes: number;
+  readonly shedsUnread: boolean;
   /** Of the HPACK table that the peer's field sections are decoded with. */
   readonly tableBytes: number;
   /** Our output that the peer has not taken, from which on a server stops reading its requests. */
@@ -69,9 +73,11 @@ export const DEFAULT_SESSION_LIMITS: SessionLimits = {
   headerCount: 100,
   maxStreams: 256,
   wastedStreams: 500,
+  wastedPerSecond: 33,
   streamWindowBytes: 262_144,
   connectionWindowBytes: 1_048_576,
   unreadBytes: 16_777_216,
+  shedsUnread: false,
   tableBytes: DEFAULT_TABLE_BYTES,
   unsentBytes: 262_144,
   headMs: 10_000,

@@ -6,6 +6,7 @@ import { ClosedStreams, type Ending } from "./closed-streams.ts";
 import {
   CANCEL,
   DEFAULT_WINDOW_BYTES,
+  ENHANCE_YOUR_CALM,
   FLOW_CONTROL_ERROR,
   PROTOCOL_ERROR,
   STREAM_CLOSED,
@@ -171,6 +172,16 @@ export class Streams implements StreamHost {
     if (end > start) this.#deps.budget.dataReceived();
     else if (!last) this.#deps.budget.emptyData();
     stream.receiveData(chunk, start, end, flowBytes, last);
+    if (this.#window.isOver && this.#deps.limits.shedsUnread) this.#shed();
+  }
+
+  /** Gives up the stream with most unread: whoever does not read it must not hold up those who share the connection. */
+  #shed(): void {
+    let most: Stream | null = null;
+    for (const stream of this.byId.values()) {
+      if (stream.unreadBytes > (most?.unreadBytes ?? 0)) most = stream;
+    }
+    if (most !== null) this.fail(most, ENHANCE_YOUR_CALM);
   }
 
   receiveReset(id: number, code: number): void {

@@ -76,6 +76,11 @@ export class ConnectionReceiveWindow {
     return this.#unreadBytes;
   }
 
+  /** Is more unread than should be? */
+  get isOver(): boolean {
+    return this.#unreadBytes > this.#mostUnreadBytes;
+  }
+
   /** The increment that brings the protocol's default to the size that we want, sent with our SETTINGS. */
   open(): number {
     return this.#window.release(0);

@@ -398,6 +398,42 @@ describe("memory", () => {
     assert.equal(session.queuedBytes, 0);
   });
 
+  it("what many share is not held up by who does not read: the stream with most unread is given up", async () => {
+    const limits = {
+      ...{ unreadBytes: 100_000, shedsUnread: true },
+      ...{ streamWindowBytes: 65_535, connectionWindowBytes: 200_000 },
+    };
+    const lab = await serverLab({ limits, onExchange: withhold });
+    const peer = await FramePeer.greet(lab.port);
+    const session = await lab.session();
+    const send = async (id: number, bytes: number) => {
+      const before = session.queuedBytes;
+      peer.send(data(id, Buffer.alloc(bytes)));
+      return before + bytes;
+    };
+    peer.send(...[1, 3, 5, 7].map((id) => headers(id, post(), false)));
+    await until(() => lab.exchanges.length === 4);
+    for (const [id, bytes] of [
+      [1, 16_000],
+      [3, 16_000],
+      [3, 16_000],
+      [5, 16_000],
+      [7, 16_000],
+    ] as const) {
+      const all = await send(id, bytes);
+      await until(() => session.queuedBytes === all);
+    }
+    assert.doesNotMatch(peer.lines.join(), /reset/);
+    await send(5, 16_000);
+    await send(1, 10_000);
+    await peer.until(/^reset /);
+    const resets = () => peer.lines.filter((line) => line.startsWith("reset "));
+    assert.match(resets().join(), new RegExp(`^reset [35] ${ENHANCE_YOUR_CALM}$`));
+    await until(() => session.queuedBytes <= 100_000);
+    assert.equal(resets().length, 1);
+    assert.equal(session.state, "open");
+  });
+
   it("HPACK bomb (CVE-2016-6581): one large entry, referred to thousands of times, is answered by 431", async () => {
     const entry = Buffer.concat([Buffer.of(0x40), block(["x", "y".repeat(4_000)]).subarray(1)]);
     const bomb = Buffer.concat([entry, Buffer.alloc(12_000, 0xbe)]);

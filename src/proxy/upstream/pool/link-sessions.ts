@@ -50,7 +50,10 @@ export class LinkSessions {
   /** Would one of them do, if it had room? */
   suits(freshness: Freshness): boolean {
     const freshSinceMs = this.#deps.clock.now() - this.#deps.settings.freshMs;
-    return this.#sessions.some((session) => session.suits(freshness, freshSinceMs));
+    return this.#sessions.some(
+      (session) =>
+        session.suits(freshness, freshSinceMs) && this.#deps.isTrusted(session.session.conn),
+    );
   }
 
   /** Is every one that has room congested? */

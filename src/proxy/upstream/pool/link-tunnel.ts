@@ -43,6 +43,7 @@ export class LinkTunnel implements LinkUser, StreamHandler, Expirable {
   readonly #connectMs: number;
   #handler: TunnelHandler | null;
   #stream: Stream | null = null;
+  #wasRefused = false;
   #conn: Conn | null = null;
 
   /** `connectMs`: until the other host is connected; `deps.handshakeMs`: from there on until it has answered. 0: no limit. */
@@ -168,8 +169,15 @@ export class LinkTunnel implements LinkUser, StreamHandler, Expirable {
   }
 
   onReset(code: number): void {
-    if (this.#stream === null) return;
+    const stream = this.#stream;
+    if (stream === null) return;
     this.#stream = null;
+    // Not looked at, as by a connection that ends: asked for once more, by another one.
+    if (stream.retrySafe && !this.#wasRefused) {
+      this.#wasRefused = true;
+      this.start();
+      return;
+    }
     this.#fail("MESH_REFUSED", `the stream was reset: ${http2ErrorName(code)}`);
   }
 

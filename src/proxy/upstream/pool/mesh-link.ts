@@ -58,6 +58,9 @@ export interface LinkUser {
 /** Connections of one link: more would only share the same wires. Others have 1 (ztunnel) to 4 (gRPC's advice). */
 const MAX_CONNECTIONS = 4;
 
+/** With those that take nothing new. */
+const MAX_STANDING = 32;
+
 /** A connection that is found congested so often in a row, with so long in between, is saturated. */
 const CONGESTED_LOOKS = 4;
 const LOOK_MS = 5;
@@ -133,7 +136,8 @@ export class MeshLink implements Expirable, SessionOwner {
   /** A place for a request; null: none at once, `want` one. */
   take(facts: PlaceFacts, freshness: Freshness): StreamUpstream | null {
     const session = this.#find(freshness);
-    if (session === null) return null;
+    // Of a host that was replaced meanwhile one may be left that takes tunnels only.
+    if (session === null || !session.session.meshRequests) return null;
     this.#taken += 1;
     return session.take(new LinkPlace(session, facts));
   }
@@ -198,7 +202,7 @@ export class MeshLink implements Expirable, SessionOwner {
   #open(): void {
     if (this.#isOpening || this.#retired) return;
     if (this.#openNotBeforeMs > 0 && this.#deps.clock.now() < this.#openNotBeforeMs) return;
-    if (this.#standing.size >= MAX_CONNECTIONS && !this.#evictIdle()) return;
+    if (this.#isFull && !this.#evictIdle()) return;
     this.#isOpening = true;
     this.#dial = this.#deps.dialLink(this.route, {
       onLinked: (conn) => this.#onLinked(conn),
@@ -209,6 +213,11 @@ export class MeshLink implements Expirable, SessionOwner {
         this.#failOpening(error);
       },
     });
+  }
+
+  /** Those that only end what they have do not count, unless they are very many. */
+  get #isFull(): boolean {
+    return this.#sessions.length >= MAX_CONNECTIONS || this.#standing.size >= MAX_STANDING;
   }
 
   #onLinked(conn: Conn): void {
@@ -289,7 +298,7 @@ export class MeshLink implements Expirable, SessionOwner {
 
   /** Streams wait behind others: is that so for longer than a burst? */
   #look(): void {
-    if (this.#looking !== null || this.#standing.size >= MAX_CONNECTIONS) return;
+    if (this.#looking !== null || this.#isFull) return;
     this.#looking = setTimeout(() => {
       this.#looking = null;
       this.#looks = this.#sessions.isCongested ? this.#looks + 1 : 0;

@@ -63,8 +63,13 @@ export class MeshPool implements UpstreamPool, LinkUser, Expirable {
 
   /** How requests are to go to the other host; where that is not `link`, not by this pool. */
   get form(): LinkForm {
-    if (this.#link.isRetired) this.#link = this.#deps.links.get(this.#route);
+    this.#renewLink();
     return this.#link.form;
+  }
+
+  /** A link that was retired takes nothing new; who waits here for a limit alone was not told. */
+  #renewLink(): void {
+    if (this.#link.isRetired) this.#link = this.#deps.links.get(this.#route);
   }
 
   /** Connections are the link's. */
@@ -107,6 +112,7 @@ export class MeshPool implements UpstreamPool, LinkUser, Expirable {
 
   /** Counts those who wait as far as the limits let it, and asks the link for room for them. */
   #grow(): void {
+    this.#renewLink();
     while (this.#placed < this.#queue.length && this.#places.tryTake()) this.#placed += 1;
     if (this.#placed < this.#queue.length) this.#room.begin();
     if (this.#placed === 0) return;
