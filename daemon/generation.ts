@@ -21,7 +21,7 @@ async function begin(start: GenerationStart): Promise<void> {
   lost = { lingerMs: start.lingerMs, deadlineMs: start.config.timeouts.drainMs };
   const { logLevel, logFormat } = start.config.telemetry;
   const log = createLog({ level: logLevel, format: logFormat });
-  sizeWorkerHeaps(process.execArgv);
+  sizeWorkerHeaps(process.execArgv, process.env["NODE_OPTIONS"] ?? "");
   path = new DataPath(start, { log, tell });
   try {
     tell({ type: "ready", ports: await path.start() });

@@ -13,9 +13,10 @@ const WORKER_MIB = 4;
  * Threads that begin from now on get the young generation of a worker; that of the calling thread stays as it is. V8 reads
  * the flag for each heap anew. A size that was given to `node` by hand holds for all threads.
  *
- * `execArgv`: of this process, where the first such flag is the daemon's own.
+ * `execArgv`: of this process, where the first such flag is the daemon's own; `nodeOptions`: NODE_OPTIONS.
  */
-export function sizeWorkerHeaps(execArgv: readonly string[]): void {
-  if (execArgv.filter((flag) => flag.startsWith(FLAG)).length > 1) return;
+export function sizeWorkerHeaps(execArgv: readonly string[], nodeOptions: string): void {
+  const given = [...execArgv, ...nodeOptions.split(/\s+/)].map((flag) => flag.replaceAll("_", "-"));
+  if (given.filter((flag) => flag.startsWith(FLAG)).length > 1) return;
   setFlagsFromString(`${FLAG}=${WORKER_MIB}`);
 }

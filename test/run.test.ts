@@ -100,6 +100,19 @@ test("runs a failed file once more, alone, and names it", () => {
   assert.equal(status, 0);
 });
 
+test("does not take for passed what is skipped when it is run once more", () => {
+  const once = `
+    import { existsSync, writeFileSync } from "node:fs";
+    const skip = existsSync("been") ? "left over" : false;
+    test("breaks", { skip }, () => {
+      writeFileSync("been", "");
+      throw new Error("no");
+    });`;
+  const { status, output } = runIn({ "a.test.ts": once });
+  assert.match(output, /\n0 passed, 1 failed, 1 skipped\n$/);
+  assert.equal(status, 1);
+});
+
 test("names what fails for good in the closing lines, and repeats nothing where much fails", () => {
   const failing = 'test("breaks", () => { throw new Error("no"); });';
   const one = runIn({ "a.test.ts": failing, "b.test.ts": PASS });

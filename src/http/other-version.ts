@@ -20,6 +20,9 @@ export function speaksHttp2(peer: string): string {
   return `${peer} seems to speak HTTP/2, and was spoken to in HTTP/1.1: declare http2 or grpc ${DECLARED_BY}`;
 }
 
+/** Behind what an endpoint has done that should speak HTTP/2, and may not. */
+export const HOW_TO_DECLARE = `if it speaks HTTP/1.1, declare http ${DECLARED_BY}`;
+
 export function speaksHttp1(peer: string): string {
   return `${peer} seems to speak HTTP/1.1, and was spoken to in HTTP/2: declare http ${DECLARED_BY}`;
 }

@@ -38,6 +38,8 @@ export class Attempt {
   /** What the request occupies, once there is one. */
   upstream: Upstream | null = null;
   endpoint: DataEndpoint | null = null;
+  /** Was the request sent to this endpoint before? The balancer may have no other to offer. */
+  isRepeat = false;
   /** Has the try failed in a way that makes an ejected endpoint no worse than this one? */
   takesEjected = false;
   readonly #plane: Plane;
@@ -79,6 +81,7 @@ export class Attempt {
     const endpoint = this.takesEjected
       ? pickElsewhere(this.#plane, destination, hash, avoided)
       : pickEndpoint(destination, hash, avoided);
+    this.isRepeat = this.#tried.includes(endpoint);
     this.#probe = destination.fixed === null ? destination.cluster.balancer.probe : 0;
     this.#shed(destination.cluster, endpoint, head);
     this.endpoint = endpoint;
@@ -312,6 +315,7 @@ export class Attempt {
     if (this.#tried.length > 0) this.#tried = [];
     this.#lostMs = 0;
     this.takesEjected = false;
+    this.isRepeat = false;
     this.#destination = null;
   }
 

@@ -17,7 +17,10 @@ export function isGrpcCall(head: RequestHead, version: 1 | 2): boolean {
 /** The status in these fields; -1: there is none. A status that is no number is UNKNOWN, as clients read it. */
 export function grpcStatusIn(fields: readonly string[]): number {
   const text = findField(fields, "grpc-status");
-  if (text === undefined) return -1;
+  return text === undefined ? -1 : statusOfText(text);
+}
+
+function statusOfText(text: string): number {
   return /^\d{1,2}$/.test(text) ? Number(text) : GRPC.UNKNOWN;
 }
 
@@ -31,7 +34,7 @@ export function retryPushbackMs(fields: readonly string[]): number | null {
   return /^\d{1,10}$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
 }
 
-const STATUS_LINE = /\ngrpc-status:[ \t]*(\d{1,2})[ \t]*\r\n/i;
+const STATUS_LINE = /\ngrpc-status:([^\r]*)\r\n/i;
 /** Behind it there are only lines of fields, which have a colon; before it there may be whatever an application sends. */
 const LAST_CHUNK = "\r\n0\r\n";
 
@@ -45,7 +48,7 @@ export function grpcStatusBehind(chunk: Buffer, start: number, end: number): num
 /** The status in the lines of trailers that came behind content of a known length; -1: there is none. */
 export function grpcStatusInLines(lines: string): number {
   const found = STATUS_LINE.exec(`\n${lines}`)?.[1];
-  return found === undefined ? -1 : Number(found);
+  return found === undefined ? -1 : statusOfText(found.trim());
 }
 
 /** More than the trailers of a call are: a status, a message, details. */

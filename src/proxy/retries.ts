@@ -143,7 +143,10 @@ export class Retries {
   #goesElsewhere(code: MeshErrorCode, leftMs: number): boolean {
     const { retry, side } = CODES[code];
     if (retry !== "always" || side !== "upstream" || leftMs <= 0) return false;
-    if (this.#plan.retry?.attempts === 0 || this.#unsent >= MOST_UNSENT) return false;
+    const { attempts, rule } = this.#plan.retry ?? {};
+    if (attempts === 0 || this.#unsent >= MOST_UNSENT) return false;
+    // Rules or localities may leave no other endpoint, whatever the service has: those are retries like all others.
+    if (this.#attempt.isRepeat || rule?.avoidTried === false) return false;
     if (!this.#state.body.whole) return false;
     if (!this.#attempt.hasOther && !this.#mayAskAgain(code)) return false;
     this.#unsent += 1;

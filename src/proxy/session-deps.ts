@@ -45,17 +45,21 @@ export function serverSessionDeps(plane: Plane, { entry }: Origin): SessionDeps 
   };
 }
 
+function betweenHosts(limits: SessionLimits): SessionLimits {
+  const headBytes = limits.headBytes + ADDED_BYTES;
+  const headerCount = limits.headerCount + ADDED_FIELDS;
+  return { ...limits, ...BETWEEN_HOSTS, headBytes, headerCount };
+}
+
 /** What another host's daemon may do, whose connection carries what hundreds did. */
 export function meshSessionDeps(plane: Plane, origin: Origin): SessionDeps {
   const { limits, ...rest } = serverSessionDeps(plane, origin);
-  const headBytes = limits.headBytes + ADDED_BYTES;
-  const headerCount = limits.headerCount + ADDED_FIELDS;
-  return { ...rest, limits: { ...limits, ...BETWEEN_HOSTS, headBytes, headerCount } };
+  return { ...rest, limits: betweenHosts(limits) };
 }
 
 /** What connections to other hosts go by; their link ends those that are idle. */
 export function linkSessionLimits(config: Config): SessionLimits {
-  return { ...commonLimits(config), ...BETWEEN_HOSTS, meshRequests: false, idleMs: 0 };
+  return { ...betweenHosts(commonLimits(config)), meshRequests: false, idleMs: 0 };
 }
 
 /** What connections to endpoints go by; the pool ends those that are idle. */

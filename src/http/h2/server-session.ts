@@ -50,7 +50,10 @@ const DRAIN_MS = 1_000;
 /** Requests of one read are taken on while less than so often the limit waits for the client. */
 const OVERDRAFT = 4;
 
-const TOO_LARGE: readonly string[] = [":status", "431", "content-length", "0"];
+const TOO_LARGE: readonly string[] = [
+  ...[":status", "431", "content-length", "0"],
+  ...["x-hostmesh-error", "HEAD_TOO_LARGE"],
+];
 
 /**
  * The server's side of an HTTP/2 connection (RFC 9113), from the client's preface on. Every request gets a handler; what is

@@ -11,6 +11,7 @@ import { chunkOf, trailerSection } from "./chunk-coding.ts";
 import { CANCEL, NO_ERROR } from "./codes.ts";
 import { ChunkedSender, type ContentSender, PlainSender } from "./content-sender.ts";
 import type { KnownRequests } from "./known-heads.ts";
+import { pseudoField } from "./message-rules.ts";
 import { responseFieldsOf } from "./response-fields.ts";
 import type { Stream, StreamHandler } from "./stream.ts";
 import { StreamCarrier } from "./stream-carrier.ts";
@@ -103,6 +104,7 @@ export class StreamDownstream implements Downstream, StreamHandler {
   /** Sends the answer's content, until that has ended. */
   #sender: ContentSender | null = null;
   #isSpent = false;
+  #isHead = false;
   /** Of a call of gRPC. */
   #received: GrpcMessages | null = null;
   #sent: GrpcMessages | null = null;
@@ -168,6 +170,7 @@ export class StreamDownstream implements Downstream, StreamHandler {
 
   onHead(fields: readonly string[], last: boolean): void {
     let head: RequestHead;
+    this.#isHead = pseudoField(fields, ":method") === "HEAD";
     try {
       head = this.#owner.knownRequests.headOf(this.#stream, fields, last);
     } catch (error) {
@@ -286,7 +289,8 @@ export class StreamDownstream implements Downstream, StreamHandler {
       stream.sendHead(NO_TUNNEL, true);
       return;
     }
-    const isWhole = headEnd === text.length;
+    // A head that could not be read may still have been one to HEAD (RFC 9110 section 9.3.2).
+    const isWhole = headEnd === text.length || this.#isHead;
     stream.sendHead(fields, isWhole);
     if (isWhole) return;
     const body = Buffer.from(text.slice(headEnd), "latin1");

@@ -1,6 +1,6 @@
 import { MeshError } from "../../core/errors.ts";
 import { http2ErrorName } from "../../core/http2.ts";
-import { speaksHttp1 } from "../other-version.ts";
+import { HOW_TO_DECLARE, speaksHttp1 } from "../other-version.ts";
 import { CANCEL } from "./codes.ts";
 import { ConnectionError } from "./errors.ts";
 import { HTTP1_ANSWER } from "./frame-rules.ts";
@@ -54,10 +54,12 @@ export function greetingError(peer: string, isLate: boolean, cause: Error | null
   if (isLate) return new MeshError("CONNECT_TIMEOUT", `${peer}, no SETTINGS in time`);
   if (cause instanceof ConnectionError) {
     const isHttp1 = cause.message === HTTP1_ANSWER;
-    const detail = isHttp1 ? speaksHttp1(peer) : `${peer} does not speak HTTP/2, ${saidOf(cause)}`;
+    const detail = isHttp1
+      ? speaksHttp1(peer)
+      : `${peer} does not speak HTTP/2, ${saidOf(cause)}; ${HOW_TO_DECLARE}`;
     return new MeshError("UPSTREAM_PROTOCOL", detail, cause);
   }
-  const detail = `${peer}, the connection ended before SETTINGS of HTTP/2 had come`;
+  const detail = `${peer}, the connection ended before SETTINGS of HTTP/2 had come; ${HOW_TO_DECLARE}`;
   return new MeshError("CONNECT_FAILED", detail, cause ?? undefined);
 }
 

@@ -3,6 +3,7 @@ import type { Clock } from "../../../core/clock.ts";
 import { type Deadlines, deadlineAfter, type Expirable } from "../../../core/deadlines.ts";
 import type { MeshError } from "../../../core/errors.ts";
 import type { Recorder } from "../../../core/facts.ts";
+import type { Http2Count } from "../../../core/http2.ts";
 import type { Conn } from "../../../http/conn.ts";
 import type { ClientLimits } from "../../../http/h1/client.ts";
 import type { SessionLimits } from "../../../http/h2/settings.ts";
@@ -225,7 +226,11 @@ export class MeshLink implements Expirable, SessionOwner {
     this.#dial = null;
     this.#memory.noteLinked();
     conn.keepAlive();
-    const parts = { peer: this.#peer, heads, limits, clock, deadlines };
+    const { recorder } = this.#deps;
+    const parts = {
+      ...{ peer: this.#peer, heads, limits, clock, deadlines },
+      count: (what: Http2Count, code: number) => recorder.http2("upstream", what, code),
+    };
     this.#standing.add(new PooledSession(conn, this, parts));
   }
 
