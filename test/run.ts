@@ -40,7 +40,7 @@ const ALONE: ReadonlySet<string> = new Set([
 process.env["NODE_COMPILE_CACHE"] ??= resolve("node_modules/.cache/node-compile-cache");
 
 /** More failures than these are no chance. */
-const MOST_REPEATED = 3;
+const MOST_REPEATED = 6;
 
 /** What a file's tests came to; a file that never came to an end has none. */
 interface Counts {
