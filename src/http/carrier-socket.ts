@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import type { Carrier, ConnHandler, Feeder } from "./carrier.ts";
 import { Conn } from "./conn.ts";
+import { NOBODY } from "./nobody.ts";
 
 /**
  * A connection over what a carrier brings, for what needs one: HTTP/2 within a stream of HTTP/2. Set its `handler` at once.
@@ -88,11 +89,4 @@ class CarrierSocket extends Duplex implements ConnHandler, Feeder {
   onClose(error: Error | null): void {
     this.destroy(error ?? undefined);
   }
-}
-
-/** Holds the place of a handler within the turn. */
-const NOBODY: ConnHandler = { onBytes: ignore, onFin: ignore, onDrain: ignore, onClose: ignore };
-
-function ignore(): void {
-  // Replaced within the same turn of the event loop.
 }

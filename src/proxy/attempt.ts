@@ -6,7 +6,7 @@ import type { RequestHead } from "../http/message.ts";
 import type { Upstream } from "../http/upstream.ts";
 import type { Cluster } from "./clusters.ts";
 import { type Origin, sourceKey } from "./context.ts";
-import { leftOf, pickElsewhere } from "./left-endpoints.ts";
+import { leftOf, pickElsewhere, wasTried } from "./left-endpoints.ts";
 import type { Plane } from "./plane.ts";
 import { reportAnalysis } from "./report-analysis.ts";
 import { type Destination, hashFor, pickEndpoint } from "./resolve.ts";
@@ -81,7 +81,7 @@ export class Attempt {
     const endpoint = this.takesEjected
       ? pickElsewhere(this.#plane, destination, hash, avoided)
       : pickEndpoint(destination, hash, avoided);
-    this.isRepeat = this.#tried.includes(endpoint);
+    this.isRepeat = wasTried(endpoint, this.#tried);
     this.#probe = destination.fixed === null ? destination.cluster.balancer.probe : 0;
     this.#shed(destination.cluster, endpoint, head);
     this.endpoint = endpoint;

@@ -9,16 +9,17 @@ import type { Recorder } from "../core/facts.ts";
 import type { Credentials } from "../core/identity.ts";
 import type { Random } from "../core/random.ts";
 import type { DataUpdate, DataWorkload } from "../core/snapshot.ts";
-import type { Carrier, ConnHandler } from "../http/carrier.ts";
+import type { Carrier } from "../http/carrier.ts";
 import type { Conn } from "../http/conn.ts";
 import { HBONE_PORT } from "../http/h2/mesh-wire.ts";
+import { NOBODY } from "../http/nobody.ts";
 import { acceptConn } from "../http/open-conn.ts";
 import { CapturedConnection } from "./captured.ts";
 import type { Origin } from "./context.ts";
 import { type Listener, type ListenerSpec, listen } from "./downstream/accept.ts";
 import type { DestinationSource } from "./downstream/destination.ts";
 import { acceptMesh } from "./downstream/mesh-accept.ts";
-import type { MeshLink, MeshRequest } from "./downstream/mesh-request.ts";
+import type { AcceptedLink, MeshRequest } from "./downstream/mesh-request.ts";
 import { Exchange } from "./exchange.ts";
 import { toMeshError } from "./failure.ts";
 import { joinTurns } from "./join-turns.ts";
@@ -260,7 +261,7 @@ export class DataPlane {
     return live;
   }
 
-  #serveLink(link: MeshLink): void {
+  #serveLink(link: AcceptedLink): void {
     const live = new MeshSession(this.#plane, link, () => onEnd());
     const onEnd = this.#enterMesh(live, link.conn);
     if (this.#plane.draining) live.drain();
@@ -349,18 +350,6 @@ export class DataPlane {
     const { idle, busy, pending } = this.#plane.pools.totals();
     return { connections: this.#live.size, idleUpstream: idle, busyUpstream: busy, pending };
   }
-}
-
-/** Holds an accepted connection for the moment until it gets its real handler. */
-const NOBODY: ConnHandler = {
-  onBytes: ignore,
-  onFin: ignore,
-  onDrain: ignore,
-  onClose: ignore,
-};
-
-function ignore(): void {
-  // Replaced within the same turn of the event loop.
 }
 
 /** Slots of endpoints that are gone, or that are not where they were. */

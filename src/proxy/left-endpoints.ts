@@ -44,6 +44,6 @@ export function pickElsewhere(
 }
 
 /** By slot: an update between two tries brings new objects for the same endpoints. */
-function wasTried(endpoint: DataEndpoint, tried: readonly DataEndpoint[]): boolean {
+export function wasTried(endpoint: DataEndpoint, tried: readonly DataEndpoint[]): boolean {
   return tried.some(({ slot }) => slot === endpoint.slot);
 }

@@ -11,7 +11,7 @@ import {
 import { ServerSession, type ServerSessionHandler } from "../http/h2/server-session.ts";
 import type { Stream, StreamHandler } from "../http/h2/stream.ts";
 import type { Origin } from "./context.ts";
-import type { MeshLink } from "./downstream/mesh-request.ts";
+import type { AcceptedLink } from "./downstream/mesh-request.ts";
 import { toMeshError } from "./failure.ts";
 import { MeshConnection } from "./mesh-connection.ts";
 import { meshOrigin } from "./mesh-origin.ts";
@@ -53,7 +53,7 @@ export class MeshSession implements ServerSessionHandler {
   /** Of the connection; its streams have their own. */
   readonly origin: Origin;
   readonly #plane: Plane;
-  readonly #link: MeshLink;
+  readonly #link: AcceptedLink;
   readonly #onEnd: () => void;
   readonly #session: ServerSession;
   readonly #parts: GroupParts;
@@ -66,7 +66,7 @@ export class MeshSession implements ServerSessionHandler {
   /** Is the caller no longer trusted? */
   #isFinished = false;
 
-  constructor(plane: Plane, link: MeshLink, onEnd: () => void) {
+  constructor(plane: Plane, link: AcceptedLink, onEnd: () => void) {
     this.#plane = plane;
     this.#link = link;
     this.#onEnd = onEnd;

@@ -4,7 +4,7 @@ import { MESH_GRANT_FIELDS, type MeshTunnel, meshRefusalFields } from "../http/h
 import type { Stream, StreamHandler } from "../http/h2/stream.ts";
 import { StreamCarrier } from "../http/h2/stream-carrier.ts";
 import { Remainder } from "../http/h2/stream-downstream.ts";
-import type { MeshLink, MeshRequest } from "./downstream/mesh-request.ts";
+import type { AcceptedLink, MeshRequest } from "./downstream/mesh-request.ts";
 
 const NOTHING = Buffer.alloc(0);
 
@@ -29,7 +29,7 @@ export class MeshTunnelStream implements ConnHandler {
 
   /** `last`: the caller sends nothing. `onGone`: it went away before it was answered. */
   constructor(
-    link: MeshLink,
+    link: AcceptedLink,
     stream: Stream,
     { authority, client }: MeshTunnel,
     last: boolean,

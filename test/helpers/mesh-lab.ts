@@ -21,7 +21,7 @@ import {
 } from "../../src/identity/x509.ts";
 import { acceptMesh } from "../../src/proxy/downstream/mesh-accept.ts";
 import type {
-  MeshLink,
+  AcceptedLink,
   MeshRefusal,
   MeshRequest,
 } from "../../src/proxy/downstream/mesh-request.ts";
@@ -92,7 +92,7 @@ export class MeshPort {
   readonly deadlines = new Deadlines(this.clock);
   readonly requests: MeshRequest[] = [];
   readonly gone: MeshRequest[] = [];
-  readonly links: MeshLink[] = [];
+  readonly links: AcceptedLink[] = [];
   readonly refusals: { refusal: MeshRefusal; detail: string }[] = [];
   handshakes = 0;
   maxHandshakes = 100;

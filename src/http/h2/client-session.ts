@@ -1,4 +1,5 @@
 import type { Conn } from "../conn.ts";
+import { CheckedSections } from "./checked-sections.ts";
 import {
   CLIENT_PREFACE,
   ENHANCE_YOUR_CALM,
@@ -38,8 +39,7 @@ const PATIENCE = 16;
 /** The client's side of an HTTP/2 connection (RFC 9113): requests are sent on it as long as the server takes any. */
 export class ClientSession extends Session {
   readonly #handler: ClientSessionHandler;
-  /** Of the sections that repeat, those that are responses. */
-  readonly #fine = new WeakSet<readonly string[]>();
+  readonly #checked = new CheckedSections();
   #nextId = 1;
   #isSettled = false;
   #goingAway = false;
@@ -136,11 +136,8 @@ export class ClientSession extends Session {
   }
 
   #onResponse(stream: Stream, fields: readonly string[], last: boolean): void {
-    if (!this.headRepeats || !this.#fine.has(fields)) {
-      const fault = checkResponseFields(fields);
-      if (fault !== null) throw new StreamError(stream.id, PROTOCOL_ERROR, fault);
-      if (this.headRepeats) this.#fine.add(fields);
-    }
+    const fault = this.#checked.faultOf(fields, this.headRepeats, checkResponseFields);
+    if (fault !== null) throw new StreamError(stream.id, PROTOCOL_ERROR, fault);
     stream.headRepeats = this.headRepeats;
     const status = Number(pseudoField(fields, ":status"));
     if (status >= 200) {

@@ -1,6 +1,7 @@
 import { deadlineAfter } from "../../core/deadlines.ts";
 import type { Conn } from "../conn.ts";
 import { PREMATURE_MS } from "./abuse-budget.ts";
+import { CheckedSections } from "./checked-sections.ts";
 import {
   CLIENT_PREFACE,
   MAX_STREAM_ID,
@@ -40,6 +41,7 @@ export interface Upgraded {
 }
 
 const RULES = { connectProtocol: true };
+const checkRequest = (fields: readonly string[]) => checkRequestFields(fields, RULES);
 
 /** Payload of the PING behind the first GOAWAY. */
 const DRAIN_PING = Buffer.from("hm-drain", "latin1");
@@ -61,8 +63,7 @@ const TOO_LARGE: readonly string[] = [
  */
 export class ServerSession extends Session {
   readonly #handler: ServerSessionHandler;
-  /** Of the sections that repeat, those that are requests. */
-  readonly #fine = new WeakSet<readonly string[]>();
+  readonly #checked = new CheckedSections();
   #prefaceBytes = 0;
   /** The highest stream that the client has opened. */
   #lastId = 0;
@@ -168,11 +169,8 @@ export class ServerSession extends Session {
       return;
     }
     const request = this.#handler.onFields?.(fields, this.headRepeats) ?? fields;
-    if (!this.headRepeats || !this.#fine.has(request)) {
-      const fault = checkRequestFields(request, RULES);
-      if (fault !== null) throw this.#malformed(id, fault);
-      if (this.headRepeats) this.#fine.add(request);
-    }
+    const fault = this.#checked.faultOf(request, this.headRepeats, checkRequest);
+    if (fault !== null) throw this.#malformed(id, fault);
     this.#open(id, request, last);
   }
 

@@ -1,18 +1,11 @@
 import type { Share } from "../../core/share.ts";
 import type { Carrier, ConnHandler, Feeder } from "../carrier.ts";
+import { NOBODY } from "../nobody.ts";
 import { Pacer } from "../pacer.ts";
 import { CANCEL, CONNECT_ERROR, INTERNAL_ERROR, NO_ERROR } from "./codes.ts";
 import type { Stream, StreamHandler } from "./stream.ts";
 
 const NOTHING = Buffer.alloc(0);
-
-/** Holds the place of a handler until there is one. */
-const NOBODY: ConnHandler = {
-  onBytes: ignore,
-  onFin: ignore,
-  onDrain: ignore,
-  onClose: ignore,
-};
 
 /**
  * The content of a stream as bytes both ways: what is read here and not taken there stays counted against the stream's

@@ -2,9 +2,9 @@ import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { canonicalAddress } from "../../core/address.ts";
 import { deadlineAfter, type Expirable } from "../../core/deadlines.ts";
-import type { ConnHandler } from "../../http/carrier.ts";
 import { MESH_ALPN } from "../../http/h1/mesh-connect.ts";
 import { MESH_ALPNS, MESH_H2_ALPN } from "../../http/h2/mesh-wire.ts";
+import { NOBODY } from "../../http/nobody.ts";
 import { connOverTls } from "../../http/open-conn.ts";
 import { MAX_CLIENT_HELLO_BYTES, readClientHello } from "../../identity/client-hello.ts";
 import { presentedChain } from "../../identity/presented-chain.ts";
@@ -173,9 +173,6 @@ class Acceptance implements Expirable {
     this.#giveUp("timeout", `limit ${this.#deps.handshakeMs} ms`);
   }
 }
-
-/** Of a connection in the moment before it is given away. */
-const NOBODY: ConnHandler = { onBytes: ignore, onFin: ignore, onDrain: ignore, onClose: ignore };
 
 function ignore(): void {
   // What matters follows with "close".

@@ -50,7 +50,7 @@ export interface MeshRequest extends MeshPeer {
 }
 
 /** An authenticated connection that speaks HTTP/2: set `conn.handler` at once, reading goes on from the next turn. */
-export interface MeshLink extends MeshPeer {
+export interface AcceptedLink extends MeshPeer {
   readonly conn: Conn;
   /** `TlsContexts.proofOf` the identity that we presented, as it was then. */
   readonly proof: object | null;
@@ -62,7 +62,7 @@ export interface MeshHandler {
   /** The caller went away while its request was undecided; answering does nothing from now on. */
   onMeshGone(request: MeshRequest): void;
   /** One whose requests come as streams. */
-  onMeshLink(link: MeshLink): void;
+  onMeshLink(link: AcceptedLink): void;
   /** Nothing came of a connection. `detail` is a clause; `remote` is its address. */
   onMeshRefused(refusal: MeshRefusal, detail: string, remote: string): void;
 }
