@@ -270,7 +270,7 @@ export class MeshLink implements Expirable, SessionOwner {
     this.#isHbone = !session.session.meshRequests;
     this.#sessions.add(session);
     this.#deps.recorder.event("upstream_connection_opened");
-    if (this.#retired) session.leave();
+    if (this.#retired || this.#isOutdated(session)) session.leave();
     else this.onRoom(session);
   }
 
@@ -343,8 +343,13 @@ export class MeshLink implements Expirable, SessionOwner {
    */
   renew(): void {
     for (const session of [...this.#standing]) {
-      if (!this.#deps.isCurrent(session.session.conn)) session.leave();
+      // One that is not ready yet has somebody waiting for it: it leaves when it is (`onReady`).
+      if (session.isReady && this.#isOutdated(session)) session.leave();
     }
+  }
+
+  #isOutdated({ session }: PooledSession): boolean {
+    return !this.#deps.isCurrent(session.conn);
   }
 
   /** Nothing new goes by it; what is under way goes on. Whoever waits is told to look elsewhere. */
