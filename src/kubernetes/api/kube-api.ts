@@ -164,12 +164,9 @@ export class KubeApi {
     });
     const lines = new JsonLines(EVENT_BYTES);
     onOpen?.();
-    try {
-      for await (const chunk of answer.body) {
-        for (const value of lines.push(chunk)) onEvent(readEvent(value, resource));
-      }
-    } finally {
-      answer.body.destroy();
+    // Leaving the loop, by an error too, ends the connection.
+    for await (const chunk of answer.body) {
+      for (const value of lines.push(chunk)) onEvent(readEvent(value, resource));
     }
     if (lines.heldBytes > 0) throw new Error("the watch ended in the middle of an event");
   }

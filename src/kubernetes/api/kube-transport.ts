@@ -53,7 +53,7 @@ export class KubeTransport {
   async send(call: TransportCall): Promise<TransportAnswer> {
     const answer = await this.#exchange(call);
     if (answer.status !== 401) return answer;
-    answer.body.destroy();
+    await answer.body.dump();
     await this.#access.reload();
     return this.#exchange(call);
   }
