@@ -12,12 +12,13 @@ export interface Images {
   readonly images: Readonly<Record<string, Image>>;
   /** Programs of running pods, `namespace/name`; of hosts, daemons by the name of the node. */
   readonly scripts: Map<string, { readonly script: Script; readonly place: PodPlace }>;
-  readonly daemons: Map<string, Program>;
+  readonly daemons: Map<string, { readonly program: Program; readonly place: PodPlace }>;
 }
 
 export interface DaemonImage {
   /** Of the registry's replicas, as `registry.urls` has them. */
   readonly registries: () => readonly string[];
+  /** Settings, as `path=value`. */
   readonly set: readonly string[];
 }
 
@@ -25,12 +26,13 @@ export function makeImages(daemon: DaemonImage): Images {
   const scripts: Images["scripts"] = new Map();
   const daemons: Images["daemons"] = new Map();
   const script =
-    (program: string): Image =>
+    (program: string, isNamed = true): Image =>
     async (place) => {
       const { name, namespace } = place.pod.metadata;
       const args: string[] = place.pod["spec"].containers[0].args ?? [];
       if (place.container === null) throw new Error(`${name} cannot be on the host's network`);
-      const started = await Script.start(place.container.namespace, program, [name, ...args]);
+      const all = isNamed ? [name, ...args] : args;
+      const started = await Script.start(place.container.namespace, program, all);
       const key = `${namespace}/${name}`;
       scripts.set(key, { script: started, place });
       return stopping(started, () => {
@@ -38,10 +40,10 @@ export function makeImages(daemon: DaemonImage): Images {
       });
     };
   const images = {
-    ...{ server: script("pod-app"), client: script("agent") },
+    ...{ server: script("pod-app"), client: script("agent"), prober: script("prober", false) },
     "hostmesh-daemon": async (place: PodPlace) => {
       const program = await startDaemon(place, daemon);
-      daemons.set(place.node.name, program);
+      daemons.set(place.node.name, { program, place });
       return stopping(program, () => daemons.delete(place.node.name));
     },
   };

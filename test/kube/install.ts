@@ -105,8 +105,8 @@ export interface PodWish {
   readonly namespace?: string;
   readonly account?: string;
   readonly node?: string;
-  readonly image: "server" | "client";
-  /** Of `pod-app.ts`, after its name. */
+  readonly image: "server" | "client" | "prober";
+  /** Of `pod-app.ts` after its name, or of `prober.ts`. */
   readonly args?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -143,6 +143,20 @@ export function deploymentObject(
       strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
       template: { metadata: { labels: { ...labels, version } }, spec: podSpec(wish) },
     },
+  };
+}
+
+/** An AuthorizationPolicy for the pods with this label `app`: only these principals, or nobody. */
+export function allowObject(
+  app: string,
+  namespace: string,
+  principals: readonly string[],
+): KubeObject {
+  const rules = principals.length === 0 ? [] : [{ from: [{ source: { principals } }] }];
+  return {
+    ...{ apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy" },
+    metadata: { name: `allow-${app}`, namespace },
+    spec: { selector: { matchLabels: { app } }, action: "ALLOW", rules },
   };
 }
 

@@ -9,7 +9,7 @@ import { Cluster } from "./cluster.ts";
 import { installDefinitions } from "./crds.ts";
 import { type Images, makeImages } from "./images.ts";
 import { accountObject, MESH_NAMESPACE, meshObjects, type PodWish, podObject } from "./install.ts";
-import { Kubelet } from "./kubelet.ts";
+import { Kubelet, type PodPlace } from "./kubelet.ts";
 import { type KubeObject, pathOf, pathOfObject } from "./objects.ts";
 import { Scheduler } from "./scheduler.ts";
 
@@ -17,7 +17,7 @@ const NODES = ["n1", "n2"];
 const ZONE = "topology.kubernetes.io/zone";
 
 export interface KubeLabOptions {
-  /** Replicas of the registry, on the host of the control plane. */
+  /** Replicas of the registry. Default 1. */
   readonly replicas?: number;
   /** Settings of the registry, and of the daemons, as `path=value`. */
   readonly registry?: readonly string[];
@@ -25,7 +25,7 @@ export interface KubeLabOptions {
 }
 
 /** One replica of the registry. */
-interface Replica {
+export interface Replica {
   readonly args: readonly string[];
   readonly url: string;
   readonly tlsUrl: string;
@@ -35,7 +35,10 @@ interface Replica {
 /** A cluster of two nodes with the mesh in it: real API server, controllers, registries and daemons; pods are namespaces. */
 export class KubeLab {
   readonly mesh: Mesh;
+  /** Of the API server. */
   readonly control: MeshHost;
+  /** Of the registry's replicas. */
+  readonly home: MeshHost;
   readonly nodes: readonly MeshHost[];
   readonly cluster: Cluster;
   readonly replicas: Replica[] = [];
@@ -51,10 +54,11 @@ export class KubeLab {
     cluster: Cluster,
     options: KubeLabOptions,
   ) {
-    const [control, ...nodes] = hosts;
-    assert.ok(control !== undefined);
+    const [control, home, ...nodes] = hosts;
+    assert.ok(control !== undefined && home !== undefined);
     this.mesh = mesh;
     this.control = control;
+    this.home = home;
     this.nodes = nodes;
     this.cluster = cluster;
     this.#options = options;
@@ -68,7 +72,7 @@ export class KubeLab {
     let lab: KubeLab | undefined;
     try {
       const hosts: MeshHost[] = [];
-      for (const name of ["cp", ...NODES])
+      for (const name of ["cp", "reg", ...NODES])
         hosts.push(await mesh.host(name, { veth: "unnumbered" }));
       const host = hosts[0]?.host;
       assert.ok(host !== undefined);
@@ -124,34 +128,36 @@ export class KubeLab {
     const settings = [`registry.port=${port}`, `registry.tlsPort=${tlsPort}`, ...registry];
     const args = [
       ...["registry", "--source", "kubernetes", "--kubeconfig", kubeconfig],
-      ...["--host", `registry-${at}`, "--data", join(this.#folder.path, `registry-${at}`)],
-
-      ...settings.flatMap((setting) => ["--set", setting]),
+      ...["--host", this.home.name, "--data", join(this.#folder.path, `registry-${at}`)],
+      ...["registry.bind=0.0.0.0", ...settings].flatMap((setting) => ["--set", setting]),
     ];
-    const program = this.control.cli(args);
-    const [url, tlsUrl] = [
-      `http://127.0.0.1:${port}`,
-      `https://${this.control.host.address4}:${tlsPort}`,
-    ];
-    this.replicas.push({ args, url, tlsUrl, program });
+    const url = `http://127.0.0.1:${port}`;
+    const tlsUrl = `https://${this.home.host.address4}:${tlsPort}`;
+    this.replicas.push({ args, url, tlsUrl, program: this.home.cli(args) });
   }
 
   /** Starts a replica that has ended once more. */
   async restart(replica: Replica): Promise<void> {
-    replica.program = this.control.cli(replica.args);
+    replica.program = this.home.cli(replica.args);
     await this.untilServing(replica);
   }
 
   async untilServing({ url, program }: Replica): Promise<void> {
     const answers = async () =>
-      !program.running || (await this.control.http(`${url}/v1/mesh/status`)).status === 200;
+      !program.running || (await this.home.http(`${url}/v1/mesh/status`)).status === 200;
     await until(answers, { timeoutMs: 60_000, what: "an answer of the registry" });
     assert.ok(program.running, program.output);
   }
 
+  /** Takes the way to the API server from all replicas, with their connections, or gives it back. */
+  async cutOff(isCut: boolean): Promise<void> {
+    const rule = `OUTPUT -d ${this.control.host.address4} -p tcp -j REJECT --reject-with tcp-reset`;
+    await this.home.host.namespace.script(`iptables -w ${isCut ? "-I" : "-D"} ${rule}`);
+  }
+
   /** One call of a replica's plain API; fails where it is refused. */
   async ask<T>(path: string, replica = this.replicas[0]): Promise<T> {
-    const { status, text = "", error } = await this.control.http(`${replica?.url}${path}`);
+    const { status, text = "", error } = await this.home.http(`${replica?.url}${path}`);
     assert.equal(status, 200, `GET ${path}: ${text} ${error}`);
     return JSON.parse(text);
   }
@@ -164,10 +170,11 @@ export class KubeLab {
     );
   }
 
-  daemonOf(node: MeshHost): Program {
+  /** The pod of the daemon on a node, which also says where its data are. */
+  daemonOf(node: MeshHost): PodPlace {
     const daemon = this.#images.daemons.get(node.name);
     assert.ok(daemon !== undefined, `a daemon on ${node.name}`);
-    return daemon;
+    return daemon.place;
   }
 
   /** Creates a namespace whose pods are in the mesh, and the accounts of the pods to come. */

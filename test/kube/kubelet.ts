@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "../helpers/until.ts";
 import type { Container } from "../netns/harness.ts";
+import { machineMs } from "../netns/helpers/answer-lines.ts";
 import type { MeshHost } from "../netns/helpers/mesh.ts";
 import { Informer } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";
@@ -50,6 +51,9 @@ export class Kubelet {
   readonly #turns = new Map<string, Promise<void>>();
   readonly #held = new Map<string, Held>();
   readonly #taken = new Set<number>();
+  /** Of addresses that had an owner before: ms from its end to the next one. */
+  readonly gapsMs = new Map<string, number>();
+  readonly #freedMs = new Map<number, number>();
   /** What went wrong, for the test that then fails. */
   readonly failures: string[] = [];
   #pods: Informer | null = null;
@@ -148,6 +152,8 @@ export class Kubelet {
     const [address4, address6] = [`10.${this.#net}.0.${last}`, `fd00:${this.#net}::${last}`];
     const name = `p${this.#net}x${this.#made}`;
     const container = await this.#node.host.container(name, { address4, address6 });
+    const freedMs = this.#freedMs.get(last);
+    if (freedMs !== undefined) this.gapsMs.set(address4, machineMs() - freedMs);
     return { container, addresses: [address4, address6] };
   }
 
@@ -167,7 +173,9 @@ export class Kubelet {
     this.#held.delete(uid);
     if (held.container === null) return;
     await this.#node.host.release(held.container);
-    this.#taken.delete(lastOf(held.addresses[0] ?? ""));
+    const last = lastOf(held.addresses[0] ?? "");
+    this.#freedMs.set(last, machineMs());
+    this.#taken.delete(last);
   }
 
   async #status(
