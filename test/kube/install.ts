@@ -72,6 +72,8 @@ function daemonSet(): KubeObject {
   const spec = {
     ...{ serviceAccountName: "hostmesh-daemon", automountServiceAccountToken: false },
     ...{ hostNetwork: true, terminationGracePeriodSeconds: 20 },
+    // Nobody takes the taint of new nodes away here.
+    tolerations: [{ operator: "Exists" }],
     containers: [
       {
         ...{ name: "daemon", image: "hostmesh-daemon" },
