@@ -123,7 +123,10 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
     ...{ catalog, store, clock, timers, log, pingMs: options.pingMs },
     results: (host, results) => takeResults(monitor, host, results, log),
     greeted: (hello, address) => hosts?.greeted(hello, address),
-    acknowledged: (host, revision) => identity?.rotation.acknowledge(host, revision),
+    acknowledged: (host, revision) => {
+      identity?.evidence.acknowledge(host, revision);
+      identity?.board.touch();
+    },
   });
   const close = async () => {
     hub.close();
@@ -139,6 +142,7 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
       const deps = { dataDir, catalog, writer, clock, timers, log, connected };
       identity = await openIdentity(options.identity, deps);
       await identity.rotation.publish();
+      await identity.board.start();
     }
     const { wall = wallClock } = options;
     const own = { catalog, writer, monitor, waiters, wall, identity, epoch: store.epoch };

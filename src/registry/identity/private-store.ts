@@ -18,10 +18,12 @@ export class PrivateConflictError extends Error {
  * registry, or a place that several share; compare-and-swap is all that keeps them apart, and
  * `test/registry/identity/private-store-conformance.ts` holds every implementation to it.
  *
- * Names are of letters, digits, `-`, `_` and `.`, at most 128 of them, and do not begin with a dot. Contents are small
- * (below 512 KiB) and are never logged or put into an error's message.
+ * Names are of letters, digits, `-`, `_` and `.`, at most 128 of them, and do not begin with a dot. Contents are never
+ * logged or put into an error's message, and where several share the place all of them together stay below 1 MiB.
  */
 export interface PrivateStore {
+  /** Where an entry is, for messages: as its path. */
+  placeOf(name: string): string;
   /** As it is where it is kept, not as it was remembered; null: there is no such entry. */
   read(name: string): Promise<PrivateEntry | null>;
   /**
@@ -35,8 +37,8 @@ export interface PrivateStore {
   /** Rejects with {@link PrivateConflictError} where its version is another, or there is none. */
   remove(name: string, expected: string): Promise<void>;
   /**
-   * Tells the names of entries that may have changed, by whomever; the result ends that. Absent: nobody else writes, or
-   * readers look again from time to time.
+   * Tells the names of entries that may have changed, by whomever, within a second or two while the place can be reached,
+   * and after an outage all that it has missed; the result ends that. Absent: nobody else writes.
    */
   watch?(listener: (name: string) => void): () => void;
   close(): Promise<void>;
