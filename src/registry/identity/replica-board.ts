@@ -103,6 +103,13 @@ export class ReplicaBoard {
     return alive.map(({ notice }) => notice);
   }
 
+  /** How many daemons watch each of them. */
+  watching(): number[] {
+    const connected = ({ hosts }: ReplicaNotice) =>
+      Object.values(hosts).filter((facts) => facts.connected).length;
+    return this.others().map(connected);
+  }
+
   /** What this registry has to say may have changed. */
   touch(): void {
     const { store, timers } = this.#options;

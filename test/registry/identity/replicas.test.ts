@@ -20,8 +20,8 @@ async function stateOf(registry: Registry): Promise<unknown> {
 
 async function until200(registry: Registry, name: string): Promise<void> {
   await until(async () => (await step(registry, name)).status === 200, {
-    what: `${name}: ${JSON.stringify((await step(registry, name)).body)}`,
-    withinMs: 10_000,
+    what: `the step ${name}`,
+    timeoutMs: 10_000,
   });
 }
 
@@ -118,7 +118,7 @@ test("a rotation waits for the hosts of all registries, and all follow it", asyn
       assert.equal(status, 409);
       return /too early to issue: not acknowledged by node-b$/.test(String(dig(body, "error")));
     },
-    { what: "the wait for the host of the other registry", withinMs: 10_000 },
+    { what: "the wait for the host of the other registry", timeoutMs: 10_000 },
   );
   assert.equal((await step(two, "begin")).status, 409);
   b.obeys = true;
@@ -169,7 +169,7 @@ test("a host that says it still uses the old authority holds the end up, whereve
       assert.equal(status, 409);
       return /certificates are in use/.test(String(dig(body, "error")));
     },
-    { what: "the wait", withinMs: 10_000 },
+    { what: "the wait", timeoutMs: 10_000 },
   );
   watching.uses([watching.issuer]);
   await until200(one, "finish");
@@ -177,9 +177,12 @@ test("a host that says it still uses the old authority holds the end up, whereve
 
 test("an entry of a registry that is gone is waited for no longer than its hosts", async (t) => {
   const { place, one, two } = await pair(t);
-  await until(() => [...place.entries.keys()].filter((name) => /^replica-/.test(name)).length === 2, {
-    what: "both entries",
-  });
+  await until(
+    () => [...place.entries.keys()].filter((name) => /^replica-/.test(name)).length === 2,
+    {
+      what: "both entries",
+    },
+  );
   await two.close();
   const left = [...place.entries.keys()].filter((name) => name.startsWith("replica-"));
   assert.equal(left.length, 1);
