@@ -1,3 +1,4 @@
+import { isIPv6, type LookupFunction } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { type RawData, WebSocket } from "ws";
 import type { Clock } from "../core/clock.ts";
@@ -12,12 +13,16 @@ import type { Timers } from "./timers.ts";
 
 /** From the dial to the welcome. */
 const WELCOME_MS = 10_000;
+/** RFC 6455, section 7.4.1: the endpoint goes away. */
+const GOING_AWAY = 1001;
 /** What waits to be sent, at most; a registry that takes no more is as good as gone. */
 const MAX_BUFFERED_BYTES = 16_777_216;
 
 export interface WatchConnectionOptions {
   /** Base URL of the registry. */
   readonly url: string;
+  /** Which of the addresses of the URL's name; null: whatever it leads to. */
+  readonly address: string | null;
   /** For an https URL; absent: the system's authorities and the host's name count. */
   readonly tls?: ConnectionOptions;
   readonly clock: Clock;
@@ -27,8 +32,8 @@ export interface WatchConnectionOptions {
   receive(message: ServerMessage): void;
   /** Any sign of life. */
   heard(): void;
-  /** Called once, when the connection is over. */
-  closed(reason: string): void;
+  /** Called once, when the connection is over. `dismissed`: the registry asked to go to another one. */
+  closed(reason: string, dismissed: boolean): void;
 }
 
 /** One WebSocket to one registry: handshake, heartbeats, and messages checked before anybody sees them. */
@@ -41,12 +46,13 @@ export class WatchConnection {
 
   constructor(options: WatchConnectionOptions) {
     this.#options = options;
-    const { url, clock, timers, tls = {} } = options;
+    const { url, address, clock, timers, tls = {} } = options;
     this.#heardMs = clock.now();
     const target = new URL("v1/mesh/watch", url.endsWith("/") ? url : `${url}/`);
     target.protocol = target.protocol === "https:" ? "wss:" : "ws:";
     this.#socket = new WebSocket(target, {
       ...(target.protocol === "wss:" ? tls : {}),
+      ...(address === null ? {} : { lookup: answerWith(address) }),
       maxPayload: MAX_SERVER_MESSAGE_BYTES,
       perMessageDeflate: false,
       followRedirects: false,
@@ -56,7 +62,9 @@ export class WatchConnection {
     this.#socket.on("message", (data: RawData, isBinary: boolean) => this.#receive(data, isBinary));
     for (const sign of ["ping", "pong"] as const) this.#socket.on(sign, () => this.#heard());
     this.#socket.on("error", (error) => this.close(error.message));
-    this.#socket.on("close", (code, reason) => this.close(`closed (${code}) ${reason}`.trim()));
+    this.#socket.on("close", (code, reason) =>
+      this.close(`closed (${code}) ${reason}`.trim(), code === GOING_AWAY),
+    );
   }
 
   send(message: ClientMessage): void {
@@ -66,12 +74,12 @@ export class WatchConnection {
     else this.#socket.send(JSON.stringify(message));
   }
 
-  close(reason: string): void {
+  close(reason: string, dismissed = false): void {
     if (this.#over) return;
     this.#over = true;
     this.#cancel();
     this.#socket.terminate();
-    this.#options.closed(reason);
+    this.#options.closed(reason, dismissed);
   }
 
   #receive(data: RawData, isBinary: boolean): void {
@@ -105,4 +113,13 @@ export class WatchConnection {
       this.#beat(pingMs);
     });
   }
+}
+
+/** Connects to this address, while the name stays what the peer is asked for. */
+function answerWith(address: string): LookupFunction {
+  const family = isIPv6(address) ? 6 : 4;
+  return (_, { all }, done) => {
+    if (all === true) done(null, [{ address, family }]);
+    else done(null, address, family);
+  };
 }

@@ -69,6 +69,8 @@ export class Reflector {
   #running: Promise<void> | null = null;
   #resourceVersion = "";
   #mustList = true;
+  /** Everything was listed, and no good watch has come of it yet. */
+  #isListNew = false;
   #lists = 0;
   /** In a row, without a good watch between them. */
   #failures = 0;
@@ -121,7 +123,8 @@ export class Reflector {
         await this.#watch(signal);
       } catch (error) {
         if (signal.aborted) return;
-        await this.#pause(this.#failed(error));
+        const pauseMs = this.#failed(error);
+        if (pauseMs > 0) await this.#pause(pauseMs);
       }
     }
   }
@@ -133,6 +136,7 @@ export class Reflector {
     listener.replaced(items, resourceVersion);
     this.#resourceVersion = resourceVersion;
     this.#mustList = false;
+    this.#isListNew = true;
     this.#lists++;
     log.debug("listed", { ...this.#facts, objects: items.length, resourceVersion });
   }
@@ -174,7 +178,10 @@ export class Reflector {
     this.#closedMs = this.#options.clock.now();
     const wasGood = this.#closedMs - this.#openedMs >= GOOD_WATCH_MS;
     this.#openedMs = null;
-    if (wasGood) this.#failures = 0;
+    if (wasGood) {
+      this.#failures = 0;
+      this.#isListNew = false;
+    }
     return wasGood;
   }
 
@@ -196,14 +203,14 @@ export class Reflector {
   /** Takes note of what went wrong, and returns how long to wait, in ms. */
   #failed(error: unknown): number {
     const { random } = this.#options;
-    const isFirst = this.#failures === 0;
     const doubled = FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 30);
     this.#failures++;
     const pauseMs = Math.min(doubled, LONGEST_PAUSE_MS) * (1 + random());
     if (isGone(error)) {
       this.#mustList = true;
       this.#options.log.info("the history has a gap, listing everything", this.#facts);
-      return isFirst ? 0 : pauseMs;
+      // At once, however long the server was away before; but not again and again.
+      return this.#isListNew ? pauseMs : 0;
     }
     this.#tell(error);
     if (!(error instanceof KubeApiError)) return pauseMs;
