@@ -27,6 +27,16 @@ export interface KnownResource {
   readonly createdMs: number;
 }
 
+/** What is part of the mesh in a Kubernetes cluster. */
+export interface ClusterRules {
+  /** Pods that are labelled, or all pods. */
+  readonly enrol: "labelled" | "all";
+  /** Whose labels and annotations count too, besides our own. */
+  readonly recogniseLabels: readonly ("istio" | "linkerd")[];
+  /** Where the mesh itself lives. */
+  readonly meshNamespace: string;
+}
+
 /** What a translation depends on beside the resource itself. */
 export interface TranslationContext {
   /** Policies in these namespaces are for the whole mesh. */
@@ -38,6 +48,8 @@ export interface TranslationContext {
   readonly balancer: BalancerConfig;
   /** When the resource was made, ms since the epoch. */
   readonly createdMs: number;
+  /** The resources are those of a Kubernetes cluster, read from its API server; absent: they were applied. */
+  readonly cluster?: ClusterRules;
   /** The resources that speak of a topic, oldest first. Asking makes the translation depend on the topic. */
   about(topic: string): readonly KnownResource[];
 }

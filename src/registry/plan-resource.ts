@@ -1,6 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import { type IdentifiedResource, identify } from "../dialects/translate.ts";
-import { type KnownResource, type Translation, TranslationError } from "../dialects/translator.ts";
+import {
+  type ClusterRules,
+  type KnownResource,
+  type Translation,
+  TranslationError,
+} from "../dialects/translator.ts";
 import { bucketNames } from "./buckets.ts";
 import { Draft } from "./draft.ts";
 import type { PlanSettings } from "./inputs.ts";
@@ -16,6 +21,8 @@ export interface ResourceSettings {
   readonly defaultIntention: "allow" | "deny";
   /** Revisions that are kept of each resource, the newest included; 0: none. */
   readonly historyPerResource: number;
+  /** The resources are those of a Kubernetes cluster; absent: they are applied. */
+  readonly cluster?: ClusterRules;
 }
 
 /** And what putting their services into the registry needs besides. */
@@ -157,10 +164,11 @@ function translateInto(
   { translator, content, version, name }: IdentifiedResource,
   settings: ResourcePlanSettings,
 ): Translation {
-  const { rootNamespaces, trustDomain, defaultIntention, balancer } = settings;
+  const { rootNamespaces, trustDomain, defaultIntention, balancer, cluster } = settings;
   const needs = new Set<string>();
   const translation = translator.translate(content, version, name, {
     ...{ rootNamespaces, trustDomain, defaultIntention, balancer },
+    ...(cluster === undefined ? {} : { cluster }),
     createdMs: stored.createdMs,
     about(topic) {
       needs.add(topic);

@@ -38,7 +38,7 @@ export function grantedIdentities(
   }
   for (const key of catalog.members(bucketNames.endpointsOfHost(host))) {
     const endpoint = catalog.get("endpoint", key)?.endpoint;
-    if (endpoint === undefined) continue;
+    if (endpoint === undefined || endpoint.outside) continue;
     const [claimed] = catalog.members(bucketNames.workloadAt(host, endpoint.address));
     if (claimed === undefined) grant(endpoint.namespace, endpoint.service);
   }
