@@ -103,6 +103,8 @@ export interface Endpoint {
    * workload, and no identity follows from it.
    */
   readonly outside?: true;
+  /** Key of the workload that it is: nobody else is taken for it, also while that has no record. */
+  readonly workload?: string;
   /** Whom it is meant for first (the hints of Kubernetes' EndpointSlices); absent: it says nothing of it. */
   readonly hints?: EndpointHints;
 }

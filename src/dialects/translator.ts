@@ -168,6 +168,8 @@ export interface Respelled {
   original(path: string): string;
 }
 
+const ADDED_BY_SERVERS: ReadonlySet<PropertyKey | undefined> = new Set(["metadata", "status"]);
+
 const AS_IT_IS = (content: unknown): Respelled => ({ content, original: (path) => path });
 
 /** Makes a translator of what is particular to a kind: its schemas, and the way from a parsed resource to policies. */
@@ -200,10 +202,10 @@ export function defineTranslator<T>(definition: Definition<T>): Translator {
         throw new TranslationError(placed, parsed.error);
       }
       const place = (path: readonly PropertyKey[]) => spelt.original(formatPath(path));
-      const warnings: Warning[] = ineffectiveIn(schema, spelt.content).map(({ path, note }) => ({
-        path: place(path),
-        message: `no effect: ${note}`,
-      }));
+      const warnings: Warning[] = ineffectiveIn(schema, spelt.content)
+        // What an API server and its controllers add says nothing of who wrote the resource.
+        .filter(({ path }) => context.cluster === undefined || !ADDED_BY_SERVERS.has(path[0]))
+        .map(({ path, note }) => ({ path: place(path), message: `no effect: ${note}` }));
       const key = keyOfResource(name);
       const work: Work<T> = {
         resource: parsed.data,

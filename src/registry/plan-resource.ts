@@ -115,16 +115,19 @@ export function removeResource(
 
 /**
  * Translates anew what depends on these topics. The warnings that this brought; with "not translated anew" the
- * resource's former translation stays in force.
+ * resource's former translation stays in force. `isFresh`: it was translated after the topic had changed.
  */
 export function refreshDependants(
   draft: Draft,
   topics: Iterable<string>,
   settings: ResourcePlanSettings,
+  isFresh: (key: string, topic: string) => boolean = () => false,
 ): AffectedResource[] {
   const keys = new Set<string>();
   for (const topic of topics) {
-    for (const key of draft.members(bucketNames.resourcesNeeding(topic))) keys.add(key);
+    for (const key of draft.members(bucketNames.resourcesNeeding(topic))) {
+      if (!isFresh(key, topic)) keys.add(key);
+    }
   }
   return [...keys].flatMap((key) => {
     const present = draft.get("resource", key);

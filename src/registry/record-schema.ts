@@ -44,6 +44,7 @@ export const endpointSchema = z.object({
   region: z.exactOptional(z.string()),
   resolve: z.exactOptional(z.literal("dns")),
   outside: z.exactOptional(z.literal(true)),
+  workload: z.exactOptional(z.string()),
   hints: z.exactOptional(
     z.object({
       zones: z.exactOptional(z.array(z.string())),

@@ -19,6 +19,7 @@ import type { Log } from "./log.ts";
 import type { RegistryParts } from "./parts.ts";
 import type { ResourceSettings } from "./plan-resource.ts";
 import { WatchHub } from "./push.ts";
+import { refuseWrites } from "./refuse-writes.ts";
 import type { Route } from "./route.ts";
 import { consulAgentRoutes } from "./routes/consul-agent.ts";
 import { consulHealthRoutes } from "./routes/consul-health.ts";
@@ -29,7 +30,8 @@ import { resourceHistoryRoutes } from "./routes/resource-history.ts";
 import { resourceRoutes } from "./routes/resources.ts";
 import type { CheckResult } from "./schema.ts";
 import type { RegistryServer } from "./server.ts";
-import { SqliteStore } from "./sqlite-store.ts";
+import type { RunningSource, Source } from "./source.ts";
+import { IN_MEMORY, SqliteStore } from "./sqlite-store.ts";
 import type { Store } from "./store.ts";
 import { processTimers, type Timers } from "./timers.ts";
 import { VirtualRange } from "./virtual-range.ts";
@@ -63,6 +65,10 @@ export interface RegistryOptions {
   readonly resources?: Partial<ResourceSettings>;
   /** Certificates, and the TLS port; absent: neither. */
   readonly identity?: IdentityOptions;
+  /** Fills the registry; absent: it keeps what it is told in a file of `dataDir`. */
+  readonly source?: Source;
+  /** Ends a start that waits for the source. */
+  readonly stop?: AbortSignal;
   readonly log: Log;
   readonly clock?: Clock;
   /** Time of day, for the age of resources. */
@@ -98,7 +104,8 @@ export async function startRegistry(options: RegistryOptions): Promise<RunningRe
   await mkdir(options.dataDir, { recursive: true });
   const { maxLogEntries } = options;
   const store = new SqliteStore({
-    path: join(options.dataDir, "registry.sqlite"),
+    // What a source brings is read anew with every start.
+    path: options.source === undefined ? join(options.dataDir, "registry.sqlite") : IN_MEMORY,
     ...(maxLogEntries === undefined ? {} : { maxLogEntries }),
   });
   try {
@@ -118,6 +125,7 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
   const waiters = new Waiters({ catalog, timers, random, maxWaiting });
   const hosts = hostRecordsOf(options, { catalog, writer });
   let identity: IdentityParts | null = null;
+  let running: RunningSource | null = null;
   const hub = new WatchHub({
     ...limitsOf(options),
     ...{ catalog, store, clock, timers, log, pingMs: options.pingMs },
@@ -128,6 +136,7 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
   const close = async () => {
     hub.close();
     monitor.close();
+    await running?.close();
     await writer.close();
     await identity?.close();
     await store.close();
@@ -141,18 +150,25 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
       await identity.rotation.publish();
     }
     const { wall = wallClock } = options;
-    const own = { catalog, writer, monitor, waiters, wall, identity, epoch: store.epoch };
-    return await serve(options, { ...own, daemons: () => hub.daemons() }, hub, close);
+    const resources = resourceSettingsOf(options);
+    const settings = { ranges: rangesOf(options), balancer: options.balancer };
+    const daemons = () => hub.daemons();
+    if (options.source !== undefined) {
+      const all = { ...resources, ...settings };
+      const parts = { catalog, writer, settings: all, wall, timers, clock, random, log };
+      const stop = options.stop ?? new AbortController().signal;
+      running = await options.source.start({ ...parts, identity, daemons }, stop);
+    }
+    const source = running && { place: options.source?.place ?? "", running };
+    const own = { catalog, writer, monitor, waiters, wall, identity, source, epoch: store.epoch };
+    return await serve(options, { ...own, settings, resources, daemons }, hub, close);
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-type OwnParts = Omit<
-  RegistryParts,
-  "settings" | "resources" | "registrars" | "host" | "nodeAddress" | "listening"
->;
+type OwnParts = Omit<RegistryParts, "registrars" | "host" | "nodeAddress" | "listening">;
 
 /** Opens the ports; what is open is closed again where the second cannot be had. */
 async function serve(
@@ -161,15 +177,12 @@ async function serve(
   hub: WatchHub,
   closeParts: () => Promise<void>,
 ): Promise<RunningRegistry> {
-  const { bind, host, nodeAddress, balancer, log, requestTimeoutMs } = options;
+  const { bind, host, nodeAddress, log, requestTimeoutMs } = options;
   const { catalog, identity } = own;
   let { port } = options;
   const listening = () => formatHostPort(bind, port);
-  const settings = { ranges: rangesOf(options), balancer };
-  const { trustDomain = RESOURCE_DEFAULTS.trustDomain } = options.identity ?? {};
-  const resources = { ...RESOURCE_DEFAULTS, trustDomain, ...options.resources };
   const registrars: AllowedRole[] = options.identity?.hostsRegister === true ? ["host"] : [];
-  const parts = { ...own, settings, resources, registrars, host, nodeAddress, listening };
+  const parts = { ...own, registrars, host, nodeAddress, listening };
   const shared: Listening = {
     routes: routesOf(parts),
     revision: () => catalog.revision(),
@@ -208,8 +221,13 @@ async function serve(
   };
 }
 
+function resourceSettingsOf({ identity, resources, source }: RegistryOptions): ResourceSettings {
+  const { trustDomain = RESOURCE_DEFAULTS.trustDomain } = identity ?? {};
+  return { ...RESOURCE_DEFAULTS, trustDomain, ...resources, ...source?.resources };
+}
+
 function routesOf(parts: RegistryParts): Route[] {
-  return [
+  const all = [
     ...consulAgentRoutes(parts),
     ...consulHealthRoutes(parts),
     ...meshRoutes(parts),
@@ -218,13 +236,15 @@ function routesOf(parts: RegistryParts): Route[] {
     ...hostRoutes(parts),
     ...(parts.identity === null ? [] : identityRoutes(parts.identity)),
   ];
+  return parts.source === null ? all : refuseWrites(all, parts.source.place);
 }
 
 function hostRecordsOf(
-  { identity, log }: RegistryOptions,
+  { identity, source, log }: RegistryOptions,
   stored: Pick<RegistryParts, "catalog" | "writer">,
 ): HostRecords | null {
-  if (identity === undefined) return null;
+  // A source knows the hosts, also those whose daemons follow another registry.
+  if (identity === undefined || source !== undefined) return null;
   return new HostRecords({ ...stored, hostAddress: identity.hostAddress, log });
 }
 

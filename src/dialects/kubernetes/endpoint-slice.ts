@@ -172,7 +172,7 @@ function placesOf(
     const { addresses, targetRef, nodeName = "", zone, hints } = endpoint;
     const [address = ""] = addresses;
     const behind = context === null ? OPEN : behindTarget(context, namespace, targetRef, address);
-    const { node = nodeName } = behind;
+    const { node, key: workload } = behind.workload ?? { node: nodeName };
     const where = context === null ? NOWHERE : placeOfNode(context, node);
     const shared = {
       owner: `slice.${namespace}.${metadata.name}`,
@@ -181,6 +181,7 @@ function placesOf(
       uid: targetRef?.uid ?? "",
       condition: behind.isThere ? conditionOf(endpoint.conditions) : ("unready" as const),
       ...(hints === undefined ? {} : { hints: toHints(hints) }),
+      ...(workload === undefined ? {} : { workload }),
     };
     return ports.flatMap(({ name, port, protocol, appProtocol }): Place[] => {
       if (port === undefined || protocol !== "TCP") return [];

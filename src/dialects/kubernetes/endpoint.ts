@@ -19,6 +19,8 @@ export interface Place {
   /** Of the pod behind it; "" where nobody says. */
   readonly uid: string;
   readonly hints?: EndpointHints;
+  /** Key of the workload that it is. */
+  readonly workload?: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly protocol: AppProtocol | null;
   readonly condition: Condition;
@@ -55,6 +57,7 @@ export function endpointAt(place: Place, hasReady: boolean): Endpoint {
     ...(protocol === null ? {} : { protocol }),
     ...(place.region === "" ? {} : { region: place.region }),
     ...(place.outside ? { outside: true as const } : {}),
+    ...(place.workload === undefined ? {} : { workload: place.workload }),
     ...(place.hints === undefined ? {} : { hints: place.hints }),
     health: condition === "unready" ? "critical" : "passing",
   };

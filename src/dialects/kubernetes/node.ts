@@ -26,6 +26,9 @@ export const node = defineTranslator<z.infer<typeof schema>>({
   provides: ({ metadata: { name } }) => [nodeTopic(name)],
 });
 
+/** Labels of a node that are read. */
+export const NODE_LABELS: readonly string[] = [ZONE, REGION];
+
 /** Zone and region of a node; both empty where it is not known. */
 export interface NodePlace {
   readonly zone: string;
@@ -33,10 +36,6 @@ export interface NodePlace {
 }
 
 export const NOWHERE: NodePlace = { zone: "", region: "" };
-
-export function placeOfLabels(labels: Readonly<Record<string, string>>): NodePlace {
-  return { zone: labels[ZONE] ?? "", region: labels[REGION] ?? "" };
-}
 
 export function placeOfNode(context: TranslationContext, name: string): NodePlace {
   if (name === "") return NOWHERE;
@@ -46,5 +45,6 @@ export function placeOfNode(context: TranslationContext, name: string): NodePlac
 
 const readPlace = readOnce((content): NodePlace => {
   const parsed = schema.safeParse(content);
-  return parsed.success ? placeOfLabels(parsed.data.metadata.labels ?? {}) : NOWHERE;
+  const { [ZONE]: zone = "", [REGION]: region = "" } = parsed.data?.metadata.labels ?? {};
+  return { zone, region };
 });

@@ -30,8 +30,8 @@ export interface Behind {
   readonly outside: boolean;
   /** False: a pod is named that is not there, or has another address; who is there now must not be called for it. */
   readonly isThere: boolean;
-  /** Where the API server has placed it, whatever is said elsewhere; absent: not known, or not part of the mesh. */
-  readonly node?: string;
+  /** The pod, and where the API server has placed it; absent where it is not part of the mesh. */
+  readonly workload?: { readonly key: string; readonly node: string };
 }
 
 /**
@@ -59,5 +59,7 @@ export function behindTarget(
     pod.addresses.includes(canonicalAddress(address));
   if (!isThere) return { labels: {}, outside: true, isThere };
   const isIn = isEnrolled(pod, marksOfNamespace(context, namespace), cluster);
-  return { labels, outside: !isIn, isThere, ...(isIn ? { node: pod.node } : {}) };
+  if (!isIn) return { labels, outside: true, isThere };
+  const workload = { key: `${namespace}/${name}`, node: pod.node };
+  return { labels, outside: false, isThere, workload };
 }
