@@ -125,6 +125,15 @@ async function run(options: UpOptions, log: Log, shutdown: Shutdown, undo: Undo[
 /** Finds what would fail for certain, before anything is started. */
 async function lookAhead({ config, files, demo, dataDir }: UpOptions): Promise<void> {
   refuseUnprivileged(config);
+  if (config.registry.source !== "store") {
+    const remedy = "use `hostmesh registry` for it, and `hostmesh daemon` beside it";
+    throw new StartError(
+      `hostmesh up keeps a registry of its own: it does not read ${config.registry.source}`,
+      {
+        ...{ isUsage: true, remedy },
+      },
+    );
+  }
   try {
     for (const file of files) await readDeclarations(file, config.host);
   } catch (cause) {

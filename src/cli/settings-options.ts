@@ -12,6 +12,9 @@ export interface SettingsFlags {
   readonly host?: string;
   readonly registry?: string;
   readonly data?: string;
+  readonly source?: string;
+  readonly kubeconfig?: string;
+  readonly context?: string;
 }
 
 interface Setting {
@@ -78,6 +81,9 @@ function flagTree(flags: SettingsFlags): Record<string, unknown> {
   if (flags.onDeath !== undefined) assign(tree, ["capture", "onDeath"], flags.onDeath);
   if (flags.host !== undefined) assign(tree, ["host"], flags.host);
   if (flags.data !== undefined) assign(tree, ["dataDir"], flags.data);
+  if (flags.source !== undefined) assign(tree, ["registry", "source"], flags.source);
+  if (flags.kubeconfig !== undefined) assign(tree, ["kubernetes", "kubeconfig"], flags.kubeconfig);
+  if (flags.context !== undefined) assign(tree, ["kubernetes", "context"], flags.context);
   if (flags.registry !== undefined) {
     assign(
       tree,

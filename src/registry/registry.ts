@@ -21,6 +21,7 @@ import type { RegistryParts } from "./parts.ts";
 import type { ResourceSettings } from "./plan-resource.ts";
 import type { Position } from "./position.ts";
 import { WatchHub } from "./push.ts";
+import { refuseWrites } from "./refuse-writes.ts";
 import type { Route } from "./route.ts";
 import { consulAgentRoutes } from "./routes/consul-agent.ts";
 import { consulHealthRoutes } from "./routes/consul-health.ts";
@@ -31,7 +32,8 @@ import { resourceHistoryRoutes } from "./routes/resource-history.ts";
 import { resourceRoutes } from "./routes/resources.ts";
 import type { CheckResult } from "./schema.ts";
 import type { RegistryServer } from "./server.ts";
-import { SqliteStore } from "./sqlite-store.ts";
+import type { RunningSource, Source } from "./source.ts";
+import { IN_MEMORY, SqliteStore } from "./sqlite-store.ts";
 import type { Store } from "./store.ts";
 import { processTimers, type Timers } from "./timers.ts";
 import { VirtualRange } from "./virtual-range.ts";
@@ -65,8 +67,12 @@ export interface RegistryOptions {
   readonly resources?: Partial<ResourceSettings>;
   /** Certificates, and the TLS port; absent: neither. */
   readonly identity?: IdentityOptions;
-  /** What the present state is made of, where it is read from a cluster. */
+  /** What the present state is made of; absent: what the source says. */
   readonly position?: () => Position;
+  /** Fills the registry; absent: it keeps what it is told in a file of `dataDir`. */
+  readonly source?: Source;
+  /** Ends a start that waits for the source. */
+  readonly stop?: AbortSignal;
   readonly log: Log;
   readonly clock?: Clock;
   /** Time of day, for the age of resources. */
@@ -103,7 +109,8 @@ export async function startRegistry(options: RegistryOptions): Promise<RunningRe
   await mkdir(options.dataDir, { recursive: true });
   const { maxLogEntries } = options;
   const store = new SqliteStore({
-    path: join(options.dataDir, "registry.sqlite"),
+    // What a source brings is read anew with every start.
+    path: options.source === undefined ? join(options.dataDir, "registry.sqlite") : IN_MEMORY,
     ...(maxLogEntries === undefined ? {} : { maxLogEntries }),
   });
   try {
@@ -123,9 +130,11 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
   const waiters = new Waiters({ catalog, timers, random, maxWaiting });
   const hosts = hostRecordsOf(options, { catalog, writer });
   let identity: IdentityParts | null = null;
+  let running: RunningSource | null = null;
   const hub = new WatchHub({
     ...limitsOf(options),
     ...{ catalog, store, clock, timers, log, pingMs: options.pingMs },
+    position: options.position ?? (() => running?.position() ?? {}),
     results: (host, results) => takeResults(monitor, host, results, log),
     greeted: (hello, address) => hosts?.greeted(hello, address),
     acknowledged: (host, revision) => {
@@ -142,6 +151,7 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
     endBalance();
     await hub.close();
     monitor.close();
+    await running?.close();
     await writer.close();
     await identity?.close();
     await store.close();
@@ -162,18 +172,25 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
       });
     }
     const { wall = wallClock } = options;
-    const own = { catalog, writer, monitor, waiters, wall, identity, epoch: store.epoch };
-    return await serve(options, { ...own, daemons: () => hub.daemons() }, hub, close);
+    const resources = resourceSettingsOf(options);
+    const settings = { ranges: rangesOf(options), balancer: options.balancer };
+    const daemons = () => hub.daemons();
+    if (options.source !== undefined) {
+      const all = { ...resources, ...settings };
+      const parts = { catalog, writer, settings: all, wall, timers, clock, random, log };
+      const stop = options.stop ?? new AbortController().signal;
+      running = await options.source.start({ ...parts, identity, daemons }, stop);
+    }
+    const source = running && { place: options.source?.place ?? "", running };
+    const own = { catalog, writer, monitor, waiters, wall, identity, source, epoch: store.epoch };
+    return await serve(options, { ...own, settings, resources, daemons }, hub, close);
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-type OwnParts = Omit<
-  RegistryParts,
-  "settings" | "resources" | "registrars" | "host" | "nodeAddress" | "listening"
->;
+type OwnParts = Omit<RegistryParts, "registrars" | "host" | "nodeAddress" | "listening">;
 
 /** Opens the ports; what is open is closed again where the second cannot be had. */
 async function serve(
@@ -182,15 +199,12 @@ async function serve(
   hub: WatchHub,
   closeParts: () => Promise<void>,
 ): Promise<RunningRegistry> {
-  const { bind, host, nodeAddress, balancer, log, requestTimeoutMs } = options;
+  const { bind, host, nodeAddress, log, requestTimeoutMs } = options;
   const { catalog, identity } = own;
   let { port } = options;
   const listening = () => formatHostPort(bind, port);
-  const settings = { ranges: rangesOf(options), balancer };
-  const { trustDomain = RESOURCE_DEFAULTS.trustDomain } = options.identity ?? {};
-  const resources = { ...RESOURCE_DEFAULTS, trustDomain, ...options.resources };
   const registrars: AllowedRole[] = options.identity?.hostsRegister === true ? ["host"] : [];
-  const parts = { ...own, settings, resources, registrars, host, nodeAddress, listening };
+  const parts = { ...own, registrars, host, nodeAddress, listening };
   const shared: Listening = {
     routes: routesOf(parts),
     revision: () => catalog.revision(),
@@ -229,8 +243,13 @@ async function serve(
   };
 }
 
+function resourceSettingsOf({ identity, resources, source }: RegistryOptions): ResourceSettings {
+  const { trustDomain = RESOURCE_DEFAULTS.trustDomain } = identity ?? {};
+  return { ...RESOURCE_DEFAULTS, trustDomain, ...resources, ...source?.resources };
+}
+
 function routesOf(parts: RegistryParts): Route[] {
-  return [
+  const all = [
     ...consulAgentRoutes(parts),
     ...consulHealthRoutes(parts),
     ...meshRoutes(parts),
@@ -239,13 +258,15 @@ function routesOf(parts: RegistryParts): Route[] {
     ...hostRoutes(parts),
     ...(parts.identity === null ? [] : identityRoutes(parts.identity)),
   ];
+  return parts.source === null ? all : refuseWrites(all, parts.source.place);
 }
 
 function hostRecordsOf(
-  { identity, log }: RegistryOptions,
+  { identity, source, log }: RegistryOptions,
   stored: Pick<RegistryParts, "catalog" | "writer">,
 ): HostRecords | null {
-  if (identity === undefined) return null;
+  // A source knows the hosts, also those whose daemons follow another registry.
+  if (identity === undefined || source !== undefined) return null;
   return new HostRecords({ ...stored, hostAddress: identity.hostAddress, log });
 }
 
@@ -262,10 +283,9 @@ function reachable(bind: string | undefined, port: number): string {
 
 /** Only the limits that were given, so that the others keep their defaults. */
 function limitsOf(options: RegistryOptions) {
-  const { maxWatchers, maxBufferedBytes, digestMs, answerMs, behindMs, position } = options;
+  const { maxWatchers, maxBufferedBytes, digestMs, answerMs, behindMs } = options;
   return {
     ...(behindMs === undefined ? {} : { behindMs }),
-    ...(position === undefined ? {} : { position }),
     ...(maxWatchers === undefined ? {} : { maxWatchers }),
     ...(maxBufferedBytes === undefined ? {} : { maxBufferedBytes }),
     ...(digestMs === undefined ? {} : { digestMs }),

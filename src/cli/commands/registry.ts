@@ -1,7 +1,8 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { outsideAddress, registryIdentity } from "../../../daemon/registry-identity.ts";
 import { shutdownSignals } from "../../../daemon/shutdown-signals.ts";
 import type { Config } from "../../config/schema.ts";
+import type { Source } from "../../registry/source.ts";
 import { createLog } from "../../telemetry/log.ts";
 import { EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
@@ -12,9 +13,17 @@ export function registryCommand(onExit: (code: number) => void): Command {
   const command = new Command("registry")
     .summary("run the registry")
     .description(
-      "Runs the registry: services, endpoints and workloads in one SQLite file, an HTTP API (Consul's calls included), the watch that daemons follow, and the authority that gives hosts and workloads their certificates.",
+      "Runs the registry: services, endpoints and workloads in one SQLite file, an HTTP API (Consul's calls included), the watch that daemons follow, and the authority that gives hosts and workloads their certificates. With --source kubernetes it reads a cluster instead of keeping a file.",
     )
     .option("--host <name>", "name of the registry's own host (default: the system's)")
+    .addOption(
+      new Option("--source <source>", "what fills the registry").choices(["store", "kubernetes"]),
+    )
+    .option(
+      "--kubeconfig <file>",
+      "how the cluster is reached (default: as kubectl, in a pod by its account)",
+    )
+    .option("--context <name>", "context of the kubeconfig (default: its current one)")
     .action(async (flags: SettingsFlags) => {
       await runRegistry(readSettings(flags));
       onExit(EXIT.ok);
@@ -24,6 +33,7 @@ export function registryCommand(onExit: (code: number) => void): Command {
     examples: [
       "hostmesh registry",
       "hostmesh registry --data /var/lib/hostmesh --set registry.bind=0.0.0.0",
+      "hostmesh registry --source kubernetes --context staging",
       'curl -X PUT http://127.0.0.1:15010/v1/agent/service/register -d \'{"Name":"catalog","Port":8080}\'',
     ],
     notes: [
@@ -40,7 +50,8 @@ async function runRegistry(config: Config): Promise<void> {
   const { stop, force } = shutdownSignals(log);
   const stopped = aborted(stop);
   const identity = registryIdentity(config);
-  const registry = await startRegistry({
+  const source = await sourceOf(config);
+  const starting = startRegistry({
     dataDir: config.dataDir,
     bind,
     port,
@@ -52,10 +63,28 @@ async function runRegistry(config: Config): Promise<void> {
     balancer: { policy: config.balance.policy, slowStartMs: config.balance.slowStartMs },
     resources: { trustDomain: config.identity.trustDomain, historyPerResource },
     ...(identity === null ? {} : { identity }),
-    log,
+    ...(source === null ? {} : { source }),
+    ...{ stop, log },
   });
+  const registry = await starting.catch((error: unknown) => {
+    // A cluster that was waited for may never have come.
+    if (stop.aborted) return null;
+    throw error;
+  });
+  if (registry === null) return;
   await stopped;
   await Promise.race([registry.close(), aborted(force)]);
+}
+
+/** Null: the registry keeps what it is told. The client of the API is large, and loaded by those who need it. */
+async function sourceOf({ registry, kubernetes }: Config): Promise<Source | null> {
+  if (registry.source === "store") return null;
+  const { KubernetesSource } = await import("../../kubernetes/source/kubernetes-source.ts");
+  const { kubeconfig, context, namespace: meshNamespace, enrol, recogniseLabels } = kubernetes;
+  return new KubernetesSource({
+    ...{ kubeconfig, context },
+    rules: { enrol, recogniseLabels, meshNamespace },
+  });
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
