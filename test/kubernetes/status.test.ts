@@ -295,6 +295,56 @@ test("only the leader writes", async (t) => {
   assert.equal(lab.server.watches("httproutes"), 1);
 });
 
+test("a leader that loses its lease stops at once, and the next one goes on", async (t) => {
+  const lab = await StatusLab.start(t, { perSecond: 100 });
+  const names = Array.from({ length: 60 }, (_, index) => `route-${index}`);
+  await lab.apply(service("web") + names.map((name) => route(name)).join(""));
+  const first = await lab.replica(true);
+  await until(() => lab.writes() >= 25);
+  first.leader.set(false);
+  const written = await untilStill(() => lab.writes(), 300);
+  assert.ok(written < 60, String(written));
+  await lab.replica(true);
+  for (const name of names) await lab.becomes(name, GOOD);
+  // One may have been under way when it was cut off.
+  assert.ok(lab.writes() <= 61, String(lab.writes()));
+});
+
+test("leadership that ends without a word ends the writing too", async (t) => {
+  const lab = await StatusLab.start(t, { perSecond: 100 });
+  const names = Array.from({ length: 60 }, (_, index) => `route-${index}`);
+  await lab.apply(service("web") + names.map((name) => route(name)).join(""));
+  const { leader } = await lab.replica(true);
+  await until(() => lab.writes() >= 25);
+  // As by its clock, while its timers are late.
+  leader.leading = false;
+  assert.ok((await untilStill(() => lab.writes(), 300)) < 60);
+});
+
+test("objects of any form disturb no others", async (t) => {
+  const lab = await StatusLab.start(t);
+  const head = { apiVersion: "gateway.networking.k8s.io/v1", kind: "HTTPRoute" };
+  const odd: unknown[] = [
+    ...[undefined, null, "x", [], { parentRefs: "x" }, { parentRefs: [null, 1, { kind: 1 }] }],
+    { parentRefs: [{ group: "", kind: "Service" }], rules: [{ backendRefs: {}, filters: [1] }] },
+    { parentRefs: [{ group: "", kind: "Service", name: 1, port: "x", sectionName: {} }], rules: 1 },
+  ];
+  for (const [index, spec] of odd.entries()) {
+    const object = lab.server.apply({ ...head, metadata: { name: `odd-${index}` }, spec });
+    const key = `gateway.networking.k8s.io/HTTPRoute/default/odd-${index}`;
+    lab.refused.set(key, { key, object, issues: [{ path: "spec", reason: "odd" }] });
+  }
+  await lab.apply(service("web") + route("good"));
+  await lab.replica(true);
+  await lab.becomes("good", GOOD);
+  await lab.becomes(
+    "odd-6",
+    ["Accepted=False UnsupportedValue, ResolvedRefs=True ResolvedRefs"],
+    "default",
+  );
+  await until(() => lab.events().length === 2);
+});
+
 test("what was written in between is read, and kept", async (t) => {
   const lab = await StatusLab.start(t);
   await lab.apply(service("web") + route("a"));

@@ -13,7 +13,8 @@ import { EventWriter } from "./event-writer.ts";
 import { MeshView } from "./mesh-view.ts";
 import { noticesOf } from "./refusal-events.ts";
 import type { Refusals } from "./refusals.ts";
-import { STATUS_KINDS, statusKindOf } from "./status-kinds.ts";
+import { STATUS_KINDS, type StatusKind, statusKindOf } from "./status-kinds.ts";
+import type { StatusObject } from "./status-object.ts";
 import { StatusObjects } from "./status-objects.ts";
 import { type StatusWrite, StatusWriter } from "./status-writer.ts";
 import { verdictOf } from "./verdict.ts";
@@ -141,7 +142,12 @@ class Term {
     if (this.#closed || this.#cancelPass !== null) return;
     this.#cancelPass = this.#options.timers.after(GATHER_MS, () => {
       this.#cancelPass = null;
-      this.#running = (this.#running ?? Promise.resolve()).then(() => this.#pass());
+      // What goes wrong with a status must not take the registry with it.
+      this.#running = (this.#running ?? Promise.resolve())
+        .then(() => this.#pass())
+        .catch((error: unknown) =>
+          this.#options.log.error("a pass over all statuses failed", { error }),
+        );
     });
   }
 
@@ -165,11 +171,21 @@ class Term {
     return this.#view;
   }
 
+  /** Null: there is nothing to write, or it cannot be worked out. */
   #writeFor(key: string): StatusWrite | null {
-    const { catalog, refused, wall } = this.#options;
     const object = this.#objects.get(key);
     const kind = object === undefined ? undefined : statusKindOf(object);
     if (object === undefined || kind === undefined) return null;
+    try {
+      return this.#writeOf(object, kind);
+    } catch (error) {
+      this.#options.log.error("a status could not be worked out", { resource: key, error });
+      return null;
+    }
+  }
+
+  #writeOf(object: StatusObject, kind: StatusKind): StatusWrite | null {
+    const { catalog, refused, wall } = this.#options;
     const verdict = kind.translated ? verdictOf(object, catalog, refused) : null;
     const patch = kind.patchOf(object, verdict, this.#mesh(), timeText(wall.now()));
     if (patch === null) return null;

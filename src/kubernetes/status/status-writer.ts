@@ -49,6 +49,8 @@ export class StatusWriter {
   /** Patches that the server does not take, as text: they are not sent again. */
   readonly #hopeless = new Map<string, string>();
   readonly #pauses = new Set<() => void>();
+  /** What was warned of: a role that lacks a right would make a line for every object. */
+  readonly #warned = new Set<string>();
   readonly #aborting = new AbortController();
   #running: Promise<void> | null = null;
   #wake: () => void = () => undefined;
@@ -123,8 +125,8 @@ export class StatusWriter {
 
   async #failed(key: string, write: StatusWrite, error: unknown): Promise<void> {
     const { log, gone } = this.#options;
+    const { object } = write;
     const status = error instanceof KubeApiError ? error.status : 0;
-    const facts = { resource: key, error };
     if (status === 404) {
       gone(key);
       return;
@@ -135,10 +137,10 @@ export class StatusWriter {
     }
     if (status === 400 || status === 422) {
       this.#hopeless.set(key, textOf(write.patch));
-      log.warn("the API server does not take this status", facts);
+      log.warn("the API server does not take this status", { resource: key, error });
       return;
     }
-    this.#later(key, error, facts);
+    this.#later(key, object, error);
   }
 
   async #readAgain(key: string, { object, resource }: StatusWrite): Promise<void> {
@@ -153,15 +155,15 @@ export class StatusWriter {
     } catch (error) {
       if (this.#aborting.signal.aborted) return;
       if (error instanceof KubeApiError && error.status === 404) this.#options.gone(key);
-      else this.#later(key, error, { resource: key, error });
+      else this.#later(key, object, error);
     }
   }
 
-  #later(key: string, error: unknown, facts: Record<string, unknown>): void {
-    const { random, timers, log } = this.#options;
+  #later(key: string, { group, kind }: StatusObject, error: unknown): void {
+    const { random, timers } = this.#options;
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
-    log[failures === 0 ? "warn" : "debug"]("a status could not be written yet", facts);
+    this.#warn(`${group}/${kind}`, key, error);
     const doubled = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(failures, 10), LONGEST_PAUSE_MS);
     const askedMs = error instanceof KubeApiError ? (error.retryAfterMs ?? 0) : 0;
     const cancel = timers.after(Math.max(doubled * (1 + random()), askedMs), () => {
@@ -169,6 +171,15 @@ export class StatusWriter {
       this.offer(key);
     });
     this.#pauses.add(cancel);
+  }
+
+  /** Aloud once for each kind of object and of failure. */
+  #warn(kind: string, key: string, error: unknown): void {
+    const failure = `${kind} ${error instanceof KubeApiError ? error.status : "no answer"}`;
+    const isNew = !this.#warned.has(failure);
+    this.#warned.add(failure);
+    const facts = { resource: key, error };
+    this.#options.log[isNew ? "warn" : "debug"]("a status could not be written yet", facts);
   }
 
   async #sleep(delayMs: number): Promise<void> {
