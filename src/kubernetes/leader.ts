@@ -90,7 +90,7 @@ export class Leader {
     return { leading: this.isLeader(), holder: this.#holder };
   }
 
-  /** Told when leadership begins and ends. The result ends the subscription. */
+  /** Told when leadership begins and ends; must not throw. The result ends the subscription. */
   subscribe(listener: (leading: boolean) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
