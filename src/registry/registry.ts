@@ -135,6 +135,7 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
     ...limitsOf(options),
     ...{ catalog, store, clock, timers, log, pingMs: options.pingMs },
     position: options.position ?? (() => running?.position() ?? {}),
+    reach: options.position ?? (() => running?.reach() ?? {}),
     results: (host, results) => takeResults(monitor, host, results, log),
     greeted: (hello, address) => hosts?.greeted(hello, address),
     acknowledged: (host, revision) => {

@@ -120,6 +120,9 @@ describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () =>
     await until(async () => (await outcome()) === 403, { what: "a refusal" });
     await lab.cutOff(true);
     try {
+      // The watches end with the server, and are not opened again.
+      await lab.cluster.api.end("SIGKILL");
+      await lab.cluster.startApi();
       await admin.remove(closed);
       await rolledOut(lab, await web(5, "two"));
       await lab.cluster.compact();
@@ -130,7 +133,9 @@ describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () =>
       await lab.cutOff(false);
     }
     await untilServedBy(await names(), 60_000);
-    await until(async () => (await outcome()) === 200, { what: "the end of the refusals" });
+    // Each kind is asked for again at its own time.
+    const opened = async () => (await outcome()) === 200;
+    await until(opened, { timeoutMs: 60_000, what: "the end of the refusals" });
   });
 
   test("policies go with their definition, and come back with it", async () => {

@@ -2,8 +2,9 @@ import { Command, Option } from "commander";
 import { outsideAddress, registryIdentity } from "../../../daemon/registry-identity.ts";
 import { shutdownSignals } from "../../../daemon/shutdown-signals.ts";
 import type { Config } from "../../config/schema.ts";
+import type { ClusterRegistry } from "../../kubernetes/cluster-registry.ts";
 import type { Source } from "../../registry/source.ts";
-import { createLog } from "../../telemetry/log.ts";
+import { createLog, type Log } from "../../telemetry/log.ts";
 import { EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
@@ -49,8 +50,10 @@ async function runRegistry(config: Config): Promise<void> {
   const log = createLog({ level: logLevel, format: logFormat });
   const { stop, force } = shutdownSignals(log);
   const stopped = aborted(stop);
-  const identity = registryIdentity(config);
   const source = await sourceOf(config);
+  const cluster = await clusterOf(config, log);
+  const own = registryIdentity(config);
+  const identity = own && { ...own, ...cluster?.identity };
   const starting = startRegistry({
     dataDir: config.dataDir,
     bind,
@@ -73,7 +76,20 @@ async function runRegistry(config: Config): Promise<void> {
   });
   if (registry === null) return;
   await stopped;
-  await Promise.race([registry.close(), aborted(force)]);
+  const closing = registry.close().then(() => cluster?.close());
+  await Promise.race([closing, aborted(force)]);
+}
+
+/** Null: this registry shares its authority with nobody. */
+async function clusterOf(
+  { identity, registry, kubernetes }: Config,
+  log: Log,
+): Promise<ClusterRegistry | null> {
+  if (registry.source === "store" || identity.mode === "off") return null;
+  const { openClusterRegistry } = await import("../../kubernetes/cluster-registry.ts");
+  const { kubeconfig, context, namespace } = kubernetes;
+  const audience = registry.tokenReviewAudience;
+  return openClusterRegistry({ kubeconfig, context, namespace, audience, log });
 }
 
 /** Null: the registry keeps what it is told. The client of the API is large, and loaded by those who need it. */
