@@ -109,6 +109,8 @@ export interface Workload {
   readonly addresses: readonly string[];
   /** What policies select it by. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** Tells it from a later one of the same name (the UID of a pod). */
+  readonly uid?: string;
 }
 
 /** A host with a daemon that takes mutual TLS. Key: its name. */

@@ -52,6 +52,7 @@ const workloadSchema = z.object({
   host: z.string(),
   addresses: z.array(z.string()),
   labels: z.exactOptional(strings),
+  uid: z.exactOptional(z.string()),
 });
 
 const hostSchema = z.object({
