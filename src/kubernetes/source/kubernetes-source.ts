@@ -113,7 +113,7 @@ function running(
         refused: [...target.refused.all()]
           .slice(0, MAX_NAMED)
           .map(({ key, issues }) => ({ key, issues })),
-        unknownFields: Object.fromEntries([...target.unknownFields].slice(0, MAX_NAMED)),
+        unknownFields: target.unknownFields(MAX_NAMED),
       };
     },
   };
