@@ -116,6 +116,16 @@ test("a token is not taken while the place where it would be marked cannot be re
   assert.equal((await joinWith(two, dig(created.body, "token"), "node-1")).status, 200);
 });
 
+test("an authority that was deleted is put back by a registry that runs", async (t) => {
+  const { place, one, two } = await pair(t);
+  const before = place.entries.get("authorities.json");
+  assert.ok(before);
+  await place.open().remove("authorities.json", before.version);
+  await until(() => place.entries.get("authorities.json")?.content === before.content);
+  assert.equal((await step(two, "begin")).status, 200);
+  await until(async () => dig(await stateOf(one), "phase") === "begun", { what: "the step" });
+});
+
 test("a rotation waits for the hosts of all registries, and all follow it", async (t) => {
   const { one, two } = await pair(t);
   const [hostA, hostB] = [await enrol(one, "node-a"), await enrol(two, "node-b")];
