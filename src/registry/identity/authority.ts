@@ -192,7 +192,13 @@ export class CertificateAuthority {
       const { store, trustDomain, warn } = this.#options;
       const entry = await store.read(NAME);
       if (entry !== null) return this.#adopt(entry);
-      this.#version = await store.write(NAME, contentOf(this.#state, trustDomain), null);
+      try {
+        this.#version = await store.write(NAME, contentOf(this.#state, trustDomain), null);
+      } catch (error) {
+        // Another registry was faster, which the store tells of again.
+        if (error instanceof PrivateConflictError) return false;
+        throw error;
+      }
       warn("the stored authority was gone and is put back", { place: store.placeOf(NAME) });
       return false;
     });
