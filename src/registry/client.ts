@@ -15,7 +15,7 @@ import { type RegistryTls, registryTlsOptions } from "./registry-tls.ts";
 import type { CheckResult } from "./schema.ts";
 import { SnapshotFile } from "./snapshot-file.ts";
 import { processTimers, type Timers } from "./timers.ts";
-import { WatchConnection } from "./watch-connection.ts";
+import { type Ending, WatchConnection } from "./watch-connection.ts";
 
 /** Results in one message; the registry takes no more. */
 const RESULTS_PER_MESSAGE = 500;
@@ -46,6 +46,8 @@ export interface RegistryClientOptions {
   readonly tls?: () => RegistryTls | null;
   /** Asked at each connection: where this host takes mutual TLS ("": at the address that the registry sees). */
   readonly mesh?: () => { readonly address: string; readonly port: number } | null;
+  /** A registry does not take this host's certificate, or shows one that is not trusted here. */
+  readonly distrusted?: () => void;
   /**
    * Takes one revision, whole. `full`: everything there is. What it throws goes to the registry as the
    * reason of a refusal, and the state stays as it was.
@@ -219,8 +221,8 @@ export class RegistryClient {
       hello: () => this.#hello(mesh),
       receive: (message) => this.#receive(message),
       heard: () => this.#freshen(),
-      closed: (reason, dismissed) => {
-        if (this.#connection === connection) this.#closed(reason, dismissed);
+      closed: (reason, ending) => {
+        if (this.#connection === connection) this.#closed(reason, ending);
       },
     });
     this.#connection = connection;
@@ -240,20 +242,22 @@ export class RegistryClient {
     };
   }
 
-  #closed(reason: string, dismissed: boolean): void {
+  #closed(reason: string, ending: Ending): void {
     const wasConnected = this.#welcome !== null;
     const lastedMs = wasConnected ? this.#options.clock.now() - this.#welcomeMs : 0;
     this.#connection = null;
     this.#welcome = null;
     if (!this.#running) return;
     const { log } = this.#options;
-    const { url, address } = this.#target;
-    this.#lastError = `${address === null ? url : `${url} (${address})`}: ${reason}`;
+    const place = placeOf(this.#target);
+    this.#lastError = `${place}: ${reason}`;
     const delayMs = this.#pauseMs(lastedMs > STABLE_MS);
-    if (dismissed) log.info("the registry asks to watch another one", { url, address, reason });
+    if (ending === "distrusted") this.#options.distrusted?.();
+    if (ending === "dismissed")
+      log.info("the registry asks to watch another one", { url: place, reason });
     else if (wasConnected)
-      log.warn("the registry is gone, serving what is known", { url, address, reason });
-    else log.debug("no registry at this address", { url, address, reason, delayMs });
+      log.warn("the registry is gone, serving what is known", { url: place, reason });
+    else log.debug("no registry at this address", { url: place, reason, delayMs });
     this.#cancelRetry = this.#timers.after(delayMs, () => void this.#connectNext());
   }
   /**
@@ -287,7 +291,11 @@ export class RegistryClient {
     this.#welcomeMs = this.#options.clock.now();
     this.#lastError = null;
     const { epoch, revision } = message;
-    this.#options.log.info("connected to the registry", { ...this.#target, epoch, revision });
+    this.#options.log.info("connected to the registry", {
+      url: placeOf(this.#target),
+      epoch,
+      revision,
+    });
     this.#sendResults([...this.#results.values()]);
     this.#sendIssuers();
   }
@@ -363,6 +371,10 @@ export class RegistryClient {
     if (this.#held.revision() < this.#welcome.revision) return;
     if (this.#held.epoch() === this.#welcome.epoch) this.#currentMs = this.#options.clock.now();
   }
+}
+
+function placeOf({ url, address }: RegistryTarget): string {
+  return address === null ? url : `${url} (${address})`;
 }
 
 /** Without the version, which is the registry's matter. */

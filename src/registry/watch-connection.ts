@@ -13,10 +13,20 @@ import type { Timers } from "./timers.ts";
 
 /** From the dial to the welcome. */
 const WELCOME_MS = 10_000;
+/** Node's names for what OpenSSL finds wrong with a chain. */
+const CERTIFICATE_FAULT = /CERT|SIGNED|VERIFY|ISSUER|^ERR_SSL_TLSV1_ALERT_UNKNOWN_CA/;
+/** How ws tells of an answer to its upgrade that is none. */
+const REFUSED = /^Unexpected server response: 401$/;
 /** RFC 6455, section 7.4.1: the endpoint goes away. */
 const GOING_AWAY = 1001;
 /** What waits to be sent, at most; a registry that takes no more is as good as gone. */
 const MAX_BUFFERED_BYTES = 16_777_216;
+
+/**
+ * Why a connection is over: the registry asked to go to another one, one of the two does not trust the other, or anything
+ * else.
+ */
+export type Ending = "dismissed" | "distrusted" | "lost";
 
 export interface WatchConnectionOptions {
   /** Base URL of the registry. */
@@ -32,8 +42,8 @@ export interface WatchConnectionOptions {
   receive(message: ServerMessage): void;
   /** Any sign of life. */
   heard(): void;
-  /** Called once, when the connection is over. `dismissed`: the registry asked to go to another one. */
-  closed(reason: string, dismissed: boolean): void;
+  /** Called once, when the connection is over. */
+  closed(reason: string, ending: Ending): void;
 }
 
 /** One WebSocket to one registry: handshake, heartbeats, and messages checked before anybody sees them. */
@@ -61,9 +71,11 @@ export class WatchConnection {
     this.#socket.on("open", () => this.send(options.hello()));
     this.#socket.on("message", (data: RawData, isBinary: boolean) => this.#receive(data, isBinary));
     for (const sign of ["ping", "pong"] as const) this.#socket.on(sign, () => this.#heard());
-    this.#socket.on("error", (error) => this.close(error.message));
+    this.#socket.on("error", (error) =>
+      this.close(error.message, isDistrust(error) ? "distrusted" : "lost"),
+    );
     this.#socket.on("close", (code, reason) =>
-      this.close(`closed (${code}) ${reason}`.trim(), code === GOING_AWAY),
+      this.close(`closed (${code}) ${reason}`.trim(), code === GOING_AWAY ? "dismissed" : "lost"),
     );
   }
 
@@ -74,12 +86,12 @@ export class WatchConnection {
     else this.#socket.send(JSON.stringify(message));
   }
 
-  close(reason: string, dismissed = false): void {
+  close(reason: string, ending: Ending = "lost"): void {
     if (this.#over) return;
     this.#over = true;
     this.#cancel();
     this.#socket.terminate();
-    this.#options.closed(reason, dismissed);
+    this.#options.closed(reason, ending);
   }
 
   #receive(data: RawData, isBinary: boolean): void {
@@ -113,6 +125,12 @@ export class WatchConnection {
       this.#beat(pingMs);
     });
   }
+}
+
+/** The handshake of TLS says that a certificate is not believed, or the answer to the upgrade that ours is not. */
+function isDistrust(error: Error): boolean {
+  const { code = "" } = error as NodeJS.ErrnoException;
+  return CERTIFICATE_FAULT.test(code) || REFUSED.test(error.message);
 }
 
 /** Connects to this address, while the name stays what the peer is asked for. */

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { WebSocketServer } from "ws";
 import { balanceWatches } from "../../src/registry/balance-watches.ts";
 import { isBehind } from "../../src/registry/position.ts";
 import { RegistryTargets } from "../../src/registry/registry-targets.ts";
@@ -8,8 +11,6 @@ import { until } from "../helpers/until.ts";
 import { FakeTime } from "./fake-time.ts";
 import { RawWatch } from "./raw-watch.ts";
 import { call, dig, keepingLog, tempFolder, testClient, testRegistry } from "./setup.ts";
-
-const endpoint = { service: "web", address: "10.0.0.1", port: 8080 };
 
 function put(registry: { readonly url: string }, name: string) {
   return call(registry, "PUT", `/v1/mesh/services/default/${name}`, {});
@@ -212,15 +213,47 @@ test("a registry that closes waits no longer than a second for a daemon that doe
 });
 
 test("which certificates a host uses is told on every connection, and never to an older registry", async (t) => {
+  const welcome = { type: "welcome", epoch: "e1", revision: 0, pingMs: 5_000 };
+  for (const takes of [undefined, ["certificates", "other"]]) {
+    const received: unknown[] = [];
+    const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+    t.after(() => {
+      for (const socket of server.clients) socket.terminate();
+      server.close();
+    });
+    server.on("connection", (socket) => {
+      socket.send(JSON.stringify({ ...welcome, takes }));
+      socket.on("message", (data: Buffer) => received.push(JSON.parse(data.toString("utf8"))));
+    });
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const { client } = await testClient(t, [`http://127.0.0.1:${port}`]);
+    client.uses(["aa"]);
+    await client.start();
+    await until(() => client.state().connected);
+    client.uses(["aa", "bb"]);
+    client.report([{ check: "h1/a", status: "passing", output: "" }]);
+    await until(() => received.some((message) => dig(message, "type") === "results"));
+    const told = received.filter((message) => dig(message, "type") === "certificates");
+    const expected = [["aa"], ["aa", "bb"]].map((issuers) => ({ type: "certificates", issuers }));
+    assert.deepEqual(told, takes === undefined ? [] : expected);
+  }
+});
+
+test("what a daemon says of its certificates is taken, and closed for when it is none", async (t) => {
   const registry = await testRegistry(t);
-  const { client } = await testClient(t, [registry.url]);
-  client.uses(["aa"]);
-  await client.start();
-  await until(() => client.state().connected);
-  client.uses(["aa", "bb"]);
-  await call(registry, "PUT", "/v1/mesh/endpoints/h1/web-1", endpoint);
-  await until(() => client.state().revision === 2);
-  assert.equal(client.state().lastError, null);
+  const good = await RawWatch.open(t, registry.url);
+  good.hello();
+  good.send({ type: "certificates", issuers: ["a".repeat(64)] });
+  await good.next("update");
+  assert.equal(good.closeCode, 0);
+  const many = Array.from({ length: 65 }, () => "a");
+  for (const issuers of ["a", [1], ["a".repeat(129)], many]) {
+    const watch = await RawWatch.open(t, registry.url);
+    watch.hello();
+    watch.send({ type: "certificates", issuers });
+    assert.equal(await watch.closed(), 1008);
+  }
 });
 
 test("a registry with more than its share of the watches sends some away, few at a time", () => {
