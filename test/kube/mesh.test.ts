@@ -25,7 +25,7 @@ describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () =>
     await lab.namespace("shop", "web", "front");
     const [service] = await lab.cluster.admin.apply(serviceObject("web", "shop"));
     url = `http://${service?.["spec"].clusterIP}/`;
-    await rolledOut(lab, await web(3, "one"));
+    await rolledOut(lab, await web(3));
     const client = { name: "front", namespace: "shop", account: "front", image: "client" } as const;
     await lab.untilCaptured(await lab.pod({ ...client, node: "n1" }), ...(await pods()));
     const isMeshed = async () => {
@@ -41,7 +41,8 @@ describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () =>
   });
   after(() => lab?.destroy());
 
-  const web = async (replicas: number, version: string): Promise<KubeObject> => {
+  let version = "one";
+  const web = async (replicas: number): Promise<KubeObject> => {
     const wish = { name: "web", namespace: "shop", account: "web", image: "server" } as const;
     const wanted = deploymentObject({ ...wish, replicas, version });
     const [applied] = await lab.cluster.admin.apply(wanted);
@@ -92,7 +93,8 @@ describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () =>
   test("a rolling update of a Deployment fails no request", async () => {
     const before = await names();
     await untilServedBy(before);
-    await rolledOut(lab, await web(3, "two"));
+    version = "two";
+    await rolledOut(lab, await web(3));
     const now = await names();
     assert.equal(now.filter((name) => before.includes(name)).length, 0);
     await untilServedBy(now);
@@ -103,7 +105,7 @@ describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () =>
     await lab.cluster.api.end("SIGKILL");
     for (let round = 0; round < 4; round += 1) await untilServedBy(before);
     await lab.cluster.startApi();
-    await rolledOut(lab, await web(4, "two"));
+    await rolledOut(lab, await web(4));
     await untilServedBy(await names(), 45_000);
   });
 
@@ -124,7 +126,7 @@ describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () =>
       await lab.cluster.api.end("SIGKILL");
       await lab.cluster.startApi();
       await admin.remove(closed);
-      await rolledOut(lab, await web(5, "two"));
+      await rolledOut(lab, await web(5));
       await lab.cluster.compact();
       await lab.cluster.api.end("SIGKILL");
       await lab.cluster.startApi();
@@ -165,8 +167,8 @@ describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () =>
   test("a replica of the registry that is killed is not missed, and each can do alone", async () => {
     for (const [at, replica] of lab.replicas.entries()) {
       await replica.program.end("SIGKILL");
-      const version = `killed-${at}`;
-      await rolledOut(lab, await web(3, version));
+      version = `killed-${at}`;
+      await rolledOut(lab, await web(3));
       await untilServedBy(await names());
       await lab.restart(replica);
     }

@@ -1,6 +1,10 @@
-import { Informer } from "./informer.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { Informer, keyOf } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";
 import { type KubeObject, pathOfObject } from "./objects.ts";
+
+/** After a refusal or no answer, as while the server starts. */
+const RETRY_MS = 200;
 
 interface Term {
   readonly matchFields?: readonly { readonly key: string; readonly values: readonly string[] }[];
@@ -18,6 +22,8 @@ export class Scheduler {
   /** Pods that were bound here, so that the count does not wait for the server's word. */
   readonly #bound = new Map<string, string>();
 
+  #isStopped = false;
+
   constructor(client: KubeClient) {
     this.#client = client;
     this.#nodes = new Informer(client, { apiVersion: "v1", kind: "Node" }, () => this.#bindAll());
@@ -33,6 +39,7 @@ export class Scheduler {
   }
 
   async stop(): Promise<void> {
+    this.#isStopped = true;
     await Promise.all([this.#nodes.stop(), this.#pods.stop()]);
   }
 
@@ -51,8 +58,17 @@ export class Scheduler {
       ...{ apiVersion: "v1", kind: "Binding", metadata: { name: pod.metadata.name } },
       target: { apiVersion: "v1", kind: "Node", name: node },
     };
-    const retry = () => void this.#waiting.set(pod.metadata.uid ?? "", pod);
-    this.#client.call("POST", pathOfObject(pod, "binding"), body).catch(retry);
+    const retry = async () => {
+      await delay(RETRY_MS);
+      if (this.#isStopped || !this.#pods.objects.has(keyOf(pod))) return;
+      this.#waiting.set(pod.metadata.uid ?? "", pod);
+      this.#bindAll();
+    };
+    // 404: it is gone; 409: it is bound.
+    const isSettled = (status: number) => status < 300 || status === 404 || status === 409;
+    this.#client
+      .call("POST", pathOfObject(pod, "binding"), body)
+      .then(({ status }) => (isSettled(status) ? undefined : retry()), retry);
   }
 
   #choose(pod: KubeObject): string | undefined {

@@ -11,6 +11,8 @@ import { type ApiResource, apiVersionOf, type KubeObject } from "./objects.ts";
 /** client-go's reflector: the first pause, what it grows to, and how it is spread: up to its double. */
 const FIRST_PAUSE_MS = 800;
 const LONGEST_PAUSE_MS = 30_000;
+/** A server that gives no answer is not spared by waiting, and what it will tell when it is back is missed until then. */
+const LONGEST_UNANSWERED_PAUSE_MS = 5_000;
 /** What is forbidden stays so until an administrator changes it. */
 const FORBIDDEN_PAUSE_MS = 30_000;
 /** The server ends each watch after 5 to 10 minutes, as client-go asks for, so that replicas of it share the watches anew. */
@@ -205,7 +207,9 @@ export class Reflector {
     const { random } = this.#options;
     const doubled = FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 30);
     this.#failures++;
-    const pauseMs = Math.min(doubled, LONGEST_PAUSE_MS) * (1 + random());
+    const isAnswer = error instanceof KubeApiError;
+    const longestMs = isAnswer ? LONGEST_PAUSE_MS : LONGEST_UNANSWERED_PAUSE_MS;
+    const pauseMs = Math.min(doubled, longestMs) * (1 + random());
     if (isGone(error)) {
       this.#mustList = true;
       this.#options.log.info("the history has a gap, listing everything", this.#facts);
@@ -213,7 +217,7 @@ export class Reflector {
       return this.#isListNew ? pauseMs : 0;
     }
     this.#tell(error);
-    if (!(error instanceof KubeApiError)) return pauseMs;
+    if (!isAnswer) return pauseMs;
     if (error.status === 403) return FORBIDDEN_PAUSE_MS * (1 + random());
     return Math.max(pauseMs, error.retryAfterMs ?? 0);
   }

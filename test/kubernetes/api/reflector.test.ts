@@ -117,7 +117,7 @@ test("a list whose pages grow too old is begun anew, and in the end asked for in
 test("pauses double from 0.8 s to 30 s, spread up to their double, and start again after a good watch", async (t) => {
   const lab = await reflectorLab(t);
   const { server, reflector, time, paused, watching } = lab;
-  server.fail(/pods/, { kind: "reset" }, 8);
+  server.fail(/pods/, { kind: "answer", status: 500 }, 8);
   reflector.start();
   const pauses: number[] = [];
   for (let count = 1; count <= 8; count++) {
@@ -137,6 +137,17 @@ test("pauses double from 0.8 s to 30 s, spread up to their double, and start aga
   server.fail(/pods/, { kind: "reset" });
   spread.start();
   assert.equal(await other.paused(), 1_200);
+});
+
+test("who gets no answer asks again within 5 s, or up to their double: what changed meanwhile is waited for", async (t) => {
+  const { server, reflector, time, paused, watching } = await reflectorLab(t);
+  server.fail(/pods/, { kind: "reset" }, 6);
+  reflector.start();
+  for (const expected of [800, 1_600, 3_200, 5_000, 5_000, 5_000]) {
+    assert.equal(await paused(), expected);
+    time.advance(expected);
+  }
+  await watching(1);
 });
 
 test("a server that ends watches as soon as they begin is asked ever less often", async (t) => {
