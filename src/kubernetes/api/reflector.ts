@@ -13,8 +13,11 @@ const FIRST_PAUSE_MS = 800;
 const LONGEST_PAUSE_MS = 30_000;
 /** A server that gives no answer is not spared by waiting, and what it will tell when it is back is missed until then. */
 const LONGEST_UNANSWERED_PAUSE_MS = 5_000;
-/** What is forbidden stays so until an administrator changes it. */
-const FORBIDDEN_PAUSE_MS = 30_000;
+/**
+ * A server that starts forbids everything until it has read its roles. What was allowed and is forbidden more often than
+ * this in a row will stay so until an administrator changes it.
+ */
+const FORBIDDEN_IN_PASSING = 3;
 /** The server ends each watch after 5 to 10 minutes, as client-go asks for, so that replicas of it share the watches anew. */
 const WATCH_SECONDS = 300;
 /** Later than its time by this much, a watch has hung. */
@@ -74,8 +77,9 @@ export class Reflector {
   /** Everything was listed, and no good watch has come of it yet. */
   #isListNew = false;
   #lists = 0;
-  /** In a row, without a good watch between them. */
+  /** In a row, without a good watch between them; those without an answer count apart. */
   #failures = 0;
+  #wasAnswered = false;
   #lastError: string | null = null;
   /** What was last complained of, so that it is said once. */
   #told: string | null = null;
@@ -205,9 +209,12 @@ export class Reflector {
   /** Takes note of what went wrong, and returns how long to wait, in ms. */
   #failed(error: unknown): number {
     const { random } = this.#options;
+    const isAnswer = error instanceof KubeApiError;
+    // A server that is back is not made to wait for having been away.
+    if (isAnswer !== this.#wasAnswered) this.#failures = 0;
+    this.#wasAnswered = isAnswer;
     const doubled = FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 30);
     this.#failures++;
-    const isAnswer = error instanceof KubeApiError;
     const longestMs = isAnswer ? LONGEST_PAUSE_MS : LONGEST_UNANSWERED_PAUSE_MS;
     const pauseMs = Math.min(doubled, longestMs) * (1 + random());
     if (isGone(error)) {
@@ -218,23 +225,29 @@ export class Reflector {
     }
     this.#tell(error);
     if (!isAnswer) return pauseMs;
-    if (error.status === 403) return FORBIDDEN_PAUSE_MS * (1 + random());
     return Math.max(pauseMs, error.retryAfterMs ?? 0);
   }
 
   #tell(error: unknown): void {
     const { log } = this.#options;
+    const isForGood = this.#isForbiddenForGood(error);
     const text = describeError(error);
     this.#lastError = text;
-    const isNew = this.#told !== text;
-    this.#told = text;
+    const told = isForGood ? `for good: ${text}` : text;
+    const isNew = this.#told !== told;
+    this.#told = told;
     if (!isNew) log.debug("still not watching", { ...this.#facts, error });
-    else if (error instanceof KubeApiError && error.status === 403) {
+    else if (isForGood) {
       log.error("the API server forbids reading this kind: check the role of this account", {
         ...this.#facts,
         error,
       });
     } else log.warn("not watching: what is known stays in use", { ...this.#facts, error });
+  }
+
+  #isForbiddenForGood(error: unknown): boolean {
+    const isForbidden = error instanceof KubeApiError && error.status === 403;
+    return isForbidden && (this.#lists === 0 || this.#failures > FORBIDDEN_IN_PASSING);
   }
 
   async #pause(delayMs: number): Promise<void> {

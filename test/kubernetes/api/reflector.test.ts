@@ -243,21 +243,45 @@ test("an event in many parts is one event", async (t) => {
   assert.equal(reflector.state().resourceVersion, "900");
 });
 
-test("who is forbidden to read is told once, and asks again slowly", async (t) => {
+test("who is forbidden to read is told once, and asks again ever less often", async (t) => {
   const { server, reflector, time, paused, watching, log } = await reflectorLab(t);
   const message = 'pods is forbidden: User "x" cannot list resource "pods"';
   const body = { kind: "Status", reason: "Forbidden", message };
   server.fail(/pods/, { kind: "answer", status: 403, body }, 3);
   reflector.start();
-  for (let count = 1; count <= 3; count++) {
-    assert.equal(await paused(), 30_000);
+  for (const expected of [800, 1_600, 3_200]) {
+    assert.equal(await paused(), expected);
     assert.equal(reflector.state().lastError, message);
-    time.advance(30_000);
+    time.advance(expected);
   }
   await watching(1);
   const errors = log.lines.filter(({ level }) => level === "error");
   assert.equal(errors.length, 1);
   assert.match(errors[0]!.message, /forbids reading this kind/);
+});
+
+test("a server that was away and knows no roles yet is asked again soon, and no role is blamed", async (t) => {
+  const { server, reflector, time, paused, watching, log } = await reflectorLab(t);
+  reflector.start();
+  await watching(1);
+  time.advance(5_000);
+  server.fail(/pods/, { kind: "reset" }, 6);
+  const body = { kind: "Status", reason: "Forbidden", message: "pods is forbidden" };
+  server.fail(/pods/, { kind: "answer", status: 403, body }, 5);
+  server.resetWatches();
+  // The watch that breaks, six calls without an answer, and then answers.
+  for (const expected of [800, 1_600, 3_200, 5_000, 5_000, 5_000, 5_000, 800, 1_600, 3_200]) {
+    assert.equal(await paused(), expected);
+    time.advance(expected);
+  }
+  const errors = () => log.lines.filter(({ level }) => level === "error").length;
+  assert.equal(await paused(), 6_400);
+  assert.equal(errors(), 1, "after the fourth in a row it is no passing thing");
+  time.advance(6_400);
+  assert.equal(await paused(), 12_800);
+  assert.equal(errors(), 1);
+  time.advance(12_800);
+  await watching(1 + 6 + 5 + 1);
 });
 
 test("a server that asks for patience gets it", async (t) => {
