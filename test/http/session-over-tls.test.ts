@@ -33,7 +33,8 @@ async function tlsPair() {
   });
   const [carrier] = (await once(server, "connection")) as [Socket];
   server.close();
-  const secured = new TLSSocket(carrier, { ...OPTIONS, isServer: true, pskCallback: () => PSK });
+  const ours = { ...OPTIONS, isServer: true, pskCallback: () => PSK };
+  const secured = new TLSSocket(carrier, ours);
   closers.push(() => {
     peer.destroy();
     secured.destroy();
