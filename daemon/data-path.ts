@@ -265,6 +265,7 @@ export class DataPath {
       log: this.#deps.log,
       onCredentials: (credentials) => this.workers.postCredentials(credentials),
       onEnrolled: () => this.#client.reconnect("this host has an identity"),
+      onIssuers: (issuers) => this.#client.uses(issuers),
     });
   }
 
@@ -281,10 +282,7 @@ export class DataPath {
   #makeClient(): RegistryClient {
     const { host, zone, registry, dataDir } = this.#config;
     return new RegistryClient({
-      urls: registry.urls,
-      host,
-      zone,
-      version: this.#version,
+      ...{ urls: registry.urls, host, zone, version: this.#version },
       snapshotPath: join(dataDir, "snapshot.json"),
       reconnectMinMs: registry.reconnectMinMs,
       reconnectMaxMs: registry.reconnectMaxMs,
@@ -293,6 +291,7 @@ export class DataPath {
       log: this.#deps.log,
       tls: () => this.#identity.tls(),
       mesh: () => this.#identity.mesh(),
+      distrusted: () => this.#identity.distrusted(),
       onUpdate: (changes, revision, full) => this.#take(changes, revision, full),
       onChecks: (tasks) => this.#checks.set(tasks),
     });

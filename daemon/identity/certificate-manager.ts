@@ -18,6 +18,8 @@ const LOOK_MS = 60_000;
 const REISSUE_MS = 1_000;
 /** What was refused is asked for again so long after the records changed: the registry may know more by now. */
 const RECONSIDER_MS = 1_000;
+/** A registry may sign with the authority before for a moment, when another one has changed it. */
+const LAGGING_MS = 15_000;
 
 export interface CertificateManagerDeps {
   readonly trustDomain: string;
@@ -142,6 +144,11 @@ export class CertificateManager {
     });
   }
 
+  /** The authorities of what is held; with repetitions. */
+  issuers(): string[] {
+    return [...this.#entries.values()].flatMap(({ held }) => (held === null ? [] : [held.issuer]));
+  }
+
   status(): CertificateStatus[] {
     const nowMs = this.#deps.wall();
     return [...this.#entries.values()].map(({ identity, held, failure }) => ({
@@ -234,6 +241,8 @@ export class CertificateManager {
       const { notAfterMs } = checkChain(check);
       entry.held = { identity, chain, privateKey, notAfterMs, issuer };
       entry.dueMs = renewalMs(nowMs, notAfterMs, random);
+      const isLagging = this.#issuer !== "" && issuer !== this.#issuer;
+      if (isLagging) entry.dueMs = Math.min(entry.dueMs, nowMs + LAGGING_MS);
     } catch (error) {
       this.#fail(entry, error instanceof Error ? error.message : String(error));
       return false;

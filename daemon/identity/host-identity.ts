@@ -12,6 +12,7 @@ import {
   sha256OfCertificate,
 } from "./certificate-facts.ts";
 import { type CertificateStatus, stateOf } from "./certificate-manager.ts";
+import { AnchorsMissing } from "./first-anchors.ts";
 import { type IdentityClient, type IssuedCertificate, RegistryRefusal } from "./identity-client.ts";
 import type { IdentityFiles, StoredIdentity } from "./identity-files.ts";
 import type { JoinToken } from "./join-token.ts";
@@ -19,6 +20,12 @@ import type { JoinToken } from "./join-token.ts";
 /** Time limits are looked at again at least so often: the system's clock may be set. */
 const LOOK_MS = 60_000;
 const REISSUE_MS = 1_000;
+/** A registry may sign with the authority before for a moment, when another one has changed it. */
+const LAGGING_MS = 15_000;
+/** A file with the registry's anchors that is not there yet is looked for again after so long, at most. */
+const ANCHORS_MS = 2_000;
+/** A certificate that is refused is asked for anew at most so often. */
+const DOUBT_MS = 30_000;
 
 /** Where a join token comes from. */
 export interface TokenSource {
@@ -65,6 +72,7 @@ export class HostIdentity {
   #held: Held | null = null;
   #dueMs = 0;
   #issuer = "";
+  #doubtedMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
   #failure: string | null = null;
   /** A one-time token that was refused, or has served. */
@@ -139,6 +147,23 @@ export class HostIdentity {
     if (held.issuer === issuer) return;
     this.#dueMs = Math.min(this.#dueMs, wall() + REISSUE_MS * random());
     this.#schedule();
+  }
+
+  /**
+   * The registry does not take this host's certificate, or shows one that this host does not trust: another is asked for
+   * before its time. Where that fails too, a token that counts more than once proves this host again.
+   */
+  doubt(): void {
+    const nowMs = this.#deps.wall();
+    if (this.#held === null || nowMs < this.#doubtedMs + DOUBT_MS) return;
+    this.#doubtedMs = nowMs;
+    this.#dueMs = Math.min(this.#dueMs, nowMs);
+    this.#schedule();
+  }
+
+  /** The authority of the present certificate, SHA-256 (hex); null: there is none. */
+  issuer(): string | null {
+    return this.#held?.issuer ?? null;
   }
 
   /** Has this host a certificate, or something to ask for one with? */
@@ -237,7 +262,7 @@ export class HostIdentity {
     const { csr, privateKey } = makeRequest(this.#identity);
     const held = this.#held;
     const isUsable = held !== null && wall() <= held.credential.notAfterMs;
-    const issued = isUsable ? await this.#deps.client.renewHost(csr) : await this.#enrol(csr);
+    const issued = isUsable ? await this.#renew(csr) : await this.#enrol(csr);
     if (this.#stopped) return;
     const { chain, anchors, issuer } = issued;
     const identity = this.#identity;
@@ -246,8 +271,22 @@ export class HostIdentity {
     const { notAfterMs } = facts;
     this.#counts.issued++;
     this.#dueMs = renewalMs(nowMs, notAfterMs, random);
+    const isLagging = this.#issuer !== "" && issuer !== this.#issuer;
+    if (isLagging) this.#dueMs = Math.min(this.#dueMs, nowMs + LAGGING_MS);
     this.#hold({ credential: { identity, chain, privateKey, notAfterMs }, anchors, issuer });
     this.#keep("the identity", (files) => files.save({ chain, privateKey, anchors }));
+  }
+
+  async #renew(csr: string): Promise<IssuedCertificate> {
+    const { client, token: source, log } = this.#deps;
+    try {
+      return await client.renewHost(csr);
+    } catch (error) {
+      const token = (await source?.read().catch(() => null)) ?? null;
+      if (token?.kind !== "service-account") throw error;
+      log.debug("the certificate of this host is not renewed: it enrols again", { error });
+      return this.#enrol(csr);
+    }
   }
 
   async #enrol(csr: string): Promise<IssuedCertificate> {
@@ -275,7 +314,9 @@ export class HostIdentity {
     if (isRefusal && this.#held === null) this.#first.reject(error);
     this.#failures++;
     this.#failure = error instanceof Error ? error.message : String(error);
-    this.#dueMs = wall() + backoffMs(this.#failures, random);
+    const pauseMs = backoffMs(this.#failures, random);
+    const isEarly = error instanceof AnchorsMissing;
+    this.#dueMs = wall() + (isEarly ? Math.min(ANCHORS_MS, pauseMs) : pauseMs);
     if (this.#failures > 1) return;
     const what =
       this.#held === null

@@ -1,11 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../../src/config/schema.ts";
 import type { Credentials } from "../../src/core/identity.ts";
 import type { Change, TrustBundle } from "../../src/core/model.ts";
 import type { Random } from "../../src/core/random.ts";
-import { splitPem } from "../../src/identity/pem.ts";
 import type { RegistryTls } from "../../src/registry/registry-tls.ts";
 import type { Timers } from "../../src/registry/timers.ts";
 import type { Log } from "../../src/telemetry/log.ts";
@@ -15,6 +13,7 @@ import {
   type CertificateStatus,
   type RenewalCounts,
 } from "./certificate-manager.ts";
+import { firstAnchors } from "./first-anchors.ts";
 import { HostIdentity, type TokenSource } from "./host-identity.ts";
 import { IdentityClient } from "./identity-client.ts";
 import { IdentityFiles } from "./identity-files.ts";
@@ -44,6 +43,8 @@ export interface IdentityServiceDeps {
   readonly onCredentials: (credentials: Credentials) => void;
   /** This host has got its first identity: the registry should hear of it. */
   readonly onEnrolled: () => void;
+  /** Takes the authorities (SHA-256, hex) of all certificates in use, after the credentials that bring them. */
+  readonly onIssuers?: (issuers: readonly string[]) => void;
 }
 
 /** How the daemon stands with its certificates: for the metrics and `/config_dump`. */
@@ -72,6 +73,8 @@ export class IdentityService {
   #hasUpdate = false;
   #wasEnrolled = false;
   #isFresh = true;
+  /** What was told last. */
+  #issuers = "";
   #cancelTimer: (() => void) | null = null;
 
   constructor(deps: IdentityServiceDeps) {
@@ -149,6 +152,11 @@ export class IdentityService {
     const own = this.#host.status().identity;
     this.#certificates.setWanted(wanted.filter((identity) => identity !== own));
     this.#certificates.reconsider();
+  }
+
+  /** The registry does not take this host's certificate, or shows one that this host does not trust. */
+  distrusted(): void {
+    this.#host?.doubt();
   }
 
   /** Null: this host has no identity. */
@@ -248,7 +256,13 @@ export class IdentityService {
   #tell(): void {
     this.#isFresh = true;
     const credentials = this.credentials();
-    if (credentials !== null) this.#deps.onCredentials(credentials);
+    if (credentials === null) return;
+    this.#deps.onCredentials(credentials);
+    const all = [this.#host?.issuer() ?? "", ...this.#certificates.issuers()];
+    const issuers = [...new Set(all)].filter((issuer) => issuer !== "").sort();
+    if (issuers.join() === this.#issuers) return;
+    this.#issuers = issuers.join();
+    this.#deps.onIssuers?.(issuers);
   }
 }
 
@@ -266,9 +280,4 @@ function tokenSource({ joinToken, config }: IdentityServiceDeps): TokenSource | 
   }
   if (joinTokenFile === "") return null;
   return { isFresh: false, read: () => readJoinToken(joinTokenFile) };
-}
-
-async function firstAnchors(path: string, files: IdentityFiles): Promise<string[]> {
-  if (path === "") return files.anchors();
-  return splitPem("CERTIFICATE", await readFile(path, "utf8"));
 }

@@ -36,6 +36,8 @@ export const rotationState = z.object({
   awaitedHostsTotal: z.number(),
   oldCertificates: z.array(z.object({ identity: z.string(), host: z.string() })),
   oldCertificatesTotal: z.number(),
+  /** Registries of the same authority that have not taken its newest state; older ones do not say. */
+  registriesBehind: z.number().default(0),
   /** What is left until the newest change has reached every worker of its host. */
   settleMs: z.number(),
   /** Of the answer to a step: join tokens that named the old root. */

@@ -26,7 +26,7 @@ export const identity = z
       .string()
       .default("")
       .describe(
-        "PEM of the authorities by which the registry is known at the first start with a service-account token. A one-time token needs none: it names the registry's root.",
+        "PEM of the authorities by which the registry is known at first contact with a service-account token. It is read anew each time, and waited for where it is not there yet (a mounted ConfigMap). A one-time token needs none: it names the registry's root.",
       ),
   })
   .prefault({})

@@ -86,7 +86,9 @@ const registry = z
     urls: z
       .array(httpUrl())
       .default(["http://127.0.0.1:15010"])
-      .describe("Registries to try in turn."),
+      .describe(
+        "Registries to try in turn; of a name that has several addresses, each of them. When one is lost the next is tried at once.",
+      ),
     bind: address()
       .default("127.0.0.1")
       .describe("Address of the registry's own API (hostmesh registry, hostmesh up)."),

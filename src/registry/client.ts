@@ -5,15 +5,17 @@ import { HeldState, type Step, StepAssembler } from "./held-state.ts";
 import type { Log } from "./log.ts";
 import {
   type CheckTask,
+  type ClientMessage,
   PROTOCOL_VERSION,
   type ServerMessage,
   type UpdatePart,
 } from "./protocol.ts";
+import { type LookUp, type RegistryTarget, RegistryTargets } from "./registry-targets.ts";
 import { type RegistryTls, registryTlsOptions } from "./registry-tls.ts";
 import type { CheckResult } from "./schema.ts";
 import { SnapshotFile } from "./snapshot-file.ts";
 import { processTimers, type Timers } from "./timers.ts";
-import { WatchConnection } from "./watch-connection.ts";
+import { type Ending, WatchConnection } from "./watch-connection.ts";
 
 /** Results in one message; the registry takes no more. */
 const RESULTS_PER_MESSAGE = 500;
@@ -21,9 +23,13 @@ const REASON_LENGTH = 2_000;
 /** A connection that lasted so long was a good one. */
 const STABLE_MS = 5_000;
 
+type HelloMesh = NonNullable<Extract<ClientMessage, { type: "hello" }>["mesh"]>;
+
 export interface RegistryClientOptions {
-  /** Registries, tried in turn. */
+  /** Registries, tried in turn; of a name with several addresses each. */
   readonly urls: readonly string[];
+  /** Default: the system's resolver. */
+  readonly lookUp?: LookUp;
   readonly host: string;
   readonly zone: string;
   /** Version of this program, shown in the registry's status. */
@@ -40,6 +46,8 @@ export interface RegistryClientOptions {
   readonly tls?: () => RegistryTls | null;
   /** Asked at each connection: where this host takes mutual TLS ("": at the address that the registry sees). */
   readonly mesh?: () => { readonly address: string; readonly port: number } | null;
+  /** A registry does not take this host's certificate, or shows one that is not trusted here. */
+  readonly distrusted?: () => void;
   /**
    * Takes one revision, whole. `full`: everything there is. What it throws goes to the registry as the
    * reason of a refusal, and the state stays as it was.
@@ -78,7 +86,14 @@ export class RegistryClient {
   #welcome: Extract<ServerMessage, { type: "welcome" }> | null = null;
   /** Lost track: everything but the beginning of a snapshot is dropped. */
   #awaitsSnapshot = false;
-  #attempts = 0;
+  readonly #targets: RegistryTargets;
+  #target: RegistryTarget;
+  /** Rounds over all registries without a lasting connection. */
+  #rounds = 0;
+  /** Of the newest attempt: an older one that is still looking for its address is void. */
+  #attempt = 0;
+  /** The authorities whose certificates this host uses; null: it has not said. */
+  #issuers: readonly string[] | null = null;
   #cancelRetry: (() => void) | null = null;
   #welcomeMs = 0;
   #currentMs: number;
@@ -95,6 +110,12 @@ export class RegistryClient {
       }
     }
     this.#options = options;
+    const { urls, random, lookUp } = options;
+    this.#targets = new RegistryTargets({
+      ...{ urls, random },
+      ...(lookUp === undefined ? {} : { lookUp }),
+    });
+    this.#target = { url: urls[0] ?? "", address: null };
     this.#timers = options.timers ?? processTimers;
     this.#currentMs = options.clock.now();
     const { snapshotPath: path, clock, log } = options;
@@ -107,7 +128,7 @@ export class RegistryClient {
     const saved = await this.#file.read();
     if (!this.#running) return;
     if (saved !== null) this.#restore(saved.step, saved.epoch);
-    this.#connect();
+    void this.#connectNext();
   }
 
   /** Disconnects and saves what is not saved yet. */
@@ -121,18 +142,17 @@ export class RegistryClient {
   /** Connects anew, at once: this host says hello as somebody else from now on. */
   reconnect(reason: string): void {
     // Before the first connection there is nothing to leave: that one will say the same.
-    const begun = this.#connection !== null || this.#cancelRetry !== null;
-    if (!this.#running || !begun) return;
+    if (!this.#running || this.#attempt === 0) return;
     this.#options.log.info("connecting to the registry anew", { reason });
     this.#cancelRetry?.();
     this.#leave();
-    this.#connect();
+    this.#connect(this.#target);
   }
 
   state(): RegistryClientState {
     return {
       connected: this.#welcome !== null,
-      url: this.#url(),
+      url: this.#target.url,
       revision: this.#held.revision(),
       epoch: this.#held.epoch(),
       ageMs: this.#options.clock.now() - this.#currentMs,
@@ -142,14 +162,19 @@ export class RegistryClient {
     };
   }
 
+  /**
+   * Tells which authorities signed the certificates that this host uses (SHA-256, hex), so that none is taken away too
+   * early; again on every new connection.
+   */
+  uses(issuers: readonly string[]): void {
+    this.#issuers = issuers;
+    this.#sendIssuers();
+  }
+
   /** Sends results of checks; the newest of each is sent again on every new connection. */
   report(results: readonly CheckResult[]): void {
     for (const result of results) this.#results.set(result.check, result);
     this.#sendResults(results);
-  }
-
-  #url(): string {
-    return this.#options.urls[this.#attempts % this.#options.urls.length] ?? "";
   }
 
   #restore(step: Step, epoch: string): void {
@@ -163,6 +188,14 @@ export class RegistryClient {
     }
   }
 
+  /** Looks for the next registry, and connects unless something else happened meanwhile. */
+  async #connectNext(): Promise<void> {
+    this.#cancelRetry = null;
+    const attempt = ++this.#attempt;
+    const target = await this.#targets.next();
+    if (this.#running && attempt === this.#attempt) this.#connect(target);
+  }
+
   /** Ends the connection without the pause that follows a lost one. */
   #leave(): void {
     const connection = this.#connection;
@@ -171,54 +204,76 @@ export class RegistryClient {
     connection?.close("left");
   }
 
-  #connect(): void {
+  #connect(target: RegistryTarget): void {
+    this.#attempt++;
     this.#cancelRetry = null;
-    const { clock, host, zone, version } = this.#options;
+    this.#target = target;
+    const { clock } = this.#options;
     const tls = this.#options.tls?.() ?? null;
     const mesh = this.#options.mesh?.() ?? null;
     this.#assembler.reset();
     this.#awaitsSnapshot = false;
     const connection = new WatchConnection({
-      url: this.#url(),
+      ...target,
       ...(tls === null ? {} : { tls: registryTlsOptions(tls) }),
       clock,
       timers: this.#timers,
-      hello: () => ({
-        type: "hello",
-        protocol: PROTOCOL_VERSION,
-        ...{ host, zone, version },
-        epoch: this.#held.epoch(),
-        revision: this.#held.revision(),
-        ...(mesh === null ? {} : { mesh }),
-      }),
+      hello: () => this.#hello(mesh),
       receive: (message) => this.#receive(message),
       heard: () => this.#freshen(),
-      closed: (reason) => {
-        if (this.#connection === connection) this.#closed(reason);
+      closed: (reason, ending) => {
+        if (this.#connection === connection) this.#closed(reason, ending);
       },
     });
     this.#connection = connection;
   }
 
-  #closed(reason: string): void {
+  #hello(mesh: HelloMesh | null): ClientMessage {
+    const { host, zone, version } = this.#options;
+    const position = this.#held.position();
+    return {
+      type: "hello",
+      protocol: PROTOCOL_VERSION,
+      ...{ host, zone, version },
+      epoch: this.#held.epoch(),
+      revision: this.#held.revision(),
+      ...(Object.keys(position).length === 0 ? {} : { position }),
+      ...(mesh === null ? {} : { mesh }),
+    };
+  }
+
+  #closed(reason: string, ending: Ending): void {
     const wasConnected = this.#welcome !== null;
-    // A registry that welcomes and drops us at once must not be stormed: only a lasting connection
-    // makes the next pause short again. Which URL comes next does not change by that.
-    if (wasConnected && this.#options.clock.now() - this.#welcomeMs > STABLE_MS) {
-      this.#attempts %= this.#options.urls.length;
-    }
+    const lastedMs = wasConnected ? this.#options.clock.now() - this.#welcomeMs : 0;
     this.#connection = null;
     this.#welcome = null;
     if (!this.#running) return;
-    const { log, random, reconnectMinMs, reconnectMaxMs } = this.#options;
-    const url = this.#url();
-    this.#lastError = `${url}: ${reason}`;
-    const doublings = Math.min(Math.floor(this.#attempts / this.#options.urls.length), 30);
-    const delayMs = random() * Math.min(reconnectMaxMs, reconnectMinMs * 2 ** doublings);
-    if (wasConnected) log.warn("the registry is gone, serving what is known", { url, reason });
-    else log.debug("no registry at this address", { url, reason, delayMs });
-    this.#attempts++;
-    this.#cancelRetry = this.#timers.after(delayMs, () => this.#connect());
+    const { log } = this.#options;
+    const { url, address } = this.#target;
+    this.#lastError = `${address === null ? url : `${url} (${address})`}: ${reason}`;
+    const delayMs = this.#pauseMs(lastedMs > STABLE_MS);
+    if (ending === "distrusted") this.#options.distrusted?.();
+    if (ending === "dismissed")
+      log.info("the registry asks to watch another one", { url, address, reason });
+    else if (wasConnected)
+      log.warn("the registry is gone, serving what is known", { url, address, reason });
+    else log.debug("no registry at this address", { url, address, reason, delayMs });
+    this.#cancelRetry = this.#timers.after(delayMs, () => void this.#connectNext());
+  }
+  /**
+   * Another registry is tried at once, and all of them again after a pause. A registry that welcomes and drops us must not
+   * be stormed: only a lasting connection makes the pauses short again.
+   */
+  #pauseMs(isLasting: boolean): number {
+    const { random, reconnectMinMs, reconnectMaxMs } = this.#options;
+    if (isLasting) {
+      this.#rounds = 0;
+      this.#targets.restart(this.#target);
+    }
+    if (this.#targets.hasOther()) return 0;
+    const doublings = Math.min(this.#rounds, 30);
+    this.#rounds++;
+    return random() * Math.min(reconnectMaxMs, reconnectMinMs * 2 ** doublings);
   }
 
   #receive(message: ServerMessage): void {
@@ -236,8 +291,9 @@ export class RegistryClient {
     this.#welcomeMs = this.#options.clock.now();
     this.#lastError = null;
     const { epoch, revision } = message;
-    this.#options.log.info("connected to the registry", { url: this.#url(), epoch, revision });
+    this.#options.log.info("connected to the registry", { ...this.#target, epoch, revision });
     this.#sendResults([...this.#results.values()]);
+    this.#sendIssuers();
   }
 
   #update(part: UpdatePart, epoch: string): void {
@@ -297,6 +353,12 @@ export class RegistryClient {
       const some = results.slice(start, start + RESULTS_PER_MESSAGE);
       this.#connection?.send({ type: "results", results: some });
     }
+  }
+
+  #sendIssuers(): void {
+    // An older registry would take it for what is not of the protocol.
+    if (this.#issuers === null || this.#welcome?.takes?.includes("certificates") !== true) return;
+    this.#connection?.send({ type: "certificates", issuers: [...this.#issuers] });
   }
 
   /** The registry is there and says nothing newer: what is held is current. */

@@ -1,4 +1,5 @@
 import { Digest } from "./digest.ts";
+import type { Position } from "./position.ts";
 import type { UpdatePart } from "./protocol.ts";
 import type { VersionedChange } from "./records.ts";
 
@@ -8,6 +9,8 @@ export interface Step {
   readonly to: number;
   readonly full: boolean;
   readonly changes: readonly VersionedChange[];
+  /** What the state is made of once the step is taken. */
+  readonly position?: Position;
 }
 
 /** Puts the parts of a step together. Nothing of a step is seen before its last part is there. */
@@ -33,7 +36,8 @@ export class StepAssembler {
     this.#parts++;
     for (const change of part.changes) this.#changes.push(change);
     if (!part.last) return null;
-    const step = { from, to, full, changes: this.#changes };
+    const { position = {} } = part;
+    const step = { from, to, full, changes: this.#changes, position };
     this.reset();
     return step;
   }
@@ -49,6 +53,7 @@ export class StepAssembler {
 export class HeldState {
   #epoch = "";
   #revision = 0;
+  #position: Position = {};
   #records = new Map<string, VersionedChange>();
   #digest = new Digest();
 
@@ -59,6 +64,10 @@ export class HeldState {
   /** 0: nothing yet. */
   revision(): number {
     return this.#revision;
+  }
+
+  position(): Position {
+    return this.#position;
   }
 
   digest(): string {
@@ -91,6 +100,7 @@ export class HeldState {
       this.#digest.add(change.kind, change.key, change.version);
     }
     this.#revision = step.to;
+    this.#position = step.position ?? {};
     this.#epoch = epoch;
   }
 }

@@ -6,7 +6,10 @@ import { checkResult } from "./schema.ts";
 /**
  * Messages of the watch (`/v1/mesh/watch`), one JSON text per WebSocket message. Described in
  * docs/registry-api.md. Each side reads with the schema of what the other sends, and closes on anything
- * else. Heartbeats are WebSocket pings in both directions.
+ * else. Heartbeats are WebSocket pings in both directions. A close with 1001 asks the daemon to go to another registry.
+ *
+ * Within a version only fields are added that may be absent, which older ones overlook; a message that is new is sent to
+ * those only who say that they take it.
  */
 export const PROTOCOL_VERSION = 1;
 /** Largest message of a daemon, and of the registry. An update is cut into parts far below it. */
@@ -14,6 +17,11 @@ export const MAX_CLIENT_MESSAGE_BYTES = 1_048_576;
 export const MAX_SERVER_MESSAGE_BYTES = 16_777_216;
 
 const revision = z.number().int().min(0);
+const MAX_KINDS = 256;
+/** See position.ts. */
+export const positionSchema = z
+  .record(z.string().max(317), z.string().max(64))
+  .refine((position) => Object.keys(position).length <= MAX_KINDS, "too many kinds");
 
 /** The first message of a daemon: who it is, and what it holds (revision 0: nothing). */
 const hello = z.object({
@@ -24,6 +32,8 @@ const hello = z.object({
   version: z.string().max(64),
   epoch: z.string().max(64),
   revision,
+  /** What the state that it holds is made of; absent: it is no cluster's, or an older daemon's. */
+  position: z.exactOptional(positionSchema),
   /** Where the host takes mutual TLS; absent: it has no identity. `address` "": the one that the registry sees. */
   mesh: z.exactOptional(
     z.object({
@@ -40,7 +50,19 @@ const nack = z.object({ type: z.literal("nack"), revision, reason: z.string().ma
 const resync = z.object({ type: z.literal("resync"), reason: z.string().max(2_048) });
 const results = z.object({ type: z.literal("results"), results: z.array(checkResult).max(1_000) });
 
-export const clientMessage = z.discriminatedUnion("type", [hello, ack, nack, resync, results]);
+/** The authorities (SHA-256, hex) of all certificates that the host uses, whenever they are others than before. */
+const certificates = z.object({
+  type: z.literal("certificates"),
+  issuers: z.array(z.string().max(128)).max(64),
+});
+
+const answers = [ack, nack, resync] as const;
+export const clientMessage = z.discriminatedUnion("type", [
+  hello,
+  ...answers,
+  results,
+  certificates,
+]);
 export type ClientMessage = z.infer<typeof clientMessage>;
 
 const welcome = z.object({
@@ -49,6 +71,8 @@ const welcome = z.object({
   revision,
   /** Heartbeats come at least this often. */
   pingMs: z.number().min(1),
+  /** Types of messages that it takes beside those that every registry of this version does. */
+  takes: z.exactOptional(z.array(z.string().max(64)).max(64)),
 });
 
 /**
@@ -63,6 +87,8 @@ const update = z.object({
   part: z.number().int().min(0),
   last: z.boolean(),
   changes: z.array(versionedChangeSchema),
+  /** In the last part: what the state is made of once the step is taken. */
+  position: z.exactOptional(positionSchema),
 });
 export type UpdatePart = z.infer<typeof update>;
 

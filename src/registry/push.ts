@@ -6,6 +6,7 @@ import { type Caller, OPERATOR, refuseOthers } from "./caller.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Log } from "./log.ts";
 import type { DaemonStatus } from "./parts.ts";
+import type { Position } from "./position.ts";
 import { MAX_CLIENT_MESSAGE_BYTES } from "./protocol.ts";
 import { RegistryError } from "./registry-error.ts";
 import type { CheckResult } from "./schema.ts";
@@ -13,7 +14,7 @@ import { refuseForeignOrigin } from "./server.ts";
 import type { Store } from "./store.ts";
 import type { Timers } from "./timers.ts";
 import { Transfers } from "./transfers.ts";
-import { type Hello, type SessionParts, WatchSession } from "./watch-session.ts";
+import { GOODBYE_MS, type Hello, type SessionParts, WatchSession } from "./watch-session.ts";
 
 export interface WatchHubOptions {
   readonly catalog: Catalog;
@@ -33,6 +34,12 @@ export interface WatchHubOptions {
   greeted(hello: Hello, address: string): void;
   /** A daemon holds this revision now. */
   acknowledged(host: string, revision: number): void;
+  /** The authorities of the certificates that a host uses, as its daemon says. */
+  certificates?(host: string, issuers: readonly string[]): void;
+  /** What the catalog's present state is made of; absent: it is no cluster's. */
+  position?(): Position;
+  /** How long a daemon that holds something newer waits. */
+  readonly behindMs?: number;
 }
 
 /** All watching daemons: tells each what changed, and knows what each holds. */
@@ -47,13 +54,16 @@ export class WatchHub {
   });
   readonly #unsubscribe: () => void;
   readonly #cancels = new Map<string, () => void>();
+  #isClosing = false;
+  #whenLeft: () => void = () => undefined;
 
   constructor(options: WatchHubOptions) {
     this.#options = options;
     const { catalog, store, clock, timers, log, pingMs } = options;
+    const { position = () => ({}), certificates = () => undefined, behindMs = 10_000 } = options;
     this.#session = {
       catalog,
-      transfers: new Transfers(catalog, store),
+      transfers: new Transfers(catalog, store, position),
       epoch: store.epoch,
       clock,
       timers,
@@ -64,6 +74,7 @@ export class WatchHub {
       results: options.results,
       greeted: options.greeted,
       acknowledged: options.acknowledged,
+      ...{ certificates, position, behindMs },
     };
     this.#unsubscribe = catalog.subscribe(({ probeHosts }) => {
       for (const session of this.#sessions) {
@@ -92,6 +103,7 @@ export class WatchHub {
       refuseOthers(callerOf(request), ["host"]);
       const path = (request.url ?? "").split("?")[0];
       if (path !== "/v1/mesh/watch") throw new RegistryError(404, "there is no watch at this path");
+      if (this.#isClosing) throw new RegistryError(503, "the registry is closing");
       if (this.#sessions.size >= (this.#options.maxWatchers ?? 4_096)) {
         throw new RegistryError(503, "too many daemons are watching");
       }
@@ -110,15 +122,39 @@ export class WatchHub {
       const peer = { name: `${address}:${remotePort}`, address, caller };
       const session = new WatchSession(webSocket, peer, this.#session);
       this.#sessions.add(session);
-      webSocket.once("close", () => this.#sessions.delete(session));
+      webSocket.once("close", () => {
+        this.#sessions.delete(session);
+        if (this.#sessions.size === 0) this.#whenLeft();
+      });
     });
   }
 
-  close(): void {
+  /** Asks the daemon of a host to watch another registry. */
+  dismiss(host: string, reason: string): void {
+    for (const session of this.#sessions) {
+      if (session.status()?.host === host) session.dismiss(reason);
+    }
+  }
+
+  /** Says goodbye, so that daemons move before this registry is gone; ends when they have, or after a second. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
     this.#unsubscribe();
     for (const cancel of this.#cancels.values()) cancel();
-    for (const session of this.#sessions) session.close();
+    for (const session of this.#sessions) session.dismiss("the registry is closing");
+    await this.#left();
+    for (const session of this.#sessions) session.end();
     this.#server.close();
+  }
+
+  /** Resolves when nobody watches any more, or it took too long. */
+  async #left(): Promise<void> {
+    if (this.#sessions.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#options.timers.after(GOODBYE_MS, resolve);
+    this.#whenLeft = resolve;
+    await promise;
+    cancel();
   }
 
   #beat(): void {

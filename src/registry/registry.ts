@@ -5,6 +5,7 @@ import { type Clock, processClock, wallClock } from "../core/clock.ts";
 import { SYSTEM_NAMESPACE } from "../core/identity.ts";
 import type { BalancerConfig } from "../core/model.ts";
 import type { Random } from "../core/random.ts";
+import { balanceWatches } from "./balance-watches.ts";
 import type { AllowedRole } from "./caller.ts";
 import { Catalog } from "./catalog.ts";
 import { CheckMonitor } from "./check-monitor.ts";
@@ -18,6 +19,7 @@ import { type Listening, listenPlain, listenSecurely } from "./listen.ts";
 import type { Log } from "./log.ts";
 import type { RegistryParts } from "./parts.ts";
 import type { ResourceSettings } from "./plan-resource.ts";
+import type { Position } from "./position.ts";
 import { WatchHub } from "./push.ts";
 import type { Route } from "./route.ts";
 import { consulAgentRoutes } from "./routes/consul-agent.ts";
@@ -63,6 +65,8 @@ export interface RegistryOptions {
   readonly resources?: Partial<ResourceSettings>;
   /** Certificates, and the TLS port; absent: neither. */
   readonly identity?: IdentityOptions;
+  /** What the present state is made of, where it is read from a cluster. */
+  readonly position?: () => Position;
   readonly log: Log;
   readonly clock?: Clock;
   /** Time of day, for the age of resources. */
@@ -76,6 +80,7 @@ export interface RegistryOptions {
   readonly maxLogEntries?: number;
   readonly digestMs?: number;
   readonly answerMs?: number;
+  readonly behindMs?: number;
   readonly requestTimeoutMs?: number;
 }
 
@@ -123,10 +128,19 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
     ...{ catalog, store, clock, timers, log, pingMs: options.pingMs },
     results: (host, results) => takeResults(monitor, host, results, log),
     greeted: (hello, address) => hosts?.greeted(hello, address),
-    acknowledged: (host, revision) => identity?.rotation.acknowledge(host, revision),
+    acknowledged: (host, revision) => {
+      identity?.evidence.acknowledge(host, revision);
+      identity?.board.touch();
+    },
+    certificates: (host, issuers) => {
+      identity?.evidence.uses(host, issuers);
+      identity?.board.touch();
+    },
   });
+  let endBalance: () => void = () => undefined;
   const close = async () => {
-    hub.close();
+    endBalance();
+    await hub.close();
     monitor.close();
     await writer.close();
     await identity?.close();
@@ -139,6 +153,13 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
       const deps = { dataDir, catalog, writer, clock, timers, log, connected };
       identity = await openIdentity(options.identity, deps);
       await identity.rotation.publish();
+      await identity.board.start();
+      endBalance = balanceWatches({
+        ...{ clock, timers, log },
+        own: () => [...connected()],
+        others: () => identity?.board.watching() ?? [],
+        dismiss: (host, reason) => hub.dismiss(host, reason),
+      });
     }
     const { wall = wallClock } = options;
     const own = { catalog, writer, monitor, waiters, wall, identity, epoch: store.epoch };
@@ -201,7 +222,7 @@ async function serve(
       return tokens.create(forHost, ttlMs, authority.ownSigner().anchorId);
     },
     async close() {
-      hub.close();
+      await hub.close();
       await Promise.all([plain.close(), tls?.close()]);
       await closeParts();
     },
@@ -240,8 +261,11 @@ function reachable(bind: string | undefined, port: number): string {
 }
 
 /** Only the limits that were given, so that the others keep their defaults. */
-function limitsOf({ maxWatchers, maxBufferedBytes, digestMs, answerMs }: RegistryOptions) {
+function limitsOf(options: RegistryOptions) {
+  const { maxWatchers, maxBufferedBytes, digestMs, answerMs, behindMs, position } = options;
   return {
+    ...(behindMs === undefined ? {} : { behindMs }),
+    ...(position === undefined ? {} : { position }),
     ...(maxWatchers === undefined ? {} : { maxWatchers }),
     ...(maxBufferedBytes === undefined ? {} : { maxBufferedBytes }),
     ...(digestMs === undefined ? {} : { digestMs }),

@@ -4,6 +4,7 @@ import * as z from "zod";
 import type { Clock } from "../core/clock.ts";
 import { HeldState, type Step } from "./held-state.ts";
 import type { Log } from "./log.ts";
+import { positionSchema } from "./protocol.ts";
 import { versionedChangeSchema } from "./record-schema.ts";
 import { replaceFile } from "./replace-file.ts";
 import type { Timers } from "./timers.ts";
@@ -21,6 +22,7 @@ const fileSchema = z.object({
   epoch: z.string(),
   revision: z.number().int().min(1),
   digest: z.string(),
+  position: z.exactOptional(positionSchema),
   changes: z.array(versionedChangeSchema),
 });
 
@@ -54,7 +56,8 @@ export class SnapshotFile {
     try {
       if ((await stat(path)).size > MAX_FILE_BYTES) throw new Error("the file is too large");
       const saved = fileSchema.parse(JSON.parse(await readFile(path, "utf8")));
-      const step = { from: 0, to: saved.revision, full: true, changes: saved.changes };
+      const { revision: to, changes, position = {} } = saved;
+      const step = { from: 0, to, full: true, changes, position };
       const check = new HeldState();
       check.take(step, saved.epoch);
       if (check.digest() !== saved.digest) throw new Error("the digest does not match");
@@ -104,7 +107,8 @@ async function writeState(path: string, state: HeldState): Promise<void> {
   // All of this is read in one turn, so that it belongs to one revision.
   const records = state.records();
   const facts = { epoch: state.epoch(), revision: state.revision(), digest: state.digest() };
-  const head = JSON.stringify({ format: "hostmesh-snapshot/1", ...facts });
+  const position = state.position();
+  const head = JSON.stringify({ format: "hostmesh-snapshot/1", ...facts, position });
   await replaceFile(path, (file) => writeRecords(file, head, records));
 }
 

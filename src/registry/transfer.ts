@@ -1,3 +1,4 @@
+import type { Position } from "./position.ts";
 import { publish, type StoredRecord, type VersionedChange } from "./records.ts";
 
 /** A part is closed when it has so many characters or records, whichever comes first. */
@@ -12,6 +13,7 @@ export class Transfer {
   readonly from: number;
   readonly to: number;
   readonly full: boolean;
+  readonly #position: Position;
   readonly #changes: readonly (StoredRecord | VersionedChange)[];
   readonly #parts: Buffer[] = [];
   #next = 0;
@@ -20,7 +22,9 @@ export class Transfer {
   constructor(
     step: { readonly from: number; readonly to: number; readonly full: boolean },
     changes: readonly (StoredRecord | VersionedChange)[],
+    position: Position = {},
   ) {
+    this.#position = position;
     this.from = step.from;
     this.to = step.to;
     this.full = step.full;
@@ -47,8 +51,10 @@ export class Transfer {
     }
     this.#complete = this.#next >= this.#changes.length;
     const head = { type: "update", from: this.from, to: this.to, full: this.full };
-    const position = { part: this.#parts.length, last: this.#complete };
-    const envelope = JSON.stringify({ ...head, ...position });
+    const place = { part: this.#parts.length, last: this.#complete };
+    const tellsPosition = this.#complete && Object.keys(this.#position).length > 0;
+    const position = tellsPosition ? { position: this.#position } : {};
+    const envelope = JSON.stringify({ ...head, ...place, ...position });
     this.#parts.push(Buffer.from(`${envelope.slice(0, -1)},"changes":[${texts.join(",")}]}`));
   }
 }

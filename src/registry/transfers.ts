@@ -1,4 +1,5 @@
 import type { Catalog, CatalogChange } from "./catalog.ts";
+import type { Position } from "./position.ts";
 import { publish, type VersionedChange } from "./records.ts";
 import type { Store } from "./store.ts";
 import { Transfer } from "./transfer.ts";
@@ -13,12 +14,15 @@ const SNAPSHOT_LAG = 256;
 export class Transfers {
   readonly #catalog: Catalog;
   readonly #store: Store;
+  readonly #position: () => Position;
   #recent: CatalogChange[] = [];
   #recentChanges = 0;
   readonly #deltas = new Map<number, Transfer>();
   #snapshot: { readonly transfer: Transfer; users: number } | null = null;
 
-  constructor(catalog: Catalog, store: Store) {
+  /** `position`: what the catalog's present state is made of. */
+  constructor(catalog: Catalog, store: Store, position: () => Position = () => ({})) {
+    this.#position = position;
     this.#catalog = catalog;
     this.#store = store;
     catalog.subscribe((change) => {
@@ -40,10 +44,12 @@ export class Transfers {
       this.#deltas.set(revision, recent);
       return recent;
     }
+    // Read before: what comes meanwhile is in the step or not, and is not claimed.
+    const position = this.#position();
     const commit = await this.#store.changesSince(revision);
     if (commit === null) return null;
     const changes = commit.changes.map(publish).filter((each) => each !== null);
-    return new Transfer({ from: revision, to: commit.revision, full: false }, changes);
+    return new Transfer({ from: revision, to: commit.revision, full: false }, changes, position);
   }
 
   /** Everything, of a revision above `after`. Shared while anybody still takes it; `release` when done. */
@@ -52,7 +58,10 @@ export class Transfers {
     const oldest = Math.max(after + 1, revision - SNAPSHOT_LAG);
     if (this.#snapshot === null || this.#snapshot.transfer.to < oldest) {
       const step = { from: 0, to: revision, full: true };
-      this.#snapshot = { transfer: new Transfer(step, this.#catalog.published()), users: 0 };
+      this.#snapshot = {
+        transfer: new Transfer(step, this.#catalog.published(), this.#position()),
+        users: 0,
+      };
     }
     this.#snapshot.users++;
     return this.#snapshot.transfer;
@@ -73,6 +82,7 @@ export class Transfers {
       if (commit.revision <= revision) continue;
       for (const change of commit.published) net.set(`${change.kind} ${change.key}`, change);
     }
-    return new Transfer({ from: revision, to, full: false }, [...net.values()]);
+    const step = { from: revision, to, full: false };
+    return new Transfer(step, [...net.values()], this.#position());
   }
 }

@@ -6,6 +6,7 @@ import type { Caller } from "./caller.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Log } from "./log.ts";
 import type { DaemonStatus } from "./parts.ts";
+import { isBehind, type Position } from "./position.ts";
 import { type ClientMessage, clientMessage, readMessage, type ServerMessage } from "./protocol.ts";
 import type { CheckResult } from "./schema.ts";
 import type { Timers } from "./timers.ts";
@@ -14,6 +15,11 @@ import type { Transfers } from "./transfers.ts";
 
 /** Resyncs in a row without an acknowledgement after which a daemon is cut off and must reconnect. */
 const MAX_RESYNCS = 5;
+
+/** From a goodbye until the end of the connection. */
+export const GOODBYE_MS = 1_000;
+/** A position moves on without a commit too: it is looked at so often while a daemon waits. */
+const LOOK_MS = 100;
 
 export type Hello = Extract<ClientMessage, { type: "hello" }>;
 
@@ -38,9 +44,14 @@ export interface SessionParts {
   readonly answerMs: number;
   /** A daemon with more than this unsent is cut off; it reconnects and says what it holds. */
   readonly maxBufferedBytes: number;
+  /** How long a daemon that holds something newer waits for this registry to come up to it. */
+  readonly behindMs: number;
+  /** What the catalog's present state is made of. */
+  position(): Position;
   results(host: string, results: readonly CheckResult[]): void;
   greeted(hello: Hello, address: string): void;
   acknowledged(host: string, revision: number): void;
+  certificates(host: string, issuers: readonly string[]): void;
 }
 
 /**
@@ -56,6 +67,10 @@ export class WatchSession {
   /** What the daemon holds. */
   #held = 0;
   #needsSnapshot = false;
+  /** A shared snapshot must be of a later revision: an older one may lack what the daemon holds. */
+  #afterRevision = 0;
+  /** Until then it is sent nothing older than what it holds; null: nothing keeps it waiting. */
+  #waitsUntilMs: number | null = null;
   /** Revision of the update that awaits its answer. */
   #underWay: number | null = null;
   #refusal: { revision: number; reason: string } | null = null;
@@ -122,14 +137,22 @@ export class WatchSession {
 
   /** Sends the digest where the daemon holds the newest revision, and nothing is under way. */
   compare(message: Buffer): void {
-    const settled = this.#hello !== null && this.#underWay === null && !this.#pumping;
+    const isServed = this.#hello !== null && this.#waitsUntilMs === null;
+    const settled = isServed && this.#underWay === null && !this.#pumping;
     if (settled && this.#held === this.#parts.catalog.revision()) this.#sendNow(message);
   }
 
-  close(): void {
+  /** Says goodbye: the daemon goes to another registry, or comes back. */
+  dismiss(reason: string): void {
     this.#cancelTimeout();
-    this.#socket.close(1001, "the registry is closing");
-    // The close handshake is a courtesy; a peer that does not answer must not hold the registry up.
+    this.#socket.close(1001, reason);
+    // The close handshake is a courtesy: who does not answer must not hold anybody up.
+    this.#cancelTimeout = this.#parts.timers.after(GOODBYE_MS, () => this.#socket.terminate());
+  }
+
+  /** Ends it without more words. */
+  end(): void {
+    this.#cancelTimeout();
     this.#socket.terminate();
   }
 
@@ -166,6 +189,8 @@ export class WatchSession {
     else if (this.#hello === null) throw new Error("a message before the hello");
     else if (message.type === "ack") this.#acknowledge(message.revision);
     else if (message.type === "nack") this.#refuse(message);
+    else if (message.type === "certificates")
+      this.#parts.certificates(this.#hello.host, message.issuers);
     else if (message.type === "results") this.#parts.results(this.#hello.host, message.results);
     else this.#resync(message.reason);
   }
@@ -177,18 +202,44 @@ export class WatchSession {
     if (caller.role === "host" && caller.host !== hello.host) {
       throw new Error(`its hello names ${hello.host}, its certificate ${caller.host}`);
     }
-    const { catalog, epoch, pingMs, log } = this.#parts;
+    const { catalog, epoch, pingMs, clock, behindMs } = this.#parts;
     this.#cancelTimeout();
     this.#hello = hello;
+    this.#parts.greeted(hello, this.#peer.address);
+    const takes = ["certificates"];
+    this.#send({ type: "welcome", epoch, revision: catalog.revision(), pingMs, takes });
+    this.#sendChecks(hello.host);
+    this.#waitsUntilMs = clock.now() + behindMs;
+    this.#serve(hello);
+  }
+
+  /** Begins to send, once this registry knows what the daemon knows: it must not go back in time. */
+  #serve(hello: Hello): void {
+    const { catalog, epoch, clock, timers, log } = this.#parts;
+    const facts = { host: hello.host, peer: this.#peer.name };
+    const waitMs = (this.#waitsUntilMs ?? 0) - clock.now();
+    if (this.#isOlderThan(hello)) {
+      if (waitMs > 0) {
+        const delayMs = Math.min(LOOK_MS, waitMs);
+        this.#cancelTimeout = timers.after(delayMs, () => this.#serve(hello));
+        return;
+      }
+      log.warn("a daemon holds something newer, and waits for it no longer", facts);
+    }
+    this.#waitsUntilMs = null;
     const known = hello.epoch === epoch && hello.revision <= catalog.revision();
+    if (hello.position !== undefined) this.#afterRevision = catalog.revision() - 1;
     this.#needsSnapshot = !known || hello.revision === 0;
     this.#held = known ? hello.revision : 0;
-    log.info("a daemon watches", { host: hello.host, peer: this.#peer.name, revision: this.#held });
-    this.#parts.greeted(hello, this.#peer.address);
+    log.info("a daemon watches", { ...facts, revision: this.#held });
     this.#parts.acknowledged(hello.host, this.#held);
-    this.#send({ type: "welcome", epoch, revision: catalog.revision(), pingMs });
-    this.#sendChecks(hello.host);
     this.#pump();
+  }
+
+  #isOlderThan({ epoch, revision, position = {} }: Hello): boolean {
+    const { catalog, epoch: own } = this.#parts;
+    if (epoch === own) return catalog.revision() < revision;
+    return isBehind(this.#parts.position(), position);
   }
 
   #acknowledge(revision: number): void {
@@ -252,6 +303,7 @@ export class WatchSession {
 
   #isDue(): boolean {
     if (this.#socket.readyState !== this.#socket.OPEN || this.#underWay !== null) return false;
+    if (this.#waitsUntilMs !== null) return false;
     const revision = this.#parts.catalog.revision();
     // A refused revision is not sent again: only a newer one may mend the matter.
     if (this.#refusal !== null && revision <= this.#refusal.revision) return false;
@@ -267,7 +319,8 @@ export class WatchSession {
       await this.#sendTransfer(delta);
       return;
     }
-    const snapshot = transfers.acquireSnapshot(this.#refusal?.revision ?? 0);
+    const after = Math.max(this.#afterRevision, this.#refusal?.revision ?? 0);
+    const snapshot = transfers.acquireSnapshot(after);
     try {
       this.#needsSnapshot = false;
       await this.#sendTransfer(snapshot);

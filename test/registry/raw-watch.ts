@@ -34,7 +34,7 @@ export class RawWatch {
     this.socket.send(typeof message === "string" ? message : JSON.stringify(message));
   }
 
-  hello(facts: { host?: string; epoch?: string; revision?: number } = {}): void {
+  hello(facts: { host?: string; epoch?: string; revision?: number; position?: object } = {}): void {
     const defaults = { host: "h1", zone: "", version: "t", epoch: "", revision: 0 };
     this.send({ type: "hello", protocol: 1, ...defaults, ...facts });
   }

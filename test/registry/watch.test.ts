@@ -78,7 +78,7 @@ test("a daemon that comes back gets what it missed, also from a registry that wa
 });
 
 test("a revision of another store, of the future, or too old gets a snapshot", async (t) => {
-  const registry = await testRegistry(t, { maxLogEntries: 10 });
+  const registry = await testRegistry(t, { maxLogEntries: 10, behindMs: 50 });
   const probe = await RawWatch.open(t, registry.url);
   probe.hello();
   const epoch = String(dig(await probe.next("welcome"), "epoch"));

@@ -149,6 +149,9 @@ function describeWaiting(state: RotationState): string {
   const leaves = oldCertificates.slice(0, 3).map(({ identity, host }) => `${identity} on ${host}`);
   return [
     ...(awaitedHostsTotal > 0 ? [`waiting for ${awaitedHostsTotal} hosts (${hosts})`] : []),
+    ...(state.registriesBehind > 0
+      ? [`waiting for ${state.registriesBehind} other registries`]
+      : []),
     ...(state.settleMs > 0 ? ["letting the last changes settle"] : []),
     ...(waitsForLeaves ? [`${oldCertificatesTotal} certificates to be made anew (${leaves})`] : []),
   ].join("; ");

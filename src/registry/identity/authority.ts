@@ -1,10 +1,9 @@
 import type { KeyObject, X509Certificate } from "node:crypto";
-import { join } from "node:path";
 import * as z from "zod";
 import type { TrustBundle } from "../../core/model.ts";
 import { RegistryError } from "../registry-error.ts";
 import { type GivenFiles, readGivenAuthority } from "./given-authority.ts";
-import { makePrivateFolder, readPrivateFile, writePrivateFile } from "./private-file.ts";
+import { PrivateConflictError, type PrivateEntry, type PrivateStore } from "./private-store.ts";
 import { type SignedLeaf, Signer } from "./signer.ts";
 
 /**
@@ -14,8 +13,8 @@ import { type SignedLeaf, Signer } from "./signer.ts";
 export type RotationPhase = "steady" | "begun" | "issuing";
 
 export interface AuthorityOptions {
-  /** `<dataDir>/ca`. */
-  readonly folder: string;
+  /** Where it is kept; registries that share it are one authority. */
+  readonly store: PrivateStore;
   readonly trustDomain: string;
   /** Null: a root of its own is made. */
   readonly given: GivenFiles | null;
@@ -34,6 +33,9 @@ const fileSchema = z.object({
   next: stored.nullable(),
 });
 
+/** The entry of the store. */
+const NAME = "authorities.json";
+
 interface State {
   readonly phase: RotationPhase;
   readonly current: Signer;
@@ -42,37 +44,50 @@ interface State {
 }
 
 /**
- * The mesh's certificate authority. Its file is the truth, keys included: what settings name is what the next rotation
- * begins with, so that a changed file never takes the mesh's trust away at a restart.
+ * The mesh's certificate authority. What is stored is the truth, keys included: what settings name is what the next
+ * rotation begins with, so that a changed file never takes the mesh's trust away at a restart.
  */
 export class CertificateAuthority {
   readonly #options: AuthorityOptions;
   #state: State;
+  /** Of the entry that the state was read from, or written to. */
+  #version: string;
   /** Of the present state: the same array until it changes. */
   #anchors: readonly X509Certificate[];
   #isWriting = false;
+  /** Reads and writes of the entry come one after the other, so that none brings back what another has replaced. */
+  #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(options: AuthorityOptions, state: State) {
+  private constructor(options: AuthorityOptions, state: State, version: string) {
     this.#options = options;
     this.#state = state;
+    this.#version = version;
     this.#anchors = anchorsOf(state);
   }
 
-  /** Rejects where the file cannot be used, is of another trust domain, or the given authority is unusable. */
+  /**
+   * The stored one; where there is none, the first registry makes it and the others take it. Rejects where the entry
+   * cannot be used, is of another trust domain, or the given authority is unusable.
+   */
   static async open(options: AuthorityOptions): Promise<CertificateAuthority> {
-    const { folder, trustDomain, given, wall } = options;
-    await makePrivateFolder(folder);
-    const content = await readPrivateFile(pathOf(folder));
+    const { store, trustDomain, given, wall } = options;
+    const entry = await store.read(NAME);
     const wanted = given === null ? null : await readGivenAuthority(given, trustDomain, wall());
-    if (content !== null) {
-      const authority = new CertificateAuthority(options, readState(content, options));
+    if (entry !== null) {
+      const state = readState(entry.content, options);
+      const authority = new CertificateAuthority(options, state, entry.version);
       if (wanted !== null) await authority.#compare(wanted);
       return authority;
     }
     const current = wanted ?? Signer.makeRoot(trustDomain, wall());
-    const authority = new CertificateAuthority(options, { phase: "steady", current, next: null });
-    await authority.#save(authority.#state);
-    return authority;
+    const state: State = { phase: "steady", current, next: null };
+    try {
+      const version = await store.write(NAME, contentOf(state, trustDomain), null);
+      return new CertificateAuthority(options, state, version);
+    } catch (error) {
+      if (error instanceof PrivateConflictError) return CertificateAuthority.open(options);
+      throw error;
+    }
   }
 
   phase(): RotationPhase {
@@ -168,25 +183,70 @@ export class CertificateAuthority {
     throw new RegistryError(409, `${otherwise} (phase: ${this.#state.phase})`);
   }
 
-  /** On the disk first: what was published must not be forgotten. */
+  /**
+   * Takes over what another registry has stored. True: it was another state. Rejects where the entry cannot be read or is
+   * gone; the authority stays as it was.
+   */
+  refresh(): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const { store } = this.#options;
+      const entry = await store.read(NAME);
+      if (entry === null) throw new Error(`${store.placeOf(NAME)} is gone: restore it`);
+      return this.#adopt(entry);
+    });
+  }
+
+  /** Is this what tells of the authority's entry? */
+  isAbout(name: string): boolean {
+    return name === NAME;
+  }
+
+  /** Stored first: what was published must not be forgotten. */
   async #move(state: State): Promise<void> {
     this.#isWriting = true;
     try {
-      await this.#save(state);
-      this.#state = state;
-      this.#anchors = anchorsOf(state);
+      await this.#inTurn(() => this.#write(state));
     } finally {
       this.#isWriting = false;
     }
   }
 
-  async #save({ phase, current, next }: State): Promise<void> {
-    const { folder, trustDomain } = this.#options;
-    const content: z.infer<typeof fileSchema> = {
-      format: "hostmesh-authorities/1",
-      ...{ trustDomain, phase, current: current.stored, next: next?.stored ?? null },
-    };
-    await writePrivateFile(pathOf(folder), `${JSON.stringify(content, null, 2)}\n`);
+  async #write(state: State): Promise<void> {
+    const { store, trustDomain } = this.#options;
+    const content = contentOf(state, trustDomain);
+    let version: string;
+    try {
+      version = await store.write(NAME, content, this.#version);
+    } catch (error) {
+      // A write that failed may have been done all the same: what is there now tells.
+      const present = await store.read(NAME).catch(() => null);
+      if (present === null) throw error;
+      if (present.content === content) version = present.version;
+      else if (this.#adopt(present)) {
+        const reason = "another registry has changed the authority meanwhile: look again";
+        throw new RegistryError(409, reason, undefined, error);
+      } else throw error;
+    }
+    this.#take(state, version);
+  }
+
+  /** False: it is what is known already. */
+  #adopt({ content, version }: PrivateEntry): boolean {
+    if (version === this.#version) return false;
+    this.#take(readState(content, this.#options), version);
+    return true;
+  }
+
+  #take(state: State, version: string): void {
+    this.#state = state;
+    this.#version = version;
+    this.#anchors = anchorsOf(state);
+  }
+
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(task, task);
+    this.#last = done.catch(() => undefined);
+    return done;
   }
 
   /** An authority under the same root may take over at once; another root needs a rotation. */
@@ -194,7 +254,10 @@ export class CertificateAuthority {
     const { phase, current, next } = this.#state;
     if (wanted.id === current.id || wanted.id === next?.id) return;
     if (phase === "steady" && wanted.anchorId === current.anchorId) {
-      await this.#move({ phase, current: wanted, next: null });
+      await this.#move({ phase, current: wanted, next: null }).catch((error: unknown) => {
+        // Another registry with the same files was faster.
+        if (!(error instanceof RegistryError)) throw error;
+      });
       return;
     }
     const reason = "registry.caFile holds another root than the mesh trusts; it is not used yet";
@@ -208,13 +271,17 @@ function anchorsOf({ current, next }: State): X509Certificate[] {
   return [current.anchorCertificate, next.anchorCertificate];
 }
 
-function pathOf(folder: string): string {
-  return join(folder, "authorities.json");
+function contentOf({ phase, current, next }: State, trustDomain: string): string {
+  const content: z.infer<typeof fileSchema> = {
+    format: "hostmesh-authorities/1",
+    ...{ trustDomain, phase, current: current.stored, next: next?.stored ?? null },
+  };
+  return `${JSON.stringify(content, null, 2)}\n`;
 }
 
-function readState(content: string, { folder, trustDomain }: AuthorityOptions): State {
+function readState(content: string, { store, trustDomain }: AuthorityOptions): State {
   const unusable = (reason: string) =>
-    new Error(`the certificate authority in ${pathOf(folder)} cannot be used: ${reason}`);
+    new Error(`the certificate authority in ${store.placeOf(NAME)} cannot be used: ${reason}`);
   let state: State;
   let its: string;
   try {

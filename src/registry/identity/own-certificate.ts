@@ -31,6 +31,8 @@ export class OwnCertificate {
   #dueMs = 0;
   #cancel: () => void = () => {};
   #notAfterMs = 0;
+  /** Who signed the present one. */
+  #signer = "";
 
   constructor(options: OwnCertificateOptions) {
     this.#options = options;
@@ -48,6 +50,7 @@ export class OwnCertificate {
     const { authority, lifetimeMs, wall } = this.#options;
     const { privateKey, publicKey } = generateKeys();
     const { chain, certificate } = authority.issueOwn(this.#identity, publicKey, lifetimeMs);
+    this.#signer = authority.ownSigner().id;
     this.#notAfterMs = certificate.validToDate.getTime();
     this.#warnOfExpiry();
     this.#dueMs = wall() + (this.#notAfterMs - wall()) / 2;
@@ -71,6 +74,11 @@ export class OwnCertificate {
       const notAfter = new Date(this.#notAfterMs);
       log.error("the registry's own certificate could not be renewed", { notAfter, error });
     }
+  }
+
+  /** A new one where another authority signs by now. */
+  renewIfReplaced(): void {
+    if (this.#options.authority.ownSigner().id !== this.#signer) this.renew();
   }
 
   close(): void {

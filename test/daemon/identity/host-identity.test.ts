@@ -15,7 +15,9 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import test from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
+import { AnchorsMissing } from "../../../daemon/identity/first-anchors.ts";
 import { HostIdentity, type TokenSource } from "../../../daemon/identity/host-identity.ts";
+import { RegistryRefusal } from "../../../daemon/identity/identity-client.ts";
 import { IdentityFiles } from "../../../daemon/identity/identity-files.ts";
 import { parseJoinToken, readJoinToken } from "../../../daemon/identity/join-token.ts";
 import type { RegistryTls } from "../../../src/registry/registry-tls.ts";
@@ -277,4 +279,79 @@ test("new anchors count at once and are kept; another issuer makes the host rene
   identity.setTrust(registry.trust());
   await pass(1_000);
   assert.equal(registry.renewals, 1);
+});
+
+const projected = (): TokenSource => ({
+  isFresh: false,
+  read: () => Promise.resolve(parseJoinToken("aaa.bbb.ccc")),
+});
+
+test("a certificate that the registry refuses is asked for anew, and a projected token proves the host again", async (t) => {
+  const { registry, begin, pass } = await setUp(t);
+  const { enrol } = registry;
+  registry.enrol = (token, _, request) => {
+    assert.equal(token.text, "aaa.bbb.ccc");
+    return enrol({ text: registry.token }, null, request);
+  };
+  const { identity } = await begin(projected());
+  await pass(0);
+  assert.equal(registry.enrolments, 1);
+  const first = identity.credential()?.chain;
+  // While it is believed, a renewal is enough.
+  identity.doubt();
+  await pass(0);
+  assert.deepEqual([registry.renewals, registry.enrolments], [1, 1]);
+  identity.doubt();
+  await pass(0);
+  assert.equal(registry.renewals, 1, "not again so soon");
+  registry.renewHost = () => Promise.reject(new RegistryRefusal("401: not trusted"));
+  await pass(30_000);
+  identity.doubt();
+  await pass(0);
+  assert.equal(registry.enrolments, 2);
+  assert.notEqual(identity.credential()?.chain, first);
+  assert.equal(identity.status().failure, null);
+});
+
+test("a refused certificate of a host with a one-time token stays, as nothing else proves the host", async (t) => {
+  const { registry, begin, pass, fixed } = await setUp(t);
+  const { identity } = await begin(fixed());
+  const first = identity.credential()?.chain;
+  registry.renewHost = () => Promise.reject(new RegistryRefusal("401: not trusted"));
+  identity.doubt();
+  await pass(0);
+  assert.equal(registry.enrolments, 1);
+  assert.equal(identity.credential()?.chain, first);
+  assert.match(identity.status().failure ?? "", /not trusted/);
+});
+
+test("anchors that are not there yet are looked for every two seconds, whatever has failed before", async (t) => {
+  const { registry, begin, pass } = await setUp(t);
+  const { enrol } = registry;
+  let isThere = false;
+  registry.enrol = (_, __, request) => {
+    if (!isThere) throw new AnchorsMissing("there is no certificate yet");
+    return enrol({ text: registry.token }, null, request);
+  };
+  const { identity, lines } = await begin(projected());
+  for (let step = 0; step < 60; step++) await pass(2_000);
+  assert.equal(identity.status().state, "missing");
+  assert.equal(lines.filter(({ message }) => /cannot enrol/.test(message)).length, 1);
+  isThere = true;
+  await pass(2_000);
+  assert.equal(identity.status().state, "valid");
+});
+
+test("a certificate of a registry that lags behind a rotation is soon asked for again", async (t) => {
+  const { registry, begin, pass, fixed } = await setUp(t);
+  const { identity } = await begin(fixed());
+  const old = registry.issuer;
+  identity.setTrust({ anchors: registry.anchors, issuer: "f".repeat(64) });
+  await pass(1_000);
+  assert.equal(registry.renewals, 1);
+  assert.equal(identity.issuer(), old);
+  registry.rotate();
+  identity.setTrust({ anchors: registry.anchors, issuer: registry.issuer });
+  await pass(15_000);
+  assert.equal(identity.issuer(), registry.issuer);
 });
