@@ -11,6 +11,8 @@ export const ALONE: Leadership = { isLeader: () => true, subscribe: () => () => 
 
 /** Heartbeats of checks, which arrive at any registry and are waited for by the leader. */
 export interface SharedBeats {
+  /** From the arrival of a heartbeat anywhere until `heard`, at most. */
+  readonly travelMs: number;
   /** A heartbeat has arrived here. */
   tell(check: string): void;
   /**
@@ -21,4 +23,4 @@ export interface SharedBeats {
 }
 
 /** Heartbeats of a registry that is alone. */
-export const OWN_BEATS: SharedBeats = { tell: () => {}, follow: () => () => {} };
+export const OWN_BEATS: SharedBeats = { travelMs: 0, tell: () => {}, follow: () => () => {} };

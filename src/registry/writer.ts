@@ -58,6 +58,15 @@ export class Writer {
     });
   }
 
+  /** Resolves when what any registry acknowledged before the call is known here. Rejects with 503. */
+  async refresh(): Promise<void> {
+    try {
+      await this.#store.refresh?.();
+    } catch (cause) {
+      throw new RegistryError(503, "the store does not answer", undefined, cause);
+    }
+  }
+
   /** Ends when everything that was accepted is written. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -20,6 +20,8 @@ const keyValue = z.object({
   value: bytes,
   mod_revision: int64,
   create_revision: int64,
+  /** What it is bound to; a full 64-bit number, so it stays text. */
+  lease: z.string().default("0"),
 });
 export type KeyValue = z.infer<typeof keyValue>;
 

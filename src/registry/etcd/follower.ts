@@ -20,6 +20,8 @@ export interface FollowerOptions {
   readonly log: Log;
   /** Reads what is new; `revision`: of etcd's, as of which that was; `found`: was there anything. */
   read(): Promise<{ readonly revision: number; readonly found: boolean }>;
+  /** A watch begins; what happened since the last one and was written over is known to nobody here. */
+  began?(): void;
   /** Takes what the watch brings, in order. */
   take(events: readonly WatchEvent[]): Promise<void>;
 }
@@ -89,6 +91,7 @@ export class Follower {
     const { revision } = await this.#options.read();
     this.#note(null);
     succeeded();
+    this.#options.began?.();
     let taking: Promise<void> = Promise.resolve();
     let failure: unknown = null;
     const take = (events: readonly WatchEvent[]) => {

@@ -9,12 +9,12 @@ const RENEWALS = 3;
 
 export interface LeaseOptions {
   readonly client: EtcdClient;
-  /** In etcd's lease; it is granted in whole seconds. */
+  /** etcd counts in whole seconds, and has a least life of its own. */
   readonly ttlMs: number;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;
-  /** Called after every renewal, and when the lease was lost. */
+  /** Called after every renewal. */
   turned(): Promise<void>;
 }
 
@@ -35,7 +35,7 @@ export class Lease {
     this.#options = options;
   }
 
-  /** Its identifier; null: there is none now. */
+  /** Its identifier, another one after each loss; null: there is none now. */
   id(): string | null {
     return this.isValid() ? this.#id : null;
   }
@@ -44,7 +44,6 @@ export class Lease {
     return this.#options.clock.now() < this.#validMs;
   }
 
-  /** Another identifier after each loss. */
   start(): void {
     this.#turn = this.#renew();
   }
@@ -56,11 +55,7 @@ export class Lease {
     await this.#turn;
     const id = this.#id;
     this.#validMs = Number.NEGATIVE_INFINITY;
-    if (id === null) return;
-    const { client, log } = this.#options;
-    await client
-      .call("/v3/lease/revoke", { ID: id }, headerAnswer)
-      .catch((error: unknown) => log.debug("a lease runs out by itself", { error }));
+    if (id !== null) await this.#revoke(id);
   }
 
   async #renew(): Promise<void> {
@@ -68,7 +63,8 @@ export class Lease {
     // From before the request: etcd counts from later on.
     const sentMs = clock.now();
     try {
-      this.#validMs = (await this.#isKept()) ? sentMs + ttlMs : Number.NEGATIVE_INFINITY;
+      await this.#keep();
+      this.#validMs = sentMs + ttlMs;
       if (!this.#closed) await turned();
     } catch (error) {
       log.debug("a lease could not be renewed", { error });
@@ -79,17 +75,30 @@ export class Lease {
     });
   }
 
-  /** Renews the lease, or takes a new one where there is none any more. */
-  async #isKept(): Promise<boolean> {
+  /**
+   * Renews the lease, or takes a new one where there is none any more. One that was overdue by this process's clock is given
+   * up: in between others could not rely on it, and what hung on it must begin anew.
+   */
+  async #keep(): Promise<void> {
     const { client, ttlMs } = this.#options;
     if (this.#id !== null) {
-      const path = "/v3/lease/keepalive";
-      const { result } = await client.call(path, { ID: this.#id }, keepAliveAnswer);
-      if (result.TTL > 0) return true;
+      const ID = this.#id;
+      if (this.isValid()) {
+        const { result } = await client.call("/v3/lease/keepalive", { ID }, keepAliveAnswer);
+        if (result.TTL > 0) return;
+      } else await this.#revoke(ID);
       this.#id = null;
     }
     const TTL = String(Math.ceil(ttlMs / 1_000));
     this.#id = (await client.call("/v3/lease/grant", { TTL }, grantAnswer)).ID;
-    return true;
+  }
+
+  async #revoke(ID: string): Promise<void> {
+    try {
+      await this.#options.client.call("/v3/lease/revoke", { ID }, headerAnswer);
+    } catch (error) {
+      // It is gone already, or runs out by itself.
+      this.#options.log.debug("a lease could not be given back", { error });
+    }
   }
 }
