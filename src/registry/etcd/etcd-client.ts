@@ -22,6 +22,7 @@ const PAUSE_MS = 100;
 /** A page of records that are all of the largest size. */
 const MAX_ANSWER_BYTES = 402_653_184;
 const MAX_ERROR_BYTES = 65_536;
+const REASON_LENGTH = 200;
 /** Of one message of a watch: many commits at once, each of the largest size. */
 const MAX_MESSAGE_BYTES = 268_435_456;
 
@@ -241,7 +242,10 @@ function refusalOf(path: string, status: number, text: string): Error {
   try {
     parsed = errorAnswer.parse(JSON.parse(text));
   } catch {
-    return new Error(`${path}: HTTP status ${status}`);
+    const reason = `HTTP status ${status} ${text.slice(0, REASON_LENGTH)}`.trim();
+    // As for a client certificate with a Common Name, which the gateway does not take where etcd has users.
+    if (status === 400) return new EtcdRefusal(path, INVALID_ARGUMENT, reason);
+    return new Error(`${path}: ${reason}`);
   }
   const { code, message } = parsed;
   return FINAL.has(code)
