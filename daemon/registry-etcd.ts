@@ -12,6 +12,7 @@ export function registryEtcd({ registry }: Config): EtcdOptions | null {
     keyFile: registry.etcdKeyFile,
     username: registry.etcdUsername,
     passwordFile: registry.etcdPasswordFile,
+    leaseMs: registry.etcdLeaseMs,
     compactMs: registry.etcdCompactMs,
   };
 }

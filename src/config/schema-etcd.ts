@@ -30,6 +30,14 @@ export const registryStore = {
     .default("")
     .describe("User of etcd, with a role that may read and write the prefix. Empty: no login."),
   etcdPasswordFile: z.string().default("").describe("File with that user's password."),
+  etcdLeaseMs: z
+    .number()
+    .int()
+    .min(1_000)
+    .default(10_000)
+    .describe(
+      "After how long without a sign of life another registry leads: lets heartbeats run out, and compacts. In whole seconds; etcd has a least one, twice its election time or so.",
+    ),
   etcdCompactMs: ms(
     300_000,
     "How often the leading registry compacts etcd's history, all of it: what is older than this is let go. 0: etcd does it itself (--auto-compaction-retention), as it must where others use it too. Kubernetes' API server does it as often.",

@@ -15,6 +15,8 @@ export interface EtcdOptions {
   readonly username: string;
   /** File with the password of that user. */
   readonly passwordFile: string;
+  /** After how long without a sign of life another registry leads. */
+  readonly leaseMs: number;
   /** How often the leader compacts the history of etcd; 0: etcd does that itself. */
   readonly compactMs: number;
 }

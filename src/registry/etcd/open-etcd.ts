@@ -19,7 +19,6 @@ import { Upkeep } from "./upkeep.ts";
 const START_MS = 30_000;
 /** Between two looks for what a dead watch would not tell. */
 const POLL_MS = 2_000;
-const LEASE_MS = 10_000;
 
 export interface EtcdDeps {
   /** Name of this registry's host, for people. */
@@ -30,7 +29,6 @@ export interface EtcdDeps {
   readonly log: Log;
   readonly maxLogEntries?: number;
   readonly pollMs?: number;
-  readonly leaseMs?: number;
   readonly startMs?: number;
 }
 
@@ -58,11 +56,11 @@ export async function openEtcd(options: EtcdOptions, deps: EtcdDeps): Promise<Et
 
 async function openWith(
   client: EtcdClient,
-  { prefix, compactMs }: EtcdOptions,
+  { prefix, compactMs, leaseMs: ttlMs }: EtcdOptions,
   deps: EtcdDeps,
 ): Promise<EtcdParts> {
   const { host, clock, timers, random, log, maxLogEntries } = deps;
-  const { pollMs = POLL_MS, leaseMs: ttlMs = LEASE_MS, startMs = START_MS } = deps;
+  const { pollMs = POLL_MS, startMs = START_MS } = deps;
   const layout = new Layout(prefix);
   const shared = { client, layout, timers, random, log, pollMs };
   const limits = maxLogEntries === undefined ? {} : { maxLogEntries };

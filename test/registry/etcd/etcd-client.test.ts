@@ -19,7 +19,7 @@ import { clientOf, sharedEtcd } from "./etcd-lab.ts";
 
 const OPTIONS = {
   ...{ endpoints: [], prefix: "/", caFile: "", certFile: "", keyFile: "" },
-  ...{ username: "", passwordFile: "", compactMs: 0 },
+  ...{ username: "", passwordFile: "", leaseMs: 10_000, compactMs: 0 },
 };
 
 /** A server that answers each call with these bytes, and then nothing more. */

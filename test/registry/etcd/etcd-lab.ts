@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { after, before, type TestContext } from "node:test";
 import { EtcdClient } from "../../../src/registry/etcd/etcd-client.ts";
+import type { EtcdOptions } from "../../../src/registry/etcd/etcd-options.ts";
 import { EtcdStore, type EtcdStoreOptions } from "../../../src/registry/etcd/etcd-store.ts";
 import { Layout } from "../../../src/registry/etcd/layout.ts";
 import { processTimers } from "../../../src/registry/timers.ts";
@@ -60,4 +61,12 @@ export async function openStore(
   });
   t.after(() => store.close());
   return store;
+}
+
+/** Settings of a registry over these members, without protection. */
+export function etcdOptions(urls: readonly string[], prefix: string): EtcdOptions {
+  return {
+    ...{ endpoints: urls, prefix, caFile: "", certFile: "", keyFile: "" },
+    ...{ username: "", passwordFile: "", leaseMs: 1_000, compactMs: 1_000 },
+  };
 }
