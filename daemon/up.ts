@@ -16,6 +16,7 @@ import { clearFormerDemo, startDemo } from "./demo/start-demo.ts";
 import { fetchStats } from "./demo/stat-view.ts";
 import { explainRegistryError } from "./explain-registry-error.ts";
 import { readDeclarations } from "./read-declarations.ts";
+import { registryEtcd } from "./registry-etcd.ts";
 import { registryIdentity } from "./registry-identity.ts";
 import type { Shutdown } from "./shutdown-signals.ts";
 import { shutdownSignals } from "./shutdown-signals.ts";
@@ -154,6 +155,7 @@ async function beginRegistry(
     config.registry;
   const { policy, slowStartMs } = config.balance;
   const identity = registryIdentity(config);
+  const etcd = registryEtcd(config);
   try {
     return await startRegistry({
       ...{ dataDir, bind, port, virtualCidr4, virtualCidr6, pingMs, log },
@@ -163,6 +165,7 @@ async function beginRegistry(
       balancer: { policy, slowStartMs },
       resources: { trustDomain: config.identity.trustDomain, historyPerResource },
       ...(identity === null ? {} : { identity }),
+      ...(etcd === null ? {} : { etcd }),
     });
   } catch (error) {
     throw explainRegistryError(error, { bind, port, tlsPort, dataDir });

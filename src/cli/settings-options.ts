@@ -12,6 +12,7 @@ export interface SettingsFlags {
   readonly host?: string;
   readonly registry?: string;
   readonly data?: string;
+  readonly store?: string;
 }
 
 interface Setting {
@@ -19,7 +20,7 @@ interface Setting {
   readonly value: string;
 }
 
-export type DirectFlag = "capture" | "registry" | "data";
+export type DirectFlag = "capture" | "registry" | "data" | "store";
 
 /** Gives a command the options that name settings. Direct flags win over `--set`, that over the file. */
 export function addSettingsOptions(command: Command, direct: readonly DirectFlag[]): Command {
@@ -54,6 +55,14 @@ export function addSettingsOptions(command: Command, direct: readonly DirectFlag
   if (direct.includes("data")) {
     command.option("--data <dir>", "folder of the registry's store and the last good snapshot");
   }
+  if (direct.includes("store")) {
+    command.addOption(
+      new Option("--store <kind>", "where the registry keeps its state").choices([
+        "sqlite",
+        "etcd",
+      ]),
+    );
+  }
   return command;
 }
 
@@ -78,6 +87,7 @@ function flagTree(flags: SettingsFlags): Record<string, unknown> {
   if (flags.onDeath !== undefined) assign(tree, ["capture", "onDeath"], flags.onDeath);
   if (flags.host !== undefined) assign(tree, ["host"], flags.host);
   if (flags.data !== undefined) assign(tree, ["dataDir"], flags.data);
+  if (flags.store !== undefined) assign(tree, ["registry", "store"], flags.store);
   if (flags.registry !== undefined) {
     assign(
       tree,

@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import * as z from "zod";
 import { balance } from "./schema-balance.ts";
+import { registryStore } from "./schema-etcd.ts";
 import { identity, mesh, tokenReview } from "./schema-mesh.ts";
 import { address, count, httpUrl, ms, optionalHttpsUrl, port, subnet } from "./setting-fields.ts";
 
@@ -123,6 +124,7 @@ const registry = z
       604_800_000,
       "Lifetime of a host's certificate. A host that was off for longer needs a new join token.",
     ),
+    ...registryStore,
     ...tokenReview,
     virtualCidr4: subnet(4)
       .default("240.240.0.0/16")

@@ -1,5 +1,3 @@
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { formatHostPort } from "../core/address.ts";
 import { type Clock, processClock, wallClock } from "../core/clock.ts";
 import { SYSTEM_NAMESPACE } from "../core/identity.ts";
@@ -9,6 +7,7 @@ import { balanceWatches } from "./balance-watches.ts";
 import type { AllowedRole } from "./caller.ts";
 import { Catalog } from "./catalog.ts";
 import { CheckMonitor } from "./check-monitor.ts";
+import type { EtcdOptions } from "./etcd/etcd-options.ts";
 import { HostRecords } from "./host-records.ts";
 import {
   type IdentityOptions,
@@ -17,6 +16,7 @@ import {
 } from "./identity/open-identity.ts";
 import { type Listening, listenPlain, listenSecurely } from "./listen.ts";
 import type { Log } from "./log.ts";
+import { type OpenedStore, openStore } from "./open-store.ts";
 import type { RegistryParts } from "./parts.ts";
 import type { ResourceSettings } from "./plan-resource.ts";
 import type { Position } from "./position.ts";
@@ -31,8 +31,6 @@ import { resourceHistoryRoutes } from "./routes/resource-history.ts";
 import { resourceRoutes } from "./routes/resources.ts";
 import type { CheckResult } from "./schema.ts";
 import type { RegistryServer } from "./server.ts";
-import { SqliteStore } from "./sqlite-store.ts";
-import type { Store } from "./store.ts";
 import { processTimers, type Timers } from "./timers.ts";
 import { VirtualRange } from "./virtual-range.ts";
 import { Waiters } from "./waiters.ts";
@@ -49,6 +47,8 @@ const RESOURCE_DEFAULTS: ResourceSettings = {
 export interface RegistryOptions {
   /** Folder of `registry.sqlite`, created when missing. */
   readonly dataDir: string;
+  /** The store that this registry shares with others; absent: SQLite, in the data folder. */
+  readonly etcd?: EtcdOptions;
   readonly bind: string;
   /** 0: any free port. */
   readonly port: number;
@@ -100,25 +100,23 @@ export interface RunningRegistry {
  * or the port cannot be had; then nothing is left open.
  */
 export async function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
-  await mkdir(options.dataDir, { recursive: true });
-  const { maxLogEntries } = options;
-  const store = new SqliteStore({
-    path: join(options.dataDir, "registry.sqlite"),
-    ...(maxLogEntries === undefined ? {} : { maxLogEntries }),
-  });
+  const { clock = processClock, timers = processTimers, random = Math.random } = options;
+  const { host, log } = options;
+  const opened = await openStore(options, { host, clock, timers, random, log });
   try {
-    return await startWith(store, options);
+    return await startWith(opened, options);
   } catch (error) {
-    await store.close();
+    await opened.close();
     throw error;
   }
 }
 
-async function startWith(store: Store, options: RegistryOptions): Promise<RunningRegistry> {
+async function startWith(opened: OpenedStore, options: RegistryOptions): Promise<RunningRegistry> {
   const { log, clock = processClock, timers = processTimers, random = Math.random } = options;
+  const { store, leadership, beats } = opened;
   const catalog = await Catalog.open(store);
   const writer = new Writer(store, catalog);
-  const monitor = new CheckMonitor({ catalog, writer, clock, timers, log });
+  const monitor = new CheckMonitor({ catalog, writer, clock, timers, log, leadership, beats });
   const maxWaiting = options.maxBlockingQueries ?? 4_096;
   const waiters = new Waiters({ catalog, timers, random, maxWaiting });
   const hosts = hostRecordsOf(options, { catalog, writer });
@@ -144,7 +142,7 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
     monitor.close();
     await writer.close();
     await identity?.close();
-    await store.close();
+    await opened.close();
   };
   try {
     const connected = () => hub.daemons().map(({ host }) => host);
@@ -163,7 +161,8 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
     }
     const { wall = wallClock } = options;
     const own = { catalog, writer, monitor, waiters, wall, identity, epoch: store.epoch };
-    return await serve(options, { ...own, daemons: () => hub.daemons() }, hub, close);
+    const told = { daemons: () => hub.daemons(), storeStatus: () => opened.status() };
+    return await serve(options, { ...own, ...told }, hub, close);
   } catch (error) {
     await close();
     throw error;

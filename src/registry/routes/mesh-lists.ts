@@ -72,6 +72,7 @@ export function meshListRoutes(parts: RegistryParts): Route[] {
           trafficPolicies: catalog.count("traffic"),
           scopes: catalog.count("scope"),
           blockingQueries: parts.waiters.waiting(),
+          store: parts.storeStatus(),
           identity: parts.identity?.status() ?? null,
           daemons: parts.daemons(),
         },
