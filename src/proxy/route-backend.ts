@@ -58,7 +58,7 @@ export function livingOf(
 
 function find(
   { plane, namespace, port: called }: BackendCaller,
-  { service: ref, subset = "", port }: Omit<Backend, "weight" | "failover">,
+  { service: ref, subset = "", port, missingStatus }: Omit<Backend, "weight" | "failover">,
 ): Cluster | null {
   const service = ref === null ? undefined : plane.services.byRef(ref, namespace);
   if (service === undefined) return null;
@@ -68,5 +68,7 @@ function find(
     ports.find((one) => one.port === wanted) ??
     (port === undefined && ports.length === 1 ? ports[0] : undefined);
   if (ports.length > 0 && found === undefined) return null;
+  // To Gateway API a backend that wants TLS of its caller is one that is not supported (GEP-1911): nobody here speaks it.
+  if (missingStatus !== undefined && found?.protocol === "tls") return null;
   return plane.clusters.get(service, { portName: found?.name ?? "", subset, namespace });
 }

@@ -96,6 +96,18 @@ test("weights share calls of one connection exactly", async (t) => {
   assert.equal(got.filter((name) => name === "v1").length, 30);
 });
 
+test("a backend that nobody has and that has no weight disturbs nobody", async (t) => {
+  const { ask } = await routed(
+    t,
+    route(
+      "    - backendRefs: [{ name: v1, port: 80 }, { name: v2, port: 80 }, { name: nobody, port: 80, weight: 0 }]",
+    ),
+  );
+  const found: string[] = [];
+  for (let call = 0; call < 6; call++) found.push(await ask("/hostmesh.test.Echo/unary"));
+  assert.deepEqual(found.sort(), ["v1", "v1", "v1", "v2", "v2", "v2"]);
+});
+
 test("a backend that nobody has is UNAVAILABLE, to a request of another kind 503", async (t) => {
   const { ask, lab } = await routed(t, route(`    - ${to("nobody")}`));
   assert.equal(await ask("/hostmesh.test.Echo/unary"), "UNAVAILABLE");

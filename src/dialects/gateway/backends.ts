@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { Backend, MirrorRule, RouteAction } from "../../core/traffic.ts";
 import { namespaceName } from "../envelope.ts";
+import { formOfKnownService } from "../kubernetes/known-service.ts";
 import { differently, honoured } from "../support.ts";
 import type { Work } from "../translator.ts";
 import { portField, textField } from "../value-fields.ts";
@@ -14,7 +15,7 @@ export const referenceFields = {
   group: honoured(z.string().max(253), '`""` (default) with the kind Service').default(""),
   kind: differently(
     textField,
-    "`Service` (default); any other leads nowhere, and a warning says so",
+    "`Service` (default); any other, and a Service of type ExternalName, leads nowhere, and a warning says so",
   ).default("Service"),
   namespace: honoured(
     namespaceName,
@@ -42,6 +43,11 @@ export function targetOf(
     return { service: null };
   }
   if (port === undefined) work.refuse([...at, "port"], "missing: a Service needs a port");
+  // Whoever may write a route could reach hosts by it that its callers must not (GEP-1294).
+  if (formOfKnownService(work.context, namespace, name) === "external-name") {
+    work.warn([...at, "name"], `${namespace}/${name} leads nowhere: it is of type ExternalName`);
+    return { service: null };
+  }
   return { service: `${namespace}/${name}`, port };
 }
 

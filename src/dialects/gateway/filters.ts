@@ -14,6 +14,8 @@ import {
 } from "./path-modifier.ts";
 
 const MAX_FILTERS = 16;
+/** The one reason for which Gateway API has a word of its own. */
+export const INCOMPATIBLE_FILTERS = "RequestRedirect and URLRewrite exclude each other";
 const NO_EXTENSION = "there are no filters of other groups";
 const NO_AUTHORIZER =
   "hostmesh asks no external authorizer: use an AuthorizationPolicy or RequestAuthentication";
@@ -83,7 +85,7 @@ export function filtersField<T extends FilterType>(types: readonly T[], elsewher
           context.addIssue({ code: "custom", path, message: `${type} cannot be repeated` });
         seen.add(type);
         if (!known.has("RequestRedirect") || !seen.has("RequestRedirect")) continue;
-        const message = "RequestRedirect and URLRewrite exclude each other";
+        const message = INCOMPATIBLE_FILTERS;
         if (seen.has("URLRewrite")) context.addIssue({ code: "custom", path, message });
       }
     })

@@ -111,12 +111,12 @@ export const httpRoute = defineTranslator<Resource>({
   group: "gateway.networking.k8s.io",
   kind: "HTTPRoute",
   notes: [
-    "Bound to Services by `parentRefs` (GEP-1294). What no rule of the routes of a Service matches gets 404.",
+    "Bound to Services by `parentRefs` (GEP-1294): for calls of a Service's own addresses and names; calls of the address of a Pod are not routed. What no rule of the routes of a Service matches gets 404.",
     "A route of the Service's own namespace is for all callers; one of another namespace for the callers of that namespace, who then see none of the former.",
     "The rules of all such routes count together, by Gateway API's precedence: exact path, longest prefix, method, number of headers, number of query parameters, age, name, place. Regular expressions come after prefixes of paths.",
     "A rule without backendRefs (and without a redirect) leads to the Service that the route is bound to, as Linkerd has it; Gateway API leaves it to answer 500.",
     "Linkerd's annotations for retries and timeouts hold for every rule, and win over its own fields, as Linkerd has it; hostmesh's own for rate limits hold for every rule too.",
-    "The share of a backend that leads nowhere gets 500; that of one without healthy endpoints 503.",
+    "The share of a backend that leads nowhere, or whose port is declared to speak TLS, gets 500; that of one without healthy endpoints 503.",
   ],
   forms: [{ versions: ["v1", "v1beta1", "v1alpha2"], schema }],
   records(work) {

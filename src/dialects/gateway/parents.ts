@@ -1,7 +1,11 @@
 import * as z from "zod";
 import { ROUTE_RANKS, type RouteRule, type RouteTable } from "../../core/traffic.ts";
 import { namespaceName } from "../envelope.ts";
-import { portOfService } from "../kubernetes/known-service.ts";
+import {
+  formOfKnownService,
+  portOfService,
+  type ServiceForm,
+} from "../kubernetes/known-service.ts";
 import { differently, honoured } from "../support.ts";
 import type { TranslatedValue, Work } from "../translator.ts";
 import { portField, textField } from "../value-fields.ts";
@@ -17,7 +21,7 @@ export const parentsField = z
       ),
       kind: differently(
         textField,
-        "`Service`; a parent of another kind (default: Gateway) has no effect, and a warning says so; a route with none but such is refused",
+        "`Service`; a parent of another kind (default: Gateway) has no effect, and a warning says so; a headless Service and one of type ExternalName are no parents either",
       ).default("Gateway"),
       namespace: honoured(
         namespaceName,
@@ -30,6 +34,12 @@ export const parentsField = z
   )
   .max(MAX_PARENTS)
   .default([]);
+
+/** Why a route cannot be bound to such a Service: it has no frontend of its own (GEP-1294, allowed service types). */
+export const NO_FRONTEND: Readonly<Record<ServiceForm, string>> = {
+  headless: "it is headless, callers dial the addresses of its Pods",
+  "external-name": "it is of type ExternalName, another name for a host elsewhere",
+};
 
 type Parent = z.infer<typeof parentsField>[number];
 
@@ -79,39 +89,49 @@ export function tablesOf(
 }
 
 function bindingsOf(work: Work<unknown>, parents: readonly Parent[]): readonly Binding[] {
-  const { namespace: own } = work.name;
   const seen = new Map<string, Set<number | null>>();
-  const found: Binding[] = [];
-  let services = 0;
-  for (const [
-    index,
-    { group, kind, namespace = own, name, port, sectionName },
-  ] of parents.entries()) {
+  const found = parents.flatMap((parent, index) => {
     const at = ["spec", "parentRefs", index];
-    if (!isService(group, kind)) {
-      work.warn(
-        [...at, "kind"],
-        `no effect: the mesh has no ${kindOf(group, kind)}, routes are bound to a Service`,
-      );
-      continue;
-    }
-    services++;
-    const number = portOf(work, at, `${namespace}/${name}`, port, sectionName);
-    if (number === undefined) continue;
-    const service = `${namespace}/${name}`;
+    const binding = bindingOf(work, parent, at);
+    if (binding === null) return [];
+    const { service, port } = binding;
     const ports = seen.get(service) ?? new Set();
-    if (ports.has(number) || (ports.size > 0 && (number === null || ports.has(null)))) {
+    if (ports.has(port) || (ports.size > 0 && (port === null || ports.has(null)))) {
       work.refuse(at, `${service} is named twice: each time it needs a port of its own`);
     }
-    seen.set(service, ports.add(number));
-    found.push({ service, port: number, clients: namespace === own ? null : [own] });
-  }
-  if (services === 0) {
-    const reason =
-      'no parent is a Service: bind the route to one with {group: "", kind: Service, name: NAME}';
-    work.refuse(["spec", "parentRefs"], reason);
+    seen.set(service, ports.add(port));
+    return [binding];
+  });
+  // Not refused: beside a mesh there are gateways, and routes that are for them alone.
+  if (!parents.some(({ group, kind }) => isService(group, kind))) {
+    const message =
+      'no effect: no parent is a Service: bind the route to one with {group: "", kind: Service, name: NAME}';
+    work.warn(["spec", "parentRefs"], message);
   }
   return found;
+}
+
+/** Null, after a warning: calls of that parent are not for the route. */
+function bindingOf(
+  work: Work<unknown>,
+  { group, kind, namespace = work.name.namespace, name, port, sectionName }: Parent,
+  at: readonly PropertyKey[],
+): Binding | null {
+  if (!isService(group, kind)) {
+    const what = kindOf(group, kind);
+    work.warn([...at, "kind"], `no effect: the mesh has no ${what}, routes are bound to a Service`);
+    return null;
+  }
+  const service = `${namespace}/${name}`;
+  const form = formOfKnownService(work.context, namespace, name);
+  if (form !== null) {
+    work.warn([...at, "name"], `no effect on ${service}: ${NO_FRONTEND[form]}`);
+    return null;
+  }
+  const number = portOf(work, at, service, port, sectionName);
+  if (number === undefined) return null;
+  const { namespace: own } = work.name;
+  return { service, port: number, clients: namespace === own ? null : [own] };
 }
 
 /** The number of the port, null for all; undefined: there is no port of that name. */
