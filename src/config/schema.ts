@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import * as z from "zod";
 import { balance } from "./schema-balance.ts";
 import { identity, mesh, tokenReview } from "./schema-mesh.ts";
+import { user } from "./schema-user.ts";
 import { address, count, httpUrl, ms, optionalHttpsUrl, port, subnet } from "./setting-fields.ts";
 
 /**
@@ -379,6 +380,7 @@ export const configSchema = z.strictObject({
     .describe(
       "Where the registry's store and the last good snapshot live. Default: /var/lib/hostmesh as root, else $XDG_STATE_HOME/hostmesh.",
     ),
+  user,
   capture,
   ports,
   registry,
