@@ -65,10 +65,27 @@ export function uninstallOrder(objects: readonly InstallObject[]): InstallObject
 
 /**
  * Values from what a user gives, over the defaults, as Helm puts them together.
- * @throws z.ZodError naming every value that is wrong.
+ * @throws z.ZodError naming every value that is wrong, RangeError for one that was removed.
  */
 export function readValues(version: string, given: unknown): Values {
   const schema = valuesSchema(version);
   if (!isTree(given)) return schema.parse(given);
-  return schema.parse(mergeValues(schema.parse({}), given));
+  const merged = mergeValues(schema.parse({}), given);
+  const values = schema.parse(merged);
+  const removed = missingIn(merged, values);
+  // A chart's schema refuses it too.
+  if (removed !== null) throw new RangeError(`${removed} cannot be null: give it empty`);
+  return values;
+}
+
+/** A place of the second that the first does not have. */
+function missingIn(merged: unknown, whole: unknown, path = ""): string | null {
+  if (!isTree(merged) || !isTree(whole)) return null;
+  for (const [key, part] of Object.entries(whole)) {
+    const place = path === "" ? key : `${path}.${key}`;
+    if (!Object.hasOwn(merged, key)) return place;
+    const below = missingIn(merged[key], part, place);
+    if (below !== null) return below;
+  }
+  return null;
 }

@@ -87,6 +87,6 @@ function descriptionAt(schema: unknown, names: readonly string[]): string | unde
 }
 
 function schemaFile(version: string): string {
-  const schema = z.toJSONSchema(valuesSchema(version), { io: "input", target: "draft-7" });
+  const schema = z.toJSONSchema(valuesSchema(version), { io: "output", target: "draft-7" });
   return `${JSON.stringify(schema, null, 2)}\n`;
 }

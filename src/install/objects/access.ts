@@ -20,7 +20,14 @@ export const OWN_OBJECTS = {
 } as const;
 
 /** The groups whose resources get a status. */
-const WITH_STATUS = ["gateway.networking.k8s.io", "networking.istio.io", "security.istio.io"];
+const WITH_STATUS = [
+  ...["gateway.networking.k8s.io", "gateway.networking.x-k8s.io"],
+  ...["networking.istio.io", "security.istio.io"],
+];
+/** Routes of layer 4: their status says that they are not translated. */
+const ONLY_STATUS: Readonly<Record<string, readonly string[]>> = {
+  "gateway.networking.k8s.io": ["TLSRoute", "TCPRoute", "UDPRoute"],
+};
 
 /** How the definitions of these dialects spell the plural of a kind. */
 export function pluralOf(kind: string): string {
@@ -35,6 +42,9 @@ function wantedByGroup(): Map<string, string[]> {
   for (const { group, kind } of wantedKinds()) {
     groups.set(group, [...(groups.get(group) ?? []), pluralOf(kind)]);
   }
+  for (const [group, kinds] of Object.entries(ONLY_STATUS)) {
+    groups.set(group, [...(groups.get(group) ?? []), ...kinds.map(pluralOf)]);
+  }
   return groups;
 }
 
@@ -44,7 +54,7 @@ function clusterRules(): Rule[] {
   return [
     {
       apiGroups: [""],
-      resources: ["services", "pods", "nodes", "namespaces", "serviceaccounts"],
+      resources: ["services", "pods", "nodes", "namespaces"],
       verbs: READ,
     },
     { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: READ },
@@ -58,7 +68,7 @@ function clusterRules(): Rule[] {
         verbs: ["patch"],
       })),
     // Of resources that are refused, in their namespace.
-    { apiGroups: ["", "events.k8s.io"], resources: ["events"], verbs: ["create", "patch"] },
+    { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create", "patch"] },
     // Daemons prove who they are by a token of their service account.
     { apiGroups: ["authentication.k8s.io"], resources: ["tokenreviews"], verbs: ["create"] },
   ];
@@ -66,15 +76,15 @@ function clusterRules(): Rule[] {
 
 /** What the registry does in the mesh's own namespace. A name cannot be asked for where an object is made. */
 function ownRules(): Rule[] {
-  const change = [...READ, "update", "patch"];
   const { lease, authority, trust } = OWN_OBJECTS;
   const kinds = [
-    { apiGroups: ["coordination.k8s.io"], resources: ["leases"], name: lease },
-    { apiGroups: [""], resources: ["secrets"], name: authority },
-    { apiGroups: [""], resources: ["configmaps"], name: trust },
+    { apiGroups: ["coordination.k8s.io"], resources: ["leases"], name: lease, verbs: ["get"] },
+    // Replicas follow the authority by its name; others' secrets they do not see.
+    { apiGroups: [""], resources: ["secrets"], name: authority, verbs: READ },
+    { apiGroups: [""], resources: ["configmaps"], name: trust, verbs: ["get"] },
   ];
-  return kinds.flatMap(({ name, ...kind }) => [
-    { ...kind, resourceNames: [name], verbs: change },
+  return kinds.flatMap(({ name, verbs, ...kind }) => [
+    { ...kind, resourceNames: [name], verbs: [...verbs, "update"] },
     { ...kind, verbs: ["create"] },
   ]);
 }
