@@ -126,6 +126,12 @@ async function run(options: UpOptions, log: Log, shutdown: Shutdown, undo: Undo[
 /** Finds what would fail for certain, before anything is started. */
 async function lookAhead({ config, files, demo, dataDir }: UpOptions): Promise<void> {
   refuseUnprivileged(config);
+  if (config.user !== "") {
+    throw new StartError("user is for a daemon of its own: here the registry shares its folder", {
+      isUsage: true,
+      remedy: "leave it out, or run hostmesh registry and hostmesh daemon",
+    });
+  }
   try {
     for (const file of files) await readDeclarations(file, config.host);
   } catch (cause) {

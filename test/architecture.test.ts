@@ -64,12 +64,17 @@ const RULES: readonly Rule[] = [
     ],
   },
   {
+    of: /^src\/install\//,
+    may: [CORE, /^src\/kubernetes\/api\/wanted-kinds\.ts$/],
+  },
+  {
     of: /^src\/cli\//,
     may: [
       CORE,
       CONFIG,
       /^src\/registry\//,
       /^src\/kubernetes\//,
+      /^src\/install\//,
       IDENTITY,
       /^src\/dialects\//,
       /^src\/telemetry\/(log|stat-report)\.ts$/,

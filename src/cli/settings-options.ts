@@ -13,6 +13,7 @@ export interface SettingsFlags {
   readonly registry?: string;
   readonly data?: string;
   readonly store?: string;
+  readonly user?: string;
 }
 
 interface Setting {
@@ -86,6 +87,7 @@ function flagTree(flags: SettingsFlags): Record<string, unknown> {
   if (flags.capture !== undefined) assign(tree, ["capture", "mode"], flags.capture);
   if (flags.onDeath !== undefined) assign(tree, ["capture", "onDeath"], flags.onDeath);
   if (flags.host !== undefined) assign(tree, ["host"], flags.host);
+  if (flags.user !== undefined) assign(tree, ["user"], flags.user);
   if (flags.data !== undefined) assign(tree, ["dataDir"], flags.data);
   if (flags.store !== undefined) assign(tree, ["registry", "store"], flags.store);
   if (flags.registry !== undefined) {

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { balance } from "./schema-balance.ts";
 import { registryStore } from "./schema-etcd.ts";
 import { identity, mesh, tokenReview } from "./schema-mesh.ts";
+import { user } from "./schema-user.ts";
 import { address, count, httpUrl, ms, optionalHttpsUrl, port, subnet } from "./setting-fields.ts";
 
 /**
@@ -383,6 +384,7 @@ export const configSchema = z.strictObject({
     .describe(
       "Where the registry's store and the last good snapshot live. Default: /var/lib/hostmesh as root, else $XDG_STATE_HOME/hostmesh.",
     ),
+  user,
   capture,
   ports,
   registry,

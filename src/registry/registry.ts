@@ -24,6 +24,7 @@ import { WatchHub } from "./push.ts";
 import type { Route } from "./route.ts";
 import { consulAgentRoutes } from "./routes/consul-agent.ts";
 import { consulHealthRoutes } from "./routes/consul-health.ts";
+import { healthRoutes } from "./routes/health.ts";
 import { hostRoutes } from "./routes/hosts.ts";
 import { DEFAULT_TOKEN_TTL_MS, identityRoutes } from "./routes/identity.ts";
 import { meshRoutes } from "./routes/mesh.ts";
@@ -236,6 +237,7 @@ function routesOf(parts: RegistryParts): Route[] {
     ...resourceRoutes(parts),
     ...resourceHistoryRoutes(parts),
     ...hostRoutes(parts),
+    ...healthRoutes(),
     ...(parts.identity === null ? [] : identityRoutes(parts.identity)),
   ];
 }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { stringify } from "yaml";
 import { until } from "../helpers/until.ts";
-import { ROOT } from "./render.ts";
+import { ROOT } from "../install/variants.ts";
 
 const TOOLS = ["ip", "setpriv", "iptables-save"];
 const PATH = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;

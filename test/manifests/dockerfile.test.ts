@@ -3,7 +3,7 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import * as z from "zod";
-import { ROOT } from "./render.ts";
+import { ROOT } from "../install/variants.ts";
 
 test("the build's scripts are the ones that this test and the Dockerfile use", () => {
   const packageJson = z.object({

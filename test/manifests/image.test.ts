@@ -14,10 +14,11 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { parse, stringify } from "yaml";
+import { stringify } from "yaml";
 import * as z from "zod";
+import { defaultValues } from "../../src/install/values.ts";
 import { until } from "../helpers/until.ts";
-import { ROOT } from "./render.ts";
+import { ROOT, VERSION } from "../install/variants.ts";
 
 /** A folder as the image has it: `package.json`, the compiled program and its packages. */
 let image = "";
@@ -87,12 +88,9 @@ test("the compiled program tells its version and what it can do", () => {
   }
 });
 
-test("the compiled registry and daemon become ready, with an overlay's settings, and end on SIGTERM", async () => {
+test("the compiled registry and daemon become ready, with the settings of an installation, and end on SIGTERM", async () => {
   const [explicit, outbound, admin, metrics, ready, port] = await freePorts(6);
-  const overlay = join(ROOT, "manifests/overlays/explicit-proxy/daemon.yaml");
-  const settings = z
-    .looseObject({ ports: z.looseObject({}) })
-    .parse(parse(readFileSync(overlay, "utf8")));
+  const { settings } = defaultValues(VERSION).daemon;
   const file = join(image, "hostmesh.yaml");
   writeFileSync(
     file,
@@ -100,8 +98,9 @@ test("the compiled registry and daemon become ready, with an overlay's settings,
       ...settings,
       dataDir: join(image, "data"),
       workers: 1,
+      capture: { mode: "explicit" },
       telemetry: { logLevel: "warn" },
-      ports: { ...settings.ports, bind: "127.0.0.1", explicit, outbound, admin, metrics, ready },
+      ports: { bind: "127.0.0.1", explicit, outbound, admin, metrics, ready },
       registry: { urls: [`http://127.0.0.1:${port}`], port },
     }),
   );
