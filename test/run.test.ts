@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
+import { CANNOT_BE_BUILT } from "./kube/programs.ts";
 
 const RUNNER = join(import.meta.dirname, "run.ts");
 const folders: string[] = [];
@@ -73,6 +74,18 @@ test("fails on a skipped test where privileged tests are required", () => {
   const { status, output } = runIn({ "netns/two.test.ts": `${PASS}\n${SKIP}` }, [], true);
   assert.match(output, /REQUIRE_PRIVILEGED_TESTS/);
   assert.equal(status, 1);
+});
+
+test("excuses a test that only lacks Kubernetes, and names it", () => {
+  const skip = `${CANNOT_BE_BUILT}: no Go`;
+  const body = `${PASS}\ntest("rolls", { skip: ${JSON.stringify(skip)} }, () => {});`;
+  const { status, output } = runIn({ "kube/two.test.ts": body }, [], true);
+  assert.match(
+    output,
+    /\nSKIPPED test\/kube\/two\.test\.ts: rolls \(Kubernetes is not built here: no Go\)\n/,
+  );
+  assert.match(output, /\n1 passed, 0 failed, 1 skipped\n$/);
+  assert.equal(status, 0);
 });
 
 test("fails on a failed test, and on a file that cannot be read", () => {

@@ -132,6 +132,21 @@ export class Host {
     return container;
   }
 
+  /** Removes a container as a CNI plugin does: the link and the routes at once, so that its address is free. */
+  async release(container: Container): Promise<void> {
+    const { address4, address6, device, namespace } = container;
+    this.containers.splice(this.containers.indexOf(container), 1);
+    await must("ip", ["-n", this.namespace.name, "link", "del", device]);
+    for (const { host } of this.#peers) await host.forget(this, address4, address6);
+    await namespace.destroy();
+  }
+
+  /** Takes back what `routeTo` has made for these addresses of a linked host. */
+  async forget(peer: Host, address4: string, address6: string | null): Promise<void> {
+    const six = address6 !== null && this.ipv6 && peer.ipv6 ? `ip -6 route del ${address6}` : "";
+    await this.namespace.script(`ip route del ${address4}/32\n${six}`);
+  }
+
   /** Routes to a linked host and its containers, over the link. */
   async joinLink(peer: Host, device: string): Promise<void> {
     this.#peers.push({ host: peer, device });

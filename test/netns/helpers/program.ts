@@ -9,6 +9,9 @@ import { kill, type Namespace } from "./namespace.ts";
 /** What a failed test shows of a program's output. */
 const KEPT_CHARACTERS = 20_000;
 
+/** Where programs run: a namespace, or what stands for one. */
+export type Place = Pick<Namespace, "spawn">;
+
 /** A program in a namespace, with what it has said. It ends with its namespace at the latest. */
 export class Program {
   readonly child: ChildProcess;
@@ -16,12 +19,12 @@ export class Program {
   readonly #exited: Promise<unknown>;
 
   constructor(
-    namespace: Namespace,
+    place: Place,
     command: string,
     args: readonly string[],
     env: Readonly<Record<string, string>> = {},
   ) {
-    this.child = namespace.spawn(command, args, env);
+    this.child = place.spawn(command, args, env);
     this.#exited = once(this.child, "exit");
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.setEncoding("utf8").on("data", (text: string) => {
@@ -80,9 +83,9 @@ export class Script extends Program {
   readonly #ended: Promise<never>;
   #last = 0;
 
-  constructor(namespace: Namespace, name: string, args: readonly (string | number)[] = []) {
+  constructor(place: Place, name: string, args: readonly (string | number)[] = []) {
     const path = fileURLToPath(new URL(`./${name}.ts`, import.meta.url));
-    super(namespace, process.execPath, [path, ...args.map(String)]);
+    super(place, process.execPath, [path, ...args.map(String)]);
     this.child.stdin?.on("error", () => this.child.stdin?.destroy());
     this.#ended = once(this.child, "exit").then(() => {
       throw new Error(`the script has ended: ${this.output}`);
@@ -100,11 +103,11 @@ export class Script extends Program {
   }
 
   static async start(
-    namespace: Namespace,
+    place: Place,
     name: string,
     args: readonly (string | number)[] = [],
   ): Promise<Script> {
-    const script = new Script(namespace, name, args);
+    const script = new Script(place, name, args);
     await Promise.race([script.#ready, script.#ended]);
     return script;
   }

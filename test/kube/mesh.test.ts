@@ -1,0 +1,169 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { until } from "../helpers/until.ts";
+import { seenBy } from "../netns/helpers/identity-stage.ts";
+import type { Script } from "../netns/helpers/program.ts";
+import type { LoadReport } from "../netns/helpers/reports.ts";
+import { definitionsOf, installDefinitions } from "./crds.ts";
+import { allowObject, deploymentObject, serviceObject } from "./install.ts";
+import { KubeLab } from "./kube-lab.ts";
+import { type KubeObject, pathOf, pathOfObject } from "./objects.ts";
+import { kubeSkipReason } from "./programs.ts";
+import { rolledOut } from "./rollout.ts";
+
+const FRONT = "cluster.local/ns/shop/sa/front";
+
+describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () => {
+  let lab: KubeLab;
+  let url: string;
+  let loads: Script[];
+  before(async () => {
+    lab = await KubeLab.create({ replicas: 2 });
+    await lab.namespace("shop", "web", "front");
+    const [service] = await lab.cluster.admin.apply(serviceObject("web", "shop"));
+    url = `http://${service?.["spec"].clusterIP}/`;
+    await rolledOut(lab, await web(3, "one"));
+    const client = { name: "front", namespace: "shop", account: "front", image: "client" } as const;
+    await lab.untilCaptured(await lab.pod({ ...client, node: "n1" }), ...(await pods()));
+    const isMeshed = async () => {
+      const answer = await lab.http("shop/front", url);
+      const shown = answer.status === 200 && seenBy(answer).headers["x-forwarded-client-cert"];
+      return shown !== false && shown?.includes(`URI=spiffe://${FRONT}`) === true;
+    };
+    await until(isMeshed, { timeoutMs: 30_000, what: "an answer that says who has called" });
+    loads = await Promise.all([
+      lab.start("shop/front", "load", [url, 4, 10]),
+      lab.start("shop/front", "load", [url, 2, 40, "fresh"]),
+    ]);
+  });
+  after(() => lab?.destroy());
+
+  const web = async (replicas: number, version: string): Promise<KubeObject> => {
+    const wish = { name: "web", namespace: "shop", account: "web", image: "server" } as const;
+    const wanted = deploymentObject({ ...wish, replicas, version });
+    const [applied] = await lab.cluster.admin.apply(wanted);
+    assert.ok(applied !== undefined);
+    return applied;
+  };
+
+  async function pods(): Promise<KubeObject[]> {
+    const list = await lab.cluster.admin.list("v1", "Pod", "?labelSelector=app%3Dweb");
+    return list.items;
+  }
+
+  async function names(): Promise<string[]> {
+    return (await pods()).map(({ metadata }) => metadata.name).sort();
+  }
+
+  /** Nothing may have failed since the last look, and something must have been done. Returns who answered. */
+  async function look(): Promise<string[]> {
+    const served = new Set<string>();
+    for (const load of loads) {
+      const { ok, failures, byServer } = await load.ask<LoadReport>({});
+      assert.deepEqual(failures, {});
+      assert.ok(ok > 0, "some requests");
+      for (const name of Object.keys(byServer)) served.add(name);
+    }
+    return [...served].sort();
+  }
+
+  /** Waits until just these pods answer; no request may fail meanwhile. */
+  async function untilServedBy(wanted: readonly string[], timeoutMs = 20_000): Promise<void> {
+    let seen: string[] = [];
+    const isSo = async () => {
+      seen = await look();
+      return wanted.join() === seen.join();
+    };
+    await until(isSo, { timeoutMs, what: `${wanted} and no others serving` }).catch(
+      (cause: unknown) => {
+        throw new Error(`served by ${seen}`, { cause });
+      },
+    );
+  }
+
+  test("a rolling update of a Deployment fails no request", async () => {
+    const before = await names();
+    await untilServedBy(before);
+    await rolledOut(lab, await web(3, "two"));
+    const now = await names();
+    assert.equal(now.filter((name) => before.includes(name)).length, 0);
+    await untilServedBy(now);
+  });
+
+  test("traffic goes on while the API server is down, and what changed arrives when it is back", async () => {
+    const before = await names();
+    await lab.cluster.api.end("SIGKILL");
+    for (let round = 0; round < 4; round += 1) await untilServedBy(before);
+    await lab.cluster.startApi();
+    await rolledOut(lab, await web(4, "two"));
+    await untilServedBy(await names(), 45_000);
+  });
+
+  test("a history that is gone when the registry comes back (410) costs nothing but a list", async () => {
+    await lab.cutOff(true);
+    try {
+      await rolledOut(lab, await web(2, "two"));
+      await lab.cluster.compact();
+      await lab.cluster.api.end("SIGKILL");
+      await lab.cluster.startApi();
+      await rolledOut(lab, await web(3, "three"));
+    } finally {
+      await lab.cutOff(false);
+    }
+    await untilServedBy(await names(), 60_000);
+  });
+
+  test("policies go with their definition, and come back with it", async () => {
+    const { admin } = lab.cluster;
+    const definition = definitionsOf("istio").find(({ metadata }) =>
+      metadata.name.startsWith("authorizationpolicies."),
+    );
+    assert.ok(definition !== undefined);
+    const outcome = async () => (await lab.http("shop/front", url)).status;
+    // The load would count what is refused as failed.
+    for (const load of loads) await load.ask({ stop: true });
+    await admin.apply(allowObject("web", "shop", []));
+    await until(async () => (await outcome()) === 403, { what: "a refusal" });
+    await admin.remove(definition);
+    const isGone = async () => (await admin.get(pathOfObject(definition))) === null;
+    await until(isGone, { what: "the end of the definition" });
+    await until(async () => (await outcome()) === 200, { what: "an end of the refusals" });
+    await installDefinitions(admin, "istio");
+    assert.equal(await outcome(), 200);
+    await admin.apply(allowObject("web", "shop", []));
+    await until(async () => (await outcome()) === 403, { what: "a refusal once more" });
+    await admin.apply(allowObject("web", "shop", [FRONT]));
+    await until(async () => (await outcome()) === 200, { what: "the caller that is allowed" });
+    loads = [await lab.start("shop/front", "load", [url, 4, 10])];
+  });
+
+  test("a replica of the registry that is killed is not missed, and each can do alone", async () => {
+    for (const [at, replica] of lab.replicas.entries()) {
+      await replica.program.end("SIGKILL");
+      const version = `killed-${at}`;
+      await rolledOut(lab, await web(3, version));
+      await untilServedBy(await names());
+      await lab.restart(replica);
+    }
+    await untilServedBy(await names());
+    const held = await Promise.all(
+      lab.nodes.map((node) => node.metric("hostmesh_certificates", { state: "missing" })),
+    );
+    assert.deepEqual(held, [0, 0], "certificates that are missing");
+  });
+
+  test("what the daemons hold is what the cluster has", async () => {
+    const path = pathOf("v1", "Pod", { namespace: "shop" });
+    const { items }: { items: KubeObject[] } = await lab.cluster.admin.must("GET", path);
+    const wanted = items
+      .map(({ metadata, spec }) => `${spec.nodeName} shop/${metadata.name}`)
+      .sort();
+    const isSo = async () => {
+      const known =
+        await lab.ask<{ host: string; namespace: string; name: string }[]>("/v1/mesh/workloads");
+      const now = known.map(({ host, namespace, name }) => `${host} ${namespace}/${name}`);
+      return now.sort().join() === wanted.join();
+    };
+    await until(isSo, { what: `${wanted}` });
+  });
+});
