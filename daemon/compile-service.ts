@@ -71,7 +71,7 @@ export function compileEndpoint(
     health,
     local,
   };
-  const { region } = record;
+  const { region, outside, workload, hints } = record;
   // Where the service has no ports of its own, what is said of a port is said of the endpoint's.
   const said = ports.length === 0 ? protocols.ports[String(port)] : undefined;
   const protocol = said ?? record.protocol;
@@ -79,6 +79,9 @@ export function compileEndpoint(
     ...base,
     ...(protocol === undefined ? {} : { protocol }),
     ...(region === undefined ? {} : { region }),
+    ...(outside === undefined ? {} : { outside }),
+    ...(workload === undefined ? {} : { workload }),
+    ...(hints === undefined ? {} : { hints }),
   };
 }
 

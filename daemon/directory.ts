@@ -80,9 +80,10 @@ export class Directory {
     return dirty;
   }
 
-  /** What is known of the workload behind an endpoint. */
+  /** What is known of the workload behind an endpoint; nothing where that is outside of the mesh. */
   describe(endpoint: Endpoint): Pick<DataEndpoint, "identity" | "mesh" | "target"> {
     const { trustDomain, host } = this.#deps;
+    if (endpoint.outside) return {};
     const target = this.#targetOf(endpoint, trustDomain);
     const identity = target.identity === "" ? {} : { identity: target.identity };
     if (endpoint.host === host) return { ...identity, target };
@@ -97,7 +98,8 @@ export class Directory {
     const found = new Set([hostSpiffeId(trustDomain, host), ...further]);
     for (const id of this.#byHost.get(host) ?? []) {
       const endpoint = this.#endpoints.get(id);
-      if (endpoint !== undefined) found.add(this.#targetOf(endpoint, trustDomain).identity);
+      if (endpoint === undefined || endpoint.outside) continue;
+      found.add(this.#targetOf(endpoint, trustDomain).identity);
     }
     return [...found].sort();
   }

@@ -24,7 +24,8 @@ export interface LocalWorkloadsDeps {
 /**
  * Which containers live on this host, and who they are. A registered workload of this host is one; and so
  * that a single Consul-style registration is enough, the address of an endpoint of this host is one too,
- * named by its service, when no record claims that address and it is not the host's own.
+ * named by its service, when no record claims that address and it is not the host's own. An endpoint outside of the
+ * mesh is none, and one that names its workload is that one.
  *
  * A derived workload's key is `namespace/service@address`: each container has its own quota. Its service account is
  * named after its service, so that services have identities of their own (as Consul gives them).
@@ -81,7 +82,7 @@ export class LocalWorkloads {
       this.#homes.delete(id);
       this.#dirtyAddresses.add(home);
     }
-    if (value === null || value.host !== this.#host) return;
+    if (value === null || value.host !== this.#host || isKnown(value)) return;
     const address = canonicalAddress(value.address);
     if (!this.#isContainer(address)) return;
     const there = this.#candidates.get(address) ?? new Map<string, Endpoint>();
@@ -205,6 +206,7 @@ export class LocalWorkloads {
         ? {}
         : { identity: formatSpiffeId({ trustDomain, namespace, serviceAccount }) }),
       ...(what.labels === undefined ? {} : { labels: what.labels }),
+      ...(what.uid === undefined ? {} : { uid: what.uid }),
     };
     this.#compiled.set(key, compiled);
     delta.workloads.push(compiled);
@@ -218,4 +220,9 @@ export class LocalWorkloads {
     this.#slots.give(compiled.slot);
     delta.removed.push(key);
   }
+}
+
+/** Is it said who it is, or that it is nobody here? */
+function isKnown({ outside, workload }: Endpoint): boolean {
+  return outside === true || workload !== undefined;
 }

@@ -132,6 +132,15 @@ async function lookAhead({ config, files, demo, dataDir }: UpOptions): Promise<v
       remedy: "leave it out, or run hostmesh registry and hostmesh daemon",
     });
   }
+  if (config.registry.source !== "store") {
+    const remedy = "use `hostmesh registry` for it, and `hostmesh daemon` beside it";
+    throw new StartError(
+      `hostmesh up keeps a registry of its own: it does not read ${config.registry.source}`,
+      {
+        ...{ isUsage: true, remedy },
+      },
+    );
+  }
   try {
     for (const file of files) await readDeclarations(file, config.host);
   } catch (cause) {

@@ -14,6 +14,9 @@ export interface SettingsFlags {
   readonly data?: string;
   readonly store?: string;
   readonly user?: string;
+  readonly source?: string;
+  readonly kubeconfig?: string;
+  readonly context?: string;
 }
 
 interface Setting {
@@ -90,6 +93,9 @@ function flagTree(flags: SettingsFlags): Record<string, unknown> {
   if (flags.user !== undefined) assign(tree, ["user"], flags.user);
   if (flags.data !== undefined) assign(tree, ["dataDir"], flags.data);
   if (flags.store !== undefined) assign(tree, ["registry", "store"], flags.store);
+  if (flags.source !== undefined) assign(tree, ["registry", "source"], flags.source);
+  if (flags.kubeconfig !== undefined) assign(tree, ["kubernetes", "kubeconfig"], flags.kubeconfig);
+  if (flags.context !== undefined) assign(tree, ["kubernetes", "context"], flags.context);
   if (flags.registry !== undefined) {
     assign(
       tree,

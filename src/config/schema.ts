@@ -1,7 +1,9 @@
 import { hostname } from "node:os";
 import * as z from "zod";
 import { balance } from "./schema-balance.ts";
+import { detection } from "./schema-detection.ts";
 import { registryStore } from "./schema-etcd.ts";
+import { kubernetes, registrySource } from "./schema-kubernetes.ts";
 import { identity, mesh, tokenReview } from "./schema-mesh.ts";
 import { user } from "./schema-user.ts";
 import { address, count, httpUrl, ms, optionalHttpsUrl, port, subnet } from "./setting-fields.ts";
@@ -127,6 +129,7 @@ const registry = z
     ),
     ...registryStore,
     ...tokenReview,
+    ...registrySource,
     virtualCidr4: subnet(4)
       .default("240.240.0.0/16")
       .describe("Virtual IPv4 addresses for services that bring none (Istio's range)."),
@@ -330,18 +333,6 @@ const retries = z
     "Retries. The budget is that of services which have none of their own, exact over all workers; with 0 in both its figures nothing bounds them.",
   );
 
-const detection = z
-  .strictObject({
-    peekMs: ms(
-      200,
-      "A client that is silent for this long gets the opaque path even where HTTP was seen before.",
-    ),
-    memory: count(10_000, "Destinations whose protocol is remembered, per worker."),
-    memoryTtlMs: ms(3_600_000, "How long a protocol is remembered."),
-  })
-  .prefault({})
-  .describe("Protocol detection for destinations that declare none.");
-
 const telemetry = z
   .strictObject({
     accessLog: z
@@ -388,6 +379,7 @@ export const configSchema = z.strictObject({
   capture,
   ports,
   registry,
+  kubernetes,
   identity,
   mesh,
   timeouts,

@@ -98,6 +98,21 @@ export interface Endpoint {
   readonly region?: string;
   /** `address` is a name that every daemon resolves for itself. */
   readonly resolve?: "dns";
+  /**
+   * Is not part of the mesh, although its host may have a daemon: callers speak to it in the clear, nobody takes it for a
+   * workload, and no identity follows from it.
+   */
+  readonly outside?: true;
+  /** Key of the workload that it is: nobody else is taken for it, also while that has no record. */
+  readonly workload?: string;
+  /** Whom it is meant for first (the hints of Kubernetes' EndpointSlices); absent: it says nothing of it. */
+  readonly hints?: EndpointHints;
+}
+
+/** Callers whom an endpoint is meant for. An absent list says nothing; an empty one would be for nobody. */
+export interface EndpointHints {
+  readonly zones?: readonly string[];
+  readonly hosts?: readonly string[];
 }
 
 /** A container (or pod) with its own address: the unit of identity and of quotas. Key: `namespace/name`. */
@@ -109,6 +124,8 @@ export interface Workload {
   readonly addresses: readonly string[];
   /** What policies select it by. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** Tells it from a later one of the same name (the UID of a pod). */
+  readonly uid?: string;
 }
 
 /** A host with a daemon that takes mutual TLS. Key: its name. */

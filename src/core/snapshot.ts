@@ -65,6 +65,11 @@ export interface DataWorkload extends Omit<Workload, "host"> {
   readonly identity?: string;
 }
 
+/** Is it still who it was? Another pod of the same name is somebody else, whatever its identity. */
+export function isSameWorkload(a: DataWorkload, b: DataWorkload): boolean {
+  return a.identity === b.identity && a.uid === b.uid;
+}
+
 /** One atomic step of a worker's view. `full` drops everything that it does not name. */
 export interface DataUpdate {
   readonly revision: number;

@@ -4,6 +4,7 @@
  */
 
 import { GRPC_RETRY_CONDITIONS } from "./grpc.ts";
+import type { LocalityRule } from "./locality-rule.ts";
 import type { AppProtocol, BalancerConfig } from "./model.ts";
 
 /** `namespace/name`, or `host:NAME` for whatever service answers to that name, which may begin with `*.`, or be `*`. */
@@ -306,19 +307,6 @@ export interface RetryBudgetRule {
   readonly ttlMs: number;
   /** Retries that may always be under way together (Envoy's min_retry_concurrency). */
   readonly minConcurrent?: number;
-}
-
-export interface LocalityRule {
-  readonly enabled: boolean;
-  /** From `region/zone/host` (each may be `*`) to shares in percent (Istio's distribute). */
-  readonly distribute?: readonly {
-    readonly from: string;
-    readonly to: Readonly<Record<string, number>>;
-  }[];
-  /** Region to go to after the own one. */
-  readonly failover?: readonly { readonly from: string; readonly to: string }[];
-  /** Labels, or `label=value`, of which endpoints share the caller's longest prefix first. */
-  readonly failoverPriority?: readonly string[];
 }
 
 /** Gradient limit on requests in flight per endpoint (Netflix concurrency-limits Gradient2, Envoy adaptive concurrency). */

@@ -27,6 +27,16 @@ export interface KnownResource {
   readonly createdMs: number;
 }
 
+/** What is part of the mesh in a Kubernetes cluster. */
+export interface ClusterRules {
+  /** Pods that are labelled, or all pods. */
+  readonly enrol: "labelled" | "all";
+  /** Whose labels and annotations count too, besides our own. */
+  readonly recogniseLabels: readonly ("istio" | "linkerd")[];
+  /** Where the mesh itself lives. */
+  readonly meshNamespace: string;
+}
+
 /** What a translation depends on beside the resource itself. */
 export interface TranslationContext {
   /** Policies in these namespaces are for the whole mesh. */
@@ -38,6 +48,8 @@ export interface TranslationContext {
   readonly balancer: BalancerConfig;
   /** When the resource was made, ms since the epoch. */
   readonly createdMs: number;
+  /** The resources are those of a Kubernetes cluster, read from its API server; absent: they were applied. */
+  readonly cluster?: ClusterRules;
   /** The resources that speak of a topic, oldest first. Asking makes the translation depend on the topic. */
   about(topic: string): readonly KnownResource[];
 }
@@ -156,6 +168,8 @@ export interface Respelled {
   original(path: string): string;
 }
 
+const ADDED_BY_SERVERS: ReadonlySet<PropertyKey | undefined> = new Set(["metadata", "status"]);
+
 const AS_IT_IS = (content: unknown): Respelled => ({ content, original: (path) => path });
 
 /** Makes a translator of what is particular to a kind: its schemas, and the way from a parsed resource to policies. */
@@ -188,10 +202,10 @@ export function defineTranslator<T>(definition: Definition<T>): Translator {
         throw new TranslationError(placed, parsed.error);
       }
       const place = (path: readonly PropertyKey[]) => spelt.original(formatPath(path));
-      const warnings: Warning[] = ineffectiveIn(schema, spelt.content).map(({ path, note }) => ({
-        path: place(path),
-        message: `no effect: ${note}`,
-      }));
+      const warnings: Warning[] = ineffectiveIn(schema, spelt.content)
+        // What an API server and its controllers add says nothing of who wrote the resource.
+        .filter(({ path }) => context.cluster === undefined || !ADDED_BY_SERVERS.has(path[0]))
+        .map(({ path, note }) => ({ path: place(path), message: `no effect: ${note}` }));
       const key = keyOfResource(name);
       const work: Work<T> = {
         resource: parsed.data,

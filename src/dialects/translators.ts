@@ -18,6 +18,7 @@ import { workloadEntry } from "./istio/workload-entry.ts";
 import { endpointSlice } from "./kubernetes/endpoint-slice.ts";
 import { endpoints } from "./kubernetes/endpoints.ts";
 import { namespace } from "./kubernetes/namespace.ts";
+import { node } from "./kubernetes/node.ts";
 import { pod } from "./kubernetes/pod.ts";
 import { service } from "./kubernetes/service.ts";
 import { httpLocalRateLimitPolicy } from "./linkerd/http-local-rate-limit-policy.ts";
@@ -50,6 +51,7 @@ export const translators: readonly Translator[] = [
   endpoints,
   pod,
   namespace,
+  node,
   intentionsEntry,
   serviceIntentions,
   ...serviceRouters,

@@ -100,7 +100,7 @@ export class Clusters {
 
   #make(service: DataService, choice: ClusterChoice, view: DataTraffic | null): Live {
     const { settings, labels } = chosen(service, choice, view);
-    const { endpoints, loops } = this.#members(service, choice.portName, labels);
+    const { endpoints, loops } = this.#members(service, choice.portName, labels, settings);
     const config = settings.balancer ?? service.balancer;
     const hashes = config.policy === "ring-hash" || config.policy === "maglev";
     const slot = service.slots?.[choice.subset] ?? -1;
@@ -144,8 +144,12 @@ export class Clusters {
     service: DataService,
     portName: string,
     labels: Readonly<Record<string, string>> | null,
+    { locality }: TrafficSettings,
   ): { endpoints: readonly DataEndpoint[]; loops: boolean } {
-    const all = endpointsOf(service, portName).filter((one) => hasLabels(one, labels));
+    const isOwnOnly = locality?.only === "host";
+    const all = endpointsOf(service, portName).filter(
+      (one) => hasLabels(one, labels) && (one.local || !isOwnOnly),
+    );
     const endpoints = all.filter((one) => !this.#own.has(one.address, one.port));
     return { endpoints, loops: endpoints.length < all.length };
   }
@@ -163,8 +167,8 @@ export class Clusters {
         clusters.delete(key);
         continue;
       }
-      const { labels } = chosen(after, cluster.choice, viewOf(after, namespace));
-      const { endpoints, loops } = this.#members(after, portName, labels);
+      const { labels, settings } = chosen(after, cluster.choice, viewOf(after, namespace));
+      const { endpoints, loops } = this.#members(after, portName, labels, settings);
       cluster.service = after;
       cluster.endpoints = endpoints;
       cluster.loops = loops;

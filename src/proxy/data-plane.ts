@@ -8,7 +8,7 @@ import { MeshError } from "../core/errors.ts";
 import type { Recorder } from "../core/facts.ts";
 import type { Credentials } from "../core/identity.ts";
 import type { Random } from "../core/random.ts";
-import type { DataUpdate, DataWorkload } from "../core/snapshot.ts";
+import { type DataUpdate, type DataWorkload, isSameWorkload } from "../core/snapshot.ts";
 import type { Carrier } from "../http/carrier.ts";
 import type { Conn } from "../http/conn.ts";
 import { HBONE_PORT } from "../http/h2/mesh-wire.ts";
@@ -146,7 +146,7 @@ export class DataPlane {
     for (const [live, origin] of [...this.#live]) {
       const { workload, address } = origin;
       const now = workload === null ? null : this.#plane.workloads.at(address);
-      if (now !== null && now.identity !== workload?.identity) live.destroy();
+      if (now !== null && (workload === null || !isSameWorkload(now, workload))) live.destroy();
       else live.review();
     }
   }

@@ -6,7 +6,7 @@ import type { EtcdOptions } from "./etcd/etcd-options.ts";
 import type { PrivateStore } from "./identity/private-store.ts";
 import { ALONE, type Leadership, OWN_BEATS, type SharedBeats } from "./leadership.ts";
 import type { Log } from "./log.ts";
-import { SqliteStore } from "./sqlite-store.ts";
+import { IN_MEMORY, SqliteStore } from "./sqlite-store.ts";
 import type { Store } from "./store.ts";
 import type { Timers } from "./timers.ts";
 
@@ -16,6 +16,8 @@ export interface StoreChoice {
   /** Absent: SQLite, in the data folder. */
   readonly etcd?: EtcdOptions;
   readonly maxLogEntries?: number;
+  /** False: nothing is worth keeping, and SQLite is in memory. */
+  readonly isKept: boolean;
 }
 
 export interface OpenStoreDeps {
@@ -40,7 +42,7 @@ export interface OpenedStore {
 
 /** Rejects where the store cannot be opened; then nothing is left open. */
 export async function openStore(
-  { dataDir, etcd, maxLogEntries }: StoreChoice,
+  { dataDir, etcd, maxLogEntries, isKept }: StoreChoice,
   deps: OpenStoreDeps,
 ): Promise<OpenedStore> {
   await mkdir(dataDir, { recursive: true });
@@ -50,10 +52,11 @@ export async function openStore(
     const { openEtcd } = await import("./etcd/open-etcd.ts");
     return openEtcd(etcd, { ...deps, ...limits });
   }
-  const store = new SqliteStore({ path: join(dataDir, "registry.sqlite"), ...limits });
+  const path = isKept ? join(dataDir, "registry.sqlite") : IN_MEMORY;
+  const store = new SqliteStore({ path, ...limits });
   return {
     ...{ store, leadership: ALONE, beats: OWN_BEATS, secrets: null },
-    status: () => ({ kind: "sqlite" }),
+    status: () => ({ kind: isKept ? "sqlite" : "memory" }),
     close: () => store.close(),
   };
 }

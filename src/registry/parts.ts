@@ -5,6 +5,7 @@ import type { CheckMonitor } from "./check-monitor.ts";
 import type { IdentityParts } from "./identity/open-identity.ts";
 import type { PlanSettings } from "./inputs.ts";
 import type { ResourceSettings } from "./plan-resource.ts";
+import type { RunningSource } from "./source.ts";
 import type { Waiters } from "./waiters.ts";
 import type { Writer } from "./writer.ts";
 
@@ -41,6 +42,8 @@ export interface RegistryParts {
   readonly nodeAddress: string;
   /** Null: this registry is no certificate authority. */
   readonly identity: IdentityParts | null;
+  /** Null: everything here was registered or applied. */
+  readonly source: { readonly place: string; readonly running: RunningSource } | null;
   /** Who, besides operators, may register endpoints and workloads. */
   readonly registrars: readonly AllowedRole[];
   daemons(): readonly DaemonStatus[];

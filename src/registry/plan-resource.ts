@@ -1,6 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import { type IdentifiedResource, identify } from "../dialects/translate.ts";
-import { type KnownResource, type Translation, TranslationError } from "../dialects/translator.ts";
+import {
+  type ClusterRules,
+  type KnownResource,
+  type Translation,
+  TranslationError,
+} from "../dialects/translator.ts";
 import { bucketNames } from "./buckets.ts";
 import { Draft } from "./draft.ts";
 import type { PlanSettings } from "./inputs.ts";
@@ -16,6 +21,8 @@ export interface ResourceSettings {
   readonly defaultIntention: "allow" | "deny";
   /** Revisions that are kept of each resource, the newest included; 0: none. */
   readonly historyPerResource: number;
+  /** The resources are those of a Kubernetes cluster; absent: they are applied. */
+  readonly cluster?: ClusterRules;
 }
 
 /** And what putting their services into the registry needs besides. */
@@ -108,16 +115,19 @@ export function removeResource(
 
 /**
  * Translates anew what depends on these topics. The warnings that this brought; with "not translated anew" the
- * resource's former translation stays in force.
+ * resource's former translation stays in force. `isFresh`: it was translated after the topic had changed.
  */
 export function refreshDependants(
   draft: Draft,
   topics: Iterable<string>,
   settings: ResourcePlanSettings,
+  isFresh: (key: string, topic: string) => boolean = () => false,
 ): AffectedResource[] {
   const keys = new Set<string>();
   for (const topic of topics) {
-    for (const key of draft.members(bucketNames.resourcesNeeding(topic))) keys.add(key);
+    for (const key of draft.members(bucketNames.resourcesNeeding(topic))) {
+      if (!isFresh(key, topic)) keys.add(key);
+    }
   }
   return [...keys].flatMap((key) => {
     const present = draft.get("resource", key);
@@ -157,10 +167,11 @@ function translateInto(
   { translator, content, version, name }: IdentifiedResource,
   settings: ResourcePlanSettings,
 ): Translation {
-  const { rootNamespaces, trustDomain, defaultIntention, balancer } = settings;
+  const { rootNamespaces, trustDomain, defaultIntention, balancer, cluster } = settings;
   const needs = new Set<string>();
   const translation = translator.translate(content, version, name, {
     ...{ rootNamespaces, trustDomain, defaultIntention, balancer },
+    ...(cluster === undefined ? {} : { cluster }),
     createdMs: stored.createdMs,
     about(topic) {
       needs.add(topic);

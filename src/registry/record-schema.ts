@@ -43,6 +43,14 @@ export const endpointSchema = z.object({
   health,
   region: z.exactOptional(z.string()),
   resolve: z.exactOptional(z.literal("dns")),
+  outside: z.exactOptional(z.literal(true)),
+  workload: z.exactOptional(z.string()),
+  hints: z.exactOptional(
+    z.object({
+      zones: z.exactOptional(z.array(z.string())),
+      hosts: z.exactOptional(z.array(z.string())),
+    }),
+  ),
 });
 
 const workloadSchema = z.object({
@@ -52,6 +60,7 @@ const workloadSchema = z.object({
   host: z.string(),
   addresses: z.array(z.string()),
   labels: z.exactOptional(strings),
+  uid: z.exactOptional(z.string()),
 });
 
 const hostSchema = z.object({

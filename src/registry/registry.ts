@@ -21,6 +21,7 @@ import type { RegistryParts } from "./parts.ts";
 import type { ResourceSettings } from "./plan-resource.ts";
 import type { Position } from "./position.ts";
 import { WatchHub } from "./push.ts";
+import { refuseWrites } from "./refuse-writes.ts";
 import type { Route } from "./route.ts";
 import { consulAgentRoutes } from "./routes/consul-agent.ts";
 import { consulHealthRoutes } from "./routes/consul-health.ts";
@@ -32,6 +33,7 @@ import { resourceHistoryRoutes } from "./routes/resource-history.ts";
 import { resourceRoutes } from "./routes/resources.ts";
 import type { CheckResult } from "./schema.ts";
 import type { RegistryServer } from "./server.ts";
+import type { RunningSource, Source } from "./source.ts";
 import { processTimers, type Timers } from "./timers.ts";
 import { VirtualRange } from "./virtual-range.ts";
 import { Waiters } from "./waiters.ts";
@@ -66,14 +68,18 @@ export interface RegistryOptions {
   readonly resources?: Partial<ResourceSettings>;
   /** Certificates, and the TLS port; absent: neither. */
   readonly identity?: IdentityOptions;
-  /** What the present state is made of, where it is read from a cluster. */
-  readonly position?: () => Position;
+  /** Fills the registry; absent: it keeps what it is told in a file of `dataDir`. */
+  readonly source?: Source;
+  /** Ends a start that waits for the source. */
+  readonly stop?: AbortSignal;
   readonly log: Log;
   readonly clock?: Clock;
   /** Time of day, for the age of resources. */
   readonly wall?: Clock;
   readonly timers?: Timers;
   readonly random?: Random;
+  /** What the present state is made of, where no source says it; for tests. */
+  readonly position?: () => Position;
   /** Limits, for tests and unusual sizes. */
   readonly maxBlockingQueries?: number;
   readonly maxWatchers?: number;
@@ -103,7 +109,9 @@ export interface RunningRegistry {
 export async function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
   const { clock = processClock, timers = processTimers, random = Math.random } = options;
   const { host, log } = options;
-  const opened = await openStore(options, { host, clock, timers, random, log });
+  // What a source brings is read anew with every start.
+  const choice = { ...options, isKept: options.source === undefined };
+  const opened = await openStore(choice, { host, clock, timers, random, log });
   try {
     return await startWith(opened, options);
   } catch (error) {
@@ -122,8 +130,10 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
   const waiters = new Waiters({ catalog, timers, random, maxWaiting });
   const hosts = hostRecordsOf(options, { catalog, writer });
   let identity: IdentityParts | null = null;
+  let running: RunningSource | null = null;
   const hub = new WatchHub({
     ...limitsOf(options),
+    position: options.position ?? (() => running?.position() ?? {}),
     ...{ catalog, store, clock, timers, log, pingMs: options.pingMs },
     results: (host, results) => takeResults(monitor, host, results, log),
     greeted: (hello, address) => hosts?.greeted(hello, address),
@@ -141,6 +151,7 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
     endBalance();
     await hub.close();
     monitor.close();
+    await running?.close();
     await writer.close();
     await identity?.close();
     await opened.close();
@@ -150,7 +161,9 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
     const { dataDir } = options;
     if (options.identity !== undefined) {
       const deps = { dataDir, catalog, writer, clock, timers, log, connected };
-      identity = await openIdentity(options.identity, deps);
+      const store = options.identity.store ?? opened.secrets;
+      const shared = store === null ? {} : { store };
+      identity = await openIdentity({ ...options.identity, ...shared }, deps);
       await identity.rotation.publish();
       await identity.board.start();
       endBalance = balanceWatches({
@@ -161,8 +174,16 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
       });
     }
     const { wall = wallClock } = options;
-    const own = { catalog, writer, monitor, waiters, wall, identity, epoch: store.epoch };
-    const told = { daemons: () => hub.daemons(), storeStatus: () => opened.status() };
+    const resources = resourceSettingsOf(options);
+    const settings = { ranges: rangesOf(options), balancer: options.balancer };
+    const daemons = () => hub.daemons();
+    const all = { ...resources, ...settings };
+    const parts = { catalog, writer, settings: all, wall, timers, clock, random, log };
+    const stop = options.stop ?? new AbortController().signal;
+    running = (await options.source?.start({ ...parts, identity, daemons }, stop)) ?? null;
+    const source = running && { place: options.source?.place ?? "", running };
+    const own = { catalog, writer, monitor, waiters, wall, identity, source, epoch: store.epoch };
+    const told = { settings, resources, daemons, storeStatus: () => opened.status() };
     return await serve(options, { ...own, ...told }, hub, close);
   } catch (error) {
     await close();
@@ -170,10 +191,7 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
   }
 }
 
-type OwnParts = Omit<
-  RegistryParts,
-  "settings" | "resources" | "registrars" | "host" | "nodeAddress" | "listening"
->;
+type OwnParts = Omit<RegistryParts, "registrars" | "host" | "nodeAddress" | "listening">;
 
 /** Opens the ports; what is open is closed again where the second cannot be had. */
 async function serve(
@@ -182,15 +200,12 @@ async function serve(
   hub: WatchHub,
   closeParts: () => Promise<void>,
 ): Promise<RunningRegistry> {
-  const { bind, host, nodeAddress, balancer, log, requestTimeoutMs } = options;
+  const { bind, host, nodeAddress, log, requestTimeoutMs } = options;
   const { catalog, identity } = own;
   let { port } = options;
   const listening = () => formatHostPort(bind, port);
-  const settings = { ranges: rangesOf(options), balancer };
-  const { trustDomain = RESOURCE_DEFAULTS.trustDomain } = options.identity ?? {};
-  const resources = { ...RESOURCE_DEFAULTS, trustDomain, ...options.resources };
   const registrars: AllowedRole[] = options.identity?.hostsRegister === true ? ["host"] : [];
-  const parts = { ...own, settings, resources, registrars, host, nodeAddress, listening };
+  const parts = { ...own, registrars, host, nodeAddress, listening };
   const shared: Listening = {
     routes: routesOf(parts),
     revision: () => catalog.revision(),
@@ -229,8 +244,13 @@ async function serve(
   };
 }
 
+function resourceSettingsOf({ identity, resources, source }: RegistryOptions): ResourceSettings {
+  const { trustDomain = RESOURCE_DEFAULTS.trustDomain } = identity ?? {};
+  return { ...RESOURCE_DEFAULTS, trustDomain, ...resources, ...source?.resources };
+}
+
 function routesOf(parts: RegistryParts): Route[] {
-  return [
+  const all = [
     ...consulAgentRoutes(parts),
     ...consulHealthRoutes(parts),
     ...meshRoutes(parts),
@@ -240,13 +260,15 @@ function routesOf(parts: RegistryParts): Route[] {
     ...healthRoutes(),
     ...(parts.identity === null ? [] : identityRoutes(parts.identity)),
   ];
+  return parts.source === null ? all : refuseWrites(all, parts.source.place);
 }
 
 function hostRecordsOf(
-  { identity, log }: RegistryOptions,
+  { identity, source, log }: RegistryOptions,
   stored: Pick<RegistryParts, "catalog" | "writer">,
 ): HostRecords | null {
-  if (identity === undefined) return null;
+  // A source knows the hosts, also those whose daemons follow another registry.
+  if (identity === undefined || source !== undefined) return null;
   return new HostRecords({ ...stored, hostAddress: identity.hostAddress, log });
 }
 
@@ -263,10 +285,9 @@ function reachable(bind: string | undefined, port: number): string {
 
 /** Only the limits that were given, so that the others keep their defaults. */
 function limitsOf(options: RegistryOptions) {
-  const { maxWatchers, maxBufferedBytes, digestMs, answerMs, behindMs, position } = options;
+  const { maxWatchers, maxBufferedBytes, digestMs, answerMs, behindMs } = options;
   return {
     ...(behindMs === undefined ? {} : { behindMs }),
-    ...(position === undefined ? {} : { position }),
     ...(maxWatchers === undefined ? {} : { maxWatchers }),
     ...(maxBufferedBytes === undefined ? {} : { maxBufferedBytes }),
     ...(digestMs === undefined ? {} : { digestMs }),

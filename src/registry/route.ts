@@ -35,6 +35,8 @@ export interface Route {
   readonly bodyBytes?: number;
   /** Who may call it besides operators; absent: nobody. */
   readonly allow?: readonly AllowedRole[];
+  /** Writes what a source brings: refused where this registry has one. */
+  readonly writesState?: true;
   handle(request: RegistryRequest): Reply | Promise<Reply>;
 }
 

@@ -13,8 +13,11 @@ const FORMAT = 1;
 /** Records read between two turns of the event loop. */
 const LOAD_BATCH = 1_000;
 
+/** SQLite's name for a database without a file (sqlite.org/inmemorydb.html). */
+export const IN_MEMORY = ":memory:";
+
 export interface SqliteStoreOptions {
-  /** File, created when missing; its folder must exist. */
+  /** File, created when missing; its folder must exist. {@link IN_MEMORY}: none, and nothing outlives the process. */
   readonly path: string;
   /** Entries of the change log. Older ones are dropped, and whoever needs them gets a snapshot. */
   readonly maxLogEntries?: number;
@@ -183,7 +186,7 @@ function decodeChange(each: unknown): StoredRecord | Tombstone {
 function openDatabase(path: string): DatabaseSync {
   const db = new DatabaseSync(path);
   // Who may call whom is nobody else's business; the log beside it gets the same mode from SQLite.
-  chmodSync(path, 0o600);
+  if (path !== IN_MEMORY) chmodSync(path, 0o600);
   try {
     db.exec("PRAGMA locking_mode = EXCLUSIVE");
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");

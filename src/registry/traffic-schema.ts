@@ -58,6 +58,8 @@ const retryBudget = z.object({
 
 const locality = z.object({
   enabled: z.boolean(),
+  hints: z.exactOptional(z.literal(true)),
+  only: z.exactOptional(z.literal("host")),
   distribute: z.exactOptional(z.array(z.object({ from: text, to: z.record(text, percent) }))),
   failover: z.exactOptional(z.array(z.object({ from: text, to: text }))),
   failoverPriority: z.exactOptional(z.array(text)),

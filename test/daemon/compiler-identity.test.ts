@@ -143,3 +143,26 @@ test("workers are told of policies whole, and only when they change", () => {
   assert.deepEqual(Object.keys(delta(peer("strict")).policies?.byKey ?? {}), ["it"]);
   assert.equal(delta(put(service("api"))).policies, undefined);
 });
+
+test("an endpoint outside of the mesh is nobody here, and is called in the clear wherever it is", () => {
+  const { compiler, delta } = setup();
+  const far = endpoint("node-b/1", "web", { address: "10.1.0.8" });
+  const near = endpoint("node-a/1", "web", { address: "10.1.0.9" });
+  const inside = delta(put(service("web")), put(far), put(near), nodeB, peer("strict"));
+  const [first, second] = inside.services.flatMap(({ endpoints }) => endpoints);
+  assert.ok(first?.mesh !== undefined && second?.target !== undefined);
+  assert.deepEqual(compiler.localAddresses(), ["10.1.0.9"]);
+
+  const outside = { outside: true } as const;
+  const update = delta(put({ ...far, ...outside }), put({ ...near, ...outside }));
+  for (const one of update.services.flatMap(({ endpoints }) => endpoints)) {
+    assert.equal(one.outside, true);
+    assert.deepEqual([one.identity, one.mesh, one.target], [undefined, undefined, undefined]);
+  }
+  assert.deepEqual(update.removedWorkloads, ["default/web@10.1.0.9"]);
+  assert.deepEqual(compiler.localAddresses(), []);
+  assert.deepEqual(compiler.guardedAddresses(), []);
+  assert.deepEqual(compiler.localIdentities(), [
+    "spiffe://cluster.local/ns/hostmesh-hosts/sa/node-a",
+  ]);
+});

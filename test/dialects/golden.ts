@@ -2,7 +2,11 @@ import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseAllDocuments } from "yaml";
 import { identify, translate } from "../../src/dialects/translate.ts";
-import { type TranslationContext, TranslationError } from "../../src/dialects/translator.ts";
+import {
+  type ClusterRules,
+  type TranslationContext,
+  TranslationError,
+} from "../../src/dialects/translator.ts";
 
 const FOLDER = join(import.meta.dirname, "golden");
 
@@ -37,9 +41,17 @@ function readText(file: string): string | null {
   }
 }
 
+/** Of files whose name ends with `-cluster`: they come from an API server. */
+const CLUSTER = { enrol: "labelled", recogniseLabels: [], meshNamespace: "mesh" } as const;
+
 /** A mesh that holds these resources, of which each is a second younger than the one before. */
-function contextOf(resources: readonly unknown[], index = 0): TranslationContext {
+function contextOf(
+  resources: readonly unknown[],
+  index: number,
+  cluster: ClusterRules | undefined,
+): TranslationContext {
   return {
+    ...(cluster === undefined ? {} : { cluster }),
     rootNamespaces: ["istio-system"],
     trustDomain: "mesh.example",
     defaultIntention: "deny",
@@ -59,17 +71,19 @@ export function outcomeOf(
   resource: unknown,
   among: readonly unknown[] = [resource],
   index = 0,
+  cluster?: ClusterRules,
 ): unknown {
   try {
-    return JSON.parse(JSON.stringify(translate(resource, contextOf(among, index))));
+    return JSON.parse(JSON.stringify(translate(resource, contextOf(among, index, cluster))));
   } catch (error) {
     if (!(error instanceof TranslationError)) throw error;
     return { refused: error.issues };
   }
 }
 
-export function outcomesOf({ resources }: Golden): unknown[] {
-  return resources.map((resource, index) => outcomeOf(resource, resources, index));
+export function outcomesOf({ name, resources }: Golden): unknown[] {
+  const cluster = name.endsWith("-cluster") ? CLUSTER : undefined;
+  return resources.map((resource, index) => outcomeOf(resource, resources, index, cluster));
 }
 
 if (import.meta.main && process.argv.includes("--write")) {

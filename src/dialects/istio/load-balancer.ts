@@ -1,6 +1,6 @@
 import * as z from "zod";
+import type { LocalityRule } from "../../core/locality-rule.ts";
 import type { BalancerConfig, BalancerPolicy, HashOn } from "../../core/model.ts";
-import type { LocalityRule } from "../../core/traffic.ts";
 import { differently, honoured, ineffective, refused } from "../support.ts";
 import type { Work } from "../translator.ts";
 import { durationIn, headerNameField, textField } from "../value-fields.ts";

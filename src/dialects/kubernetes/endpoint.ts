@@ -1,4 +1,4 @@
-import type { AppProtocol, Endpoint } from "../../core/model.ts";
+import type { AppProtocol, Endpoint, EndpointHints } from "../../core/model.ts";
 
 /** One address where a port of a service is served. */
 export interface Place {
@@ -13,6 +13,14 @@ export interface Place {
   /** Name of the node; "" where nobody says. */
   readonly node: string;
   readonly zone: string;
+  readonly region: string;
+  /** Is not part of the mesh. */
+  readonly outside: boolean;
+  /** Of the pod behind it; "" where nobody says. */
+  readonly uid: string;
+  readonly hints?: EndpointHints;
+  /** Key of the workload that it is. */
+  readonly workload?: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly protocol: AppProtocol | null;
   readonly condition: Condition;
@@ -21,8 +29,13 @@ export interface Place {
 /** `leaving`: it still serves, but is being deleted. */
 export type Condition = "ready" | "leaving" | "unready";
 
-/** Which two places are the same one, seen twice. */
-export function placeKey({ portName, address, port }: Place): string {
+/** Which two places are the same one, seen twice: an address of two pods is two, of which one is a memory. */
+export function placeKey(place: Place): string {
+  return `${spotOf(place)} ${place.uid}`;
+}
+
+/** Port and address of a place, whoever is there. */
+export function spotOf({ portName, address, port }: Place): string {
   return `${portName} ${address} ${port}`;
 }
 
@@ -42,6 +55,10 @@ export function endpointAt(place: Place, hasReady: boolean): Endpoint {
     host: node,
     meta: place.labels,
     ...(protocol === null ? {} : { protocol }),
+    ...(place.region === "" ? {} : { region: place.region }),
+    ...(place.outside ? { outside: true as const } : {}),
+    ...(place.workload === undefined ? {} : { workload: place.workload }),
+    ...(place.hints === undefined ? {} : { hints: place.hints }),
     health: condition === "unready" ? "critical" : "passing",
   };
 }

@@ -5,7 +5,8 @@ import { defineTranslator, type Work } from "../translator.ts";
 import { portField, textField } from "../value-fields.ts";
 import { appProtocolOf } from "./app-protocol.ts";
 import { type Condition, endpointAt, type Place } from "./endpoint.ts";
-import { labelsOfTarget, targetField } from "./object-reference.ts";
+import { placeOfNode } from "./node.ts";
+import { behindTarget, targetField } from "./object-reference.ts";
 import { addressField } from "./pod-fields.ts";
 import { refuseBadServiceName } from "./service-name.ts";
 import { endpointsTopic, slicesTopic } from "./topics.ts";
@@ -78,7 +79,8 @@ function placesOf(
 ): readonly Place[] {
   const { namespace, name: service } = work.name;
   return addresses.flatMap(({ ip, nodeName: node = "", targetRef }) => {
-    const labels = labelsOfTarget(work.context, namespace, targetRef);
+    const { labels } = behindTarget(work.context, namespace, targetRef, ip);
+    const where = placeOfNode(work.context, node);
     return ports.flatMap(({ name: portName, port, protocol, appProtocol }): Place[] => {
       if (protocol !== "TCP") return [];
       const said = appProtocol === undefined ? null : appProtocolOf(appProtocol);
@@ -86,7 +88,7 @@ function placesOf(
         {
           owner: `endpoints.${namespace}.${service}`,
           ...{ namespace, service, portName, address: ip, port, node },
-          ...{ zone: "", labels, protocol: said, condition },
+          ...{ ...where, outside: false, uid: "", labels, protocol: said, condition },
         },
       ];
     });

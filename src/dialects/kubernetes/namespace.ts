@@ -1,7 +1,9 @@
 import * as z from "zod";
 import { CORE_GROUP, envelopeFields } from "../envelope.ts";
+import { readOnce } from "../read-once.ts";
 import { elsewhere } from "../support.ts";
 import { defineTranslator, type TranslationContext } from "../translator.ts";
+import { type Marks, NO_MARKS } from "./enrolment.ts";
 import { namespaceTopic } from "./topics.ts";
 
 const schema = z.strictObject({
@@ -16,10 +18,24 @@ export const namespace = defineTranslator<z.infer<typeof schema>>({
   kind: "Namespace",
   notes: [
     "Kept and shown; namespaces need not be declared here.",
+    "With `--source kubernetes`: label `hostmesh.io/inject: enabled` takes its pods into the mesh.",
     "Annotation `config.linkerd.io/opaque-ports`: for the Services there that have none of their own. Others have no effect.",
   ],
   forms: [{ versions: ["v1"], schema }],
   provides: ({ metadata: { name } }) => [namespaceTopic(name)],
+});
+
+/** What a namespace says of its pods; nothing where it is not known. */
+export function marksOfNamespace(context: TranslationContext, namespace: string): Marks {
+  const [found] = context.about(namespaceTopic(namespace));
+  return found === undefined ? NO_MARKS : readMarks(found.content);
+}
+
+const readMarks = readOnce((content): Marks => {
+  const parsed = schema.safeParse(content);
+  if (!parsed.success) return NO_MARKS;
+  const { labels = {}, annotations } = parsed.data.metadata;
+  return { labels, annotations };
 });
 
 /** An annotation of a namespace; undefined where it is not known, or has none. */
@@ -28,7 +44,5 @@ export function annotationOfNamespace(
   namespace: string,
   annotation: string,
 ): string | undefined {
-  const [found] = context.about(namespaceTopic(namespace));
-  const parsed = schema.safeParse(found?.content);
-  return parsed.success ? parsed.data.metadata.annotations[annotation] : undefined;
+  return marksOfNamespace(context, namespace).annotations[annotation];
 }

@@ -36,10 +36,14 @@ const spec = z.strictObject({
   nodeName: honoured(textField, "the host of its endpoints").optional(),
   containers: z.array(container).max(MAX_CONTAINERS).default([]),
   initContainers: z.array(container).max(MAX_CONTAINERS).default([]),
+  hostNetwork: differently(
+    z.boolean(),
+    "with `--source kubernetes` such a pod is not part of the mesh: it has no address of its own",
+  ).default(false),
   ...others(
     "volumes ephemeralContainers restartPolicy terminationGracePeriodSeconds",
     "activeDeadlineSeconds dnsPolicy nodeSelector serviceAccountName",
-    "serviceAccount automountServiceAccountToken hostNetwork hostPID hostIPC",
+    "serviceAccount automountServiceAccountToken hostPID hostIPC",
     "shareProcessNamespace securityContext imagePullSecrets hostname subdomain",
     "affinity schedulerName tolerations hostAliases priorityClassName",
     "priority dnsConfig readinessGates runtimeClassName enableServiceLinks",
@@ -77,6 +81,10 @@ const status = z.strictObject({
 export const podSchema = z.strictObject({
   ...envelopeFields,
   metadata: metadataField.extend({
+    uid: differently(
+      textField,
+      "with `--source kubernetes`: an endpoint is that of this very pod, and not of an earlier one of its name",
+    ).optional(),
     deletionTimestamp: differently(textField, "a pod that has one is leaving").optional(),
   }),
   spec,

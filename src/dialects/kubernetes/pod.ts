@@ -1,5 +1,7 @@
 import type * as z from "zod";
+import { canonicalAddress } from "../../core/address.ts";
 import { CORE_GROUP } from "../envelope.ts";
+import { readOnce } from "../read-once.ts";
 import { defineTranslator, type TranslationContext } from "../translator.ts";
 import type { Condition } from "./endpoint.ts";
 import { podSchema } from "./pod-fields.ts";
@@ -15,7 +17,8 @@ export const pod = defineTranslator<Resource>({
   notes: [
     "Its labels are those of its endpoints, by which subsets and policies select them.",
     "A Service with a selector finds its endpoints among the Pods where neither an EndpointSlice nor Endpoints are there for it.",
-    "Makes no workload: what runs on a host, and its identity, is registered by the host's daemon.",
+    "Makes no workload: what runs on a host, and its identity, is registered by the host's daemon. With `--source kubernetes` every pod that is part of the mesh is a workload, with its service account's identity, on the node where the API server has placed it.",
+    "With `--source kubernetes` a pod is part of the mesh by its label `hostmesh.io/inject: enabled`, or that of its namespace; `disabled` as a label, or as an annotation of that name, keeps it out.",
   ],
   forms: [{ versions: ["v1"], schema: podSchema }],
   provides: ({ metadata: { name, namespace, labels = {} } }) => [
@@ -24,26 +27,30 @@ export const pod = defineTranslator<Resource>({
   ],
 });
 
-/** What a Service needs to know of a pod. */
+/** What others need to know of a pod. */
 export interface KnownPod {
   readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly namespace: string;
+  readonly uid: string;
+  readonly hostNetwork: boolean;
   readonly node: string;
-  /** The first is the primary one. */
+  /** The first is the primary one; none: it has not got one yet. */
   readonly addresses: readonly string[];
   readonly condition: Condition;
+  readonly hasEnded: boolean;
   /** Its named TCP ports. */
   readonly ports: ReadonlyMap<string, number>;
 }
 
-/** The labels of a pod; none where it is not known. */
-export function labelsOfPod(
+/** Null where it is not known. */
+export function podNamed(
   context: TranslationContext,
   namespace: string,
   name: string,
-): Readonly<Record<string, string>> {
+): KnownPod | null {
   const [found] = context.about(podTopic(namespace, name));
-  const parsed = podSchema.safeParse(found?.content);
-  return parsed.success ? (parsed.data.metadata.labels ?? {}) : {};
+  return found === undefined ? null : readPod(found.content);
 }
 
 /** The pods with all these labels that have an address and have not ended. */
@@ -57,32 +64,38 @@ export function podsWith(
   if (first === undefined) return [];
   // One label finds the candidates, so that not every pod of the namespace makes every Service translated anew.
   return context.about(labelledPodsTopic(namespace, ...first)).flatMap(({ content }) => {
-    const parsed = podSchema.safeParse(content);
-    if (!parsed.success) return [];
-    const { labels = {} } = parsed.data.metadata;
-    return wanted.every(([label, value]) => labels[label] === value) ? known(parsed.data) : [];
+    const pod = readPod(content);
+    if (pod === null || pod.hasEnded || pod.addresses.length === 0) return [];
+    return wanted.every(([label, value]) => pod.labels[label] === value) ? [pod] : [];
   });
 }
 
-function known({ metadata, spec, status = {} }: Resource): KnownPod[] {
+const readPod = readOnce((content): KnownPod | null => {
+  const parsed = podSchema.safeParse(content);
+  return parsed.success ? toKnown(parsed.data) : null;
+});
+
+function toKnown({ metadata, spec, status = {} }: Resource): KnownPod {
   const { podIP, podIPs = [], phase = "Running" } = status;
   const listed = podIPs.map(({ ip }) => ip);
   const addresses = listed.length > 0 || podIP === undefined ? listed : [podIP];
-  if (addresses.length === 0 || phase === "Succeeded" || phase === "Failed") return [];
   const named = [...spec.containers, ...spec.initContainers].flatMap(({ ports }) =>
     ports.flatMap(({ name, containerPort, protocol }): [string, number][] =>
       name !== undefined && protocol === "TCP" ? [[name, containerPort]] : [],
     ),
   );
-  return [
-    {
-      labels: metadata.labels ?? {},
-      node: spec.nodeName ?? "",
-      addresses,
-      condition: conditionOf(metadata.deletionTimestamp !== undefined, status),
-      ports: new Map(named),
-    },
-  ];
+  return {
+    labels: metadata.labels ?? {},
+    annotations: metadata.annotations,
+    namespace: metadata.namespace,
+    uid: metadata.uid ?? "",
+    hostNetwork: spec.hostNetwork,
+    node: spec.nodeName ?? "",
+    addresses: addresses.map(canonicalAddress),
+    condition: conditionOf(metadata.deletionTimestamp !== undefined, status),
+    hasEnded: phase === "Succeeded" || phase === "Failed",
+    ports: new Map(named),
+  };
 }
 
 /** A pod of a file without conditions is meant to be ready. */

@@ -3,6 +3,7 @@ import type * as z from "zod";
 import type { Endpoint } from "../../core/model.ts";
 import type { Work } from "../translator.ts";
 import { type Condition, endpointAt, type Place } from "./endpoint.ts";
+import { placeOfNode } from "./node.ts";
 import { type KnownPod, podsWith } from "./pod.ts";
 import type { serviceSchema } from "./service-fields.ts";
 import { endpointsTopic, slicesTopic } from "./topics.ts";
@@ -21,6 +22,8 @@ export function endpointsOfService(
   }
   const { namespace, name } = work.name;
   const { context } = work;
+  // A cluster's own controller makes the slices, as its Service selects them.
+  if (context.cluster !== undefined) return [];
   const isListed =
     context.about(slicesTopic(namespace, name)).length > 0 ||
     context.about(endpointsTopic(namespace, name)).length > 0;
@@ -50,7 +53,8 @@ function endpointsOutside(
       owner: ownerOf(work),
       ...{ namespace: work.name.namespace, service: work.name.name },
       ...{ portName: port.name ?? "", address: name.toLowerCase(), port: port.port },
-      ...{ node: "", zone: "", labels: {}, protocol: null, condition: "ready" },
+      ...{ node: "", zone: "", region: "", labels: {}, outside: false, uid: "" },
+      ...{ protocol: null, condition: "ready" },
     };
     const endpoint = endpointAt(place, true);
     return isIP(name) === 0 ? { ...endpoint, resolve: "dns" } : endpoint;
@@ -60,6 +64,7 @@ function endpointsOutside(
 function placesOf(work: Work<Resource>, pod: KnownPod, ports: readonly Port[]): readonly Place[] {
   const { ipFamilies, publishNotReadyAddresses } = work.resource.spec;
   const condition: Condition = publishNotReadyAddresses ? "ready" : pod.condition;
+  const where = placeOfNode(work.context, pod.node);
   return addressesOf(pod, ipFamilies).flatMap((address) =>
     ports.flatMap((port): Place[] => {
       const { targetPort = port.port } = port;
@@ -71,7 +76,8 @@ function placesOf(work: Work<Resource>, pod: KnownPod, ports: readonly Port[]): 
           owner: ownerOf(work),
           ...{ namespace: work.name.namespace, service: work.name.name },
           ...{ portName: port.name ?? "", address, port: number },
-          ...{ node: pod.node, zone: "", labels: pod.labels, protocol: null, condition },
+          ...{ node: pod.node, ...where, labels: pod.labels, outside: false, uid: "" },
+          ...{ protocol: null, condition },
         },
       ];
     }),

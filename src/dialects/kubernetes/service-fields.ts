@@ -65,13 +65,13 @@ const spec = z.strictObject({
     "`ClientIP`: by consistent hashing of the caller's address",
   ).default("None"),
   sessionAffinityConfig: ineffective(z.unknown(), "hashing forgets nobody, and needs no time-out"),
-  internalTrafficPolicy: differently(
+  internalTrafficPolicy: honoured(
     z.enum(["Cluster", "Local"]),
-    "`Local`: endpoints of the caller's own host first; others only while it has none that is healthy (Kubernetes would refuse the call)",
+    "`Local`: endpoints of the caller's own host only; without one the call fails",
   ).optional(),
   trafficDistribution: differently(
     z.enum(["PreferClose", "PreferSameZone", "PreferSameNode"]),
-    "all: own host, zone, region, then the rest; and onwards while the near ones are too few",
+    "all: own host, zone, region, then the rest. With `--source kubernetes`: by the hints of the EndpointSlices, as kube-proxy. Either way onwards while the near ones are too few",
   ).optional(),
   publishNotReadyAddresses: honoured(z.boolean(), "Pods that are not ready count too").default(
     false,

@@ -21,7 +21,7 @@ export const service = defineTranslator<Resource>({
   group: CORE_GROUP,
   kind: "Service",
   notes: [
-    "Its endpoints are those of its EndpointSlices; else those of its Endpoints; else the Pods that it selects.",
+    "Its endpoints are those of its EndpointSlices; else those of its Endpoints; else the Pods that it selects. With `--source kubernetes` those of its EndpointSlices only.",
     "`appProtocol` counts before the name of a port; where neither says anything the proxy finds out.",
     "What it says of balancing and locality, and what its annotations say, holds beneath what a DestinationRule or the like says of it.",
     "Annotations: those of Linkerd for retries, timeouts, circuit breaking (`balancer.linkerd.io/failure-accrual…`) and `config.linkerd.io/opaque-ports`, and hostmesh's own.",
@@ -123,8 +123,18 @@ function toPort(work: Work<Resource>, port: Port): ServicePort {
   return { name, port: port.port, ...(protocol === null ? {} : { protocol }) };
 }
 
+/** Annotations that came before `trafficDistribution`, and ask for the same hints. */
+const TOPOLOGY = [
+  "service.kubernetes.io/topology-mode",
+  "service.kubernetes.io/topology-aware-hints",
+];
+
 function localityOf(work: Work<Resource>): TrafficSettings {
   const { internalTrafficPolicy, trafficDistribution } = work.resource.spec;
-  const isLocal = internalTrafficPolicy === "Local" || trafficDistribution !== undefined;
-  return isLocal ? { locality: { enabled: true } } : {};
+  if (internalTrafficPolicy === "Local") return { locality: { enabled: true, only: "host" } };
+  const isCluster = work.context.cluster !== undefined;
+  const { annotations } = work.resource.metadata;
+  const isAuto = TOPOLOGY.some((name) => annotations[name]?.toLowerCase() === "auto");
+  if (trafficDistribution === undefined && !(isCluster && isAuto)) return {};
+  return { locality: { enabled: true, ...(isCluster ? { hints: true as const } : {}) } };
 }

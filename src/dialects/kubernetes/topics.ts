@@ -9,4 +9,5 @@ export const endpointsTopic = (namespace: string, name: string) => `Endpoints ${
 export const podTopic = (namespace: string, name: string) => `Pod ${namespace}/${name}`;
 export const labelledPodsTopic = (namespace: string, label: string, value: string) =>
   `Pods of ${namespace} with ${label}=${value}`;
+export const nodeTopic = (name: string) => `Node ${name}`;
 export const namespaceTopic = (name: string) => `Namespace ${name}`;

@@ -1,5 +1,5 @@
 import { canonicalAddress } from "../../core/address.ts";
-import type { DataUpdate, DataWorkload } from "../../core/snapshot.ts";
+import { type DataUpdate, type DataWorkload, isSameWorkload } from "../../core/snapshot.ts";
 
 /** What an update means for connections that are open. */
 export interface WorkloadChange {
@@ -26,13 +26,13 @@ export class WorkloadTable {
     const owners = new Map(this.#byAddress);
     this.#take(update);
     const gone: string[] = [];
-    for (const [key, { identity }] of before) {
+    for (const [key, workload] of before) {
       const now = this.#byKey.get(key);
-      if (now === undefined || now.identity !== identity) gone.push(key);
+      if (now === undefined || !isSameWorkload(now, workload)) gone.push(key);
     }
-    const moved = [...owners].some(([address, { identity }]) => {
+    const moved = [...owners].some(([address, owner]) => {
       const now = this.#byAddress.get(address);
-      return now !== undefined && now.identity !== identity;
+      return now !== undefined && !isSameWorkload(now, owner);
     });
     return { gone, moved };
   }

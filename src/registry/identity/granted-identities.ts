@@ -19,7 +19,8 @@ export type GrantRefusal =
 
 /**
  * The identities that a host may have: its own, those of the workload records with its name, and for every endpoint at
- * an address that no workload record of the host claims, one that is named after the endpoint's service.
+ * an address that no workload record of the host claims, one that is named after the endpoint's service; not where it is
+ * outside of the mesh, or says which workload it is.
  */
 export function grantedIdentities(
   catalog: Catalog,
@@ -38,7 +39,7 @@ export function grantedIdentities(
   }
   for (const key of catalog.members(bucketNames.endpointsOfHost(host))) {
     const endpoint = catalog.get("endpoint", key)?.endpoint;
-    if (endpoint === undefined) continue;
+    if (endpoint === undefined || endpoint.outside || endpoint.workload !== undefined) continue;
     const [claimed] = catalog.members(bucketNames.workloadAt(host, endpoint.address));
     if (claimed === undefined) grant(endpoint.namespace, endpoint.service);
   }

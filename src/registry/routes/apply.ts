@@ -14,6 +14,7 @@ export function applyRoute({ writer, settings, host: ownHost }: RegistryParts): 
   return {
     method: "POST",
     pattern: "/v1/mesh/apply",
+    writesState: true,
     bodyBytes: APPLY_BYTES,
     async handle(request) {
       const batch = parseInput(applyBody, request.json());

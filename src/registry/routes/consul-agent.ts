@@ -28,6 +28,7 @@ export function consulAgentRoutes(parts: RegistryParts): Route[] {
     {
       method: "PUT",
       pattern: "/v1/agent/service/register",
+      writesState: true,
       allow: parts.registrars,
       bodyBytes: BODY_BYTES,
       handle: (request) => register(parts, request),
@@ -35,6 +36,7 @@ export function consulAgentRoutes(parts: RegistryParts): Route[] {
     {
       method: "PUT",
       pattern: "/v1/agent/service/deregister/*id",
+      writesState: true,
       allow: parts.registrars,
       async handle(request) {
         const id = endpointId(hostOf(request, parts), request.params["id"] ?? "");

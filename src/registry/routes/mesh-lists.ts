@@ -52,32 +52,6 @@ export function meshListRoutes(parts: RegistryParts): Route[] {
         ),
       }),
     },
-    {
-      method: "GET",
-      pattern: "/v1/mesh/status",
-      allow: ["host"],
-      handle: () => ({
-        body: {
-          epoch: parts.epoch,
-          revision: catalog.revision(),
-          digest: catalog.digest(),
-          host: parts.host,
-          services: catalog.count("service"),
-          endpoints: catalog.count("endpoint"),
-          workloads: catalog.count("workload"),
-          checks: catalog.count("check"),
-          resources: catalog.count("resource"),
-          policies: catalog.count("policy"),
-          routes: catalog.count("route"),
-          trafficPolicies: catalog.count("traffic"),
-          scopes: catalog.count("scope"),
-          blockingQueries: parts.waiters.waiting(),
-          store: parts.storeStatus(),
-          identity: parts.identity?.status() ?? null,
-          daemons: parts.daemons(),
-        },
-      }),
-    },
   ];
 }
 

@@ -18,6 +18,7 @@ import {
 } from "../schema.ts";
 import { applyRoute } from "./apply.ts";
 import { meshListRoutes } from "./mesh-lists.ts";
+import { statusRoutes } from "./status.ts";
 
 /** `/v1/mesh`: the registry's own API. */
 export function meshRoutes(parts: RegistryParts): Route[] {
@@ -26,6 +27,7 @@ export function meshRoutes(parts: RegistryParts): Route[] {
     ...endpointRoutes(parts),
     ...workloadRoutes(parts),
     ...meshListRoutes(parts),
+    ...statusRoutes(parts),
     applyRoute(parts),
     {
       method: "PUT",
@@ -59,6 +61,7 @@ function serviceRoutes({ writer, settings }: RegistryParts): Route[] {
     {
       method: "PUT",
       pattern: "/v1/mesh/services/:namespace/:name",
+      writesState: true,
       bodyBytes: BODY_BYTES,
       async handle(request) {
         const body = parseInput(serviceBody, request.hasBody ? request.json() : {});
@@ -72,6 +75,7 @@ function serviceRoutes({ writer, settings }: RegistryParts): Route[] {
     {
       method: "DELETE",
       pattern: "/v1/mesh/services/:namespace/:name",
+      writesState: true,
       async handle(request) {
         const key = keyOf(nameOf(request));
         return removal(await writer.run((draft) => withdrawService(draft, key, settings)), key);
@@ -85,6 +89,7 @@ function endpointRoutes({ writer, settings, registrars }: RegistryParts): Route[
     {
       method: "PUT",
       pattern: "/v1/mesh/endpoints/:host/*instance",
+      writesState: true,
       allow: registrars,
       bodyBytes: BODY_BYTES,
       async handle(request) {
@@ -98,6 +103,7 @@ function endpointRoutes({ writer, settings, registrars }: RegistryParts): Route[
     {
       method: "DELETE",
       pattern: "/v1/mesh/endpoints/:host/*instance",
+      writesState: true,
       allow: registrars,
       async handle(request) {
         const { host, instance } = placeOf(request);
@@ -114,6 +120,7 @@ function workloadRoutes({ writer, host, registrars }: RegistryParts): Route[] {
     {
       method: "PUT",
       pattern: "/v1/mesh/workloads/:namespace/:name",
+      writesState: true,
       allow: registrars,
       bodyBytes: BODY_BYTES,
       async handle(request) {
@@ -134,6 +141,7 @@ function workloadRoutes({ writer, host, registrars }: RegistryParts): Route[] {
     {
       method: "DELETE",
       pattern: "/v1/mesh/workloads/:namespace/:name",
+      writesState: true,
       allow: registrars,
       async handle(request) {
         const key = keyOf(nameOf(request));

@@ -43,6 +43,7 @@ export function resourceHistoryRoutes(parts: RegistryParts): Route[] {
     {
       method: "POST",
       pattern: `${ONE}/rollback`,
+      writesState: true,
       bodyBytes: BODY_BYTES,
       async handle(request) {
         const { generation, dryRun } = parseInput(

@@ -27,6 +27,7 @@ export function resourceRoutes(parts: RegistryParts): Route[] {
     {
       method: "POST",
       pattern: "/v1/mesh/resources",
+      writesState: true,
       bodyBytes: BODY_BYTES,
       async handle(request) {
         const candidates = candidatesOf(resourcesOf(request));
@@ -75,6 +76,7 @@ export function resourceRoutes(parts: RegistryParts): Route[] {
     {
       method: "DELETE",
       pattern: ONE,
+      writesState: true,
       async handle(request) {
         const key = keyOf(request.params);
         const change = { atMs: wall.now(), by: nameOf(request) };

@@ -1,8 +1,9 @@
 import type { Clock } from "../../../core/clock.ts";
+import type { LocalityRule } from "../../../core/locality-rule.ts";
 import type { BalancerConfig } from "../../../core/model.ts";
 import type { Random } from "../../../core/random.ts";
 import type { DataEndpoint } from "../../../core/snapshot.ts";
-import type { FailureAccrual, LocalityRule } from "../../../core/traffic.ts";
+import type { FailureAccrual } from "../../../core/traffic.ts";
 import { AccrualBalancer } from "./accrual-balancer.ts";
 import { ConsistentHash } from "./consistent-hash.ts";
 import type { EndpointState } from "./endpoint-state.ts";

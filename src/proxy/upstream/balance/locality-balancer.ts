@@ -1,5 +1,5 @@
+import type { LocalityRule } from "../../../core/locality-rule.ts";
 import type { DataEndpoint } from "../../../core/snapshot.ts";
-import type { LocalityRule } from "../../../core/traffic.ts";
 import type { Balancer, BalancerDeps, PickRequest } from "./balancer.ts";
 import { Candidates } from "./candidates.ts";
 import { type Here, levelsOf } from "./locality.ts";

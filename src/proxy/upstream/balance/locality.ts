@@ -1,5 +1,5 @@
+import type { LocalityRule } from "../../../core/locality-rule.ts";
 import type { DataEndpoint } from "../../../core/snapshot.ts";
-import type { LocalityRule } from "../../../core/traffic.ts";
 
 /** Where calls come from. */
 export interface Here {
@@ -38,6 +38,7 @@ export function levelsOf(
   rule: LocalityRule,
   here: Here,
 ): readonly Level[] {
+  if (rule.hints) return byHints(endpoints, here);
   const shares = rule.distribute?.find(({ from }) => matches(from, here))?.to;
   if (shares !== undefined) return distributed(endpoints, shares);
   const labels = rule.failoverPriority ?? [];
@@ -54,6 +55,23 @@ export function levelsOf(
   return [...levels]
     .sort(([a], [b]) => a - b)
     .map(([, members]) => ({ endpoints: members, share: 0 }));
+}
+
+/** Those for this host, those for this zone, the rest; a kind of hint counts where every endpoint that is ready gives it. */
+function byHints(endpoints: readonly DataEndpoint[], here: Here): readonly Level[] {
+  const ready = endpoints.filter(({ weight, health }) => weight > 0 && health !== "critical");
+  const isOfHost = (one: DataEndpoint) => one.hints?.hosts?.includes(here.host) === true;
+  const isOfZone = (one: DataEndpoint) => one.hints?.zones?.includes(here.zone) === true;
+  const hosts = ready.every(({ hints }) => hints?.hosts !== undefined);
+  const zones = here.zone !== "" && ready.every(({ hints }) => hints?.zones !== undefined);
+  const levels: DataEndpoint[][] = [[], [], []];
+  for (const endpoint of endpoints) {
+    const level = hosts && isOfHost(endpoint) ? 0 : zones && isOfZone(endpoint) ? 1 : 2;
+    levels[level]?.push(endpoint);
+  }
+  return levels
+    .filter((members) => members.length > 0)
+    .map((members) => ({ endpoints: members, share: 0 }));
 }
 
 function distance(endpoint: DataEndpoint, { failover }: LocalityRule, here: Here): number {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { LocalityRule } from "../../../../src/core/locality-rule.ts";
 import { BALANCER_POLICIES, type BalancerPolicy } from "../../../../src/core/model.ts";
 import type { DataEndpoint } from "../../../../src/core/snapshot.ts";
-import type { LocalityRule } from "../../../../src/core/traffic.ts";
 import {
   type BalanceOptions,
   createBalancer,

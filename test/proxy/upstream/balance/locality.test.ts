@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { LocalityRule } from "../../../../src/core/locality-rule.ts";
 import type { DataEndpoint } from "../../../../src/core/snapshot.ts";
-import type { LocalityRule } from "../../../../src/core/traffic.ts";
 import { type Here, levelsOf } from "../../../../src/proxy/upstream/balance/locality.ts";
 import { endpoint } from "./fixture.ts";
 
@@ -114,6 +114,39 @@ describe("levels of locality", () => {
       const all = [...other, { from: "*", to: { "r2/*": 100 } }, { from: "r1/*", to }];
       assert.deepEqual(slots(PLACES, { enabled: true, distribute: all }), [[0]]);
       assert.deepEqual(slots(PLACES, { enabled: true, distribute: [{ from: "*", to: {} }] }), []);
+    });
+  });
+
+  describe("by hints", () => {
+    const RULE: LocalityRule = { enabled: true, hints: true };
+    const hinted = (
+      slot: number,
+      hints?: DataEndpoint["hints"],
+      more: Partial<DataEndpoint> = {},
+    ) => endpoint(slot, { ...more, ...(hints === undefined ? {} : { hints }) });
+
+    test("are those for the host, those for the zone, the rest", () => {
+      const all = [
+        hinted(0, { zones: ["z2"], hosts: ["h2"] }),
+        hinted(1, { zones: ["z1"], hosts: ["h3"] }),
+        hinted(2, { zones: ["z1"], hosts: ["h1"] }),
+      ];
+      assert.deepEqual(slots(all, RULE), [[2], [1], [0]]);
+    });
+
+    test("are one where an endpoint that is ready has none, or none is for this place", () => {
+      const [here, there, none] = [{ zones: ["z1"] }, { zones: ["z2"] }, undefined];
+      assert.deepEqual(slots([hinted(0, here), hinted(1, none)], RULE), [[0, 1]]);
+      assert.deepEqual(slots([hinted(0, there), hinted(1, there)], RULE), [[0, 1]]);
+      const leaving = hinted(1, none, { weight: 0 });
+      assert.deepEqual(slots([hinted(0, here), leaving], RULE), [[0], [1]]);
+      const critical = hinted(1, none, { health: "critical" });
+      assert.deepEqual(slots([hinted(0, here), critical], RULE), [[0], [1]]);
+    });
+
+    test("of zones say nothing to a host without one", () => {
+      const all = [hinted(0, { zones: [""] }), hinted(1, { zones: ["z1"] })];
+      assert.deepEqual(slots(all, RULE, { ...HERE, zone: "" }), [[0, 1]]);
     });
   });
 });

@@ -1,0 +1,311 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+import type { Clock } from "../../core/clock.ts";
+import { HOST_NAMESPACE, SYSTEM_NAMESPACE } from "../../core/identity.ts";
+import { DEFAULT_NAMESPACE } from "../../core/model.ts";
+import { CORE_GROUP, groupVersionOf } from "../../dialects/envelope.ts";
+import { knownPart } from "../../dialects/known-part.ts";
+import { type IdentifiedResource, identify } from "../../dialects/translate.ts";
+import { type ClusterRules, keyOfResource } from "../../dialects/translator.ts";
+import type { Catalog } from "../../registry/catalog.ts";
+import type { Log } from "../../registry/log.ts";
+import type { ResourcePlanSettings } from "../../registry/plan-resource.ts";
+import type { Timers } from "../../registry/timers.ts";
+import type { Writer } from "../../registry/writer.ts";
+import type { KubeObject } from "../api/objects.ts";
+import { applyChanges, type ClusterChanges, type Refusal, refusalOf } from "./apply-changes.ts";
+import { HostTable } from "./host-table.ts";
+import { PendingChanges, type PendingResource } from "./pending-changes.ts";
+import { type PodFacts, podFactsOf } from "./pod-facts.ts";
+import { keyOfPod, PodTable } from "./pod-table.ts";
+import { RefusedResources } from "./refused-resources.ts";
+import { type Content, slim } from "./slim.ts";
+
+/** Changes that come together are written together; kube-proxy waits as long for the next (its minSyncPeriod is 1 s). */
+const GATHER_MS = 50;
+/** What one write may weigh: it is planned in one turn of the event loop. */
+const MAX_WEIGHT = 500;
+const RETRY_MS = 1_000;
+/** Refused for what another has, and tried again with a write. */
+const MAX_AGAIN = 32;
+
+export interface ClusterWriterDeps {
+  readonly catalog: Catalog;
+  readonly writer: Writer;
+  readonly settings: ResourcePlanSettings;
+  readonly rules: ClusterRules;
+  readonly wall: Clock;
+  readonly timers: Timers;
+  readonly log: Log;
+}
+
+/** Brings what a cluster has into the registry: gathers changes, translates them, and says what was refused. */
+export class ClusterWriter {
+  readonly refused = new RefusedResources();
+  readonly #deps: ClusterWriterDeps;
+  readonly #pods: PodTable;
+  readonly #hosts: HostTable;
+  readonly #facts = new Map<string, PodFacts>();
+  readonly #pending = new PendingChanges();
+  /** Being written now. */
+  readonly #inFlight = new Map<string, Content | null>();
+  /** Of what was refused: the same again need not be tried. */
+  readonly #refusedContents = new Map<string, Content>();
+  /** Refused for what another resource has. */
+  readonly #conflicts = new Map<string, PendingResource>();
+  /** Fields of resources that are not known, by key. */
+  readonly #unknown = new Map<string, readonly string[]>();
+  #running: Promise<boolean> | null = null;
+  #cancelGather: (() => void) | null = null;
+  #isDirty = false;
+  #closed = false;
+
+  constructor(deps: ClusterWriterDeps) {
+    this.#deps = deps;
+    this.#pods = new PodTable(deps.rules);
+    this.#hosts = new HostTable(deps.rules.meshNamespace);
+  }
+
+  /** Fields that the resources have and nobody here knows, by key. */
+  get unknownFields(): ReadonlyMap<string, readonly string[]> {
+    return this.#unknown;
+  }
+
+  /** Is everything written that was taken? */
+  get isSettled(): boolean {
+    return this.#pending.size === 0 && this.#inFlight.size === 0 && !this.#isDirty;
+  }
+
+  /** Takes an object as it is now. Never throws for what it holds. */
+  take(object: KubeObject): void {
+    const key = keyOfObject(object);
+    const { kind, apiVersion, metadata } = object;
+    const isCore = apiVersion === "v1";
+    const isOver = isCore && kind === "Pod" && !this.#takePod(keyOfPod(metadata), object);
+    if (isOver || isOwn(object)) {
+      this.#forget(key);
+      return;
+    }
+    const content = slim(object);
+    if (isDeepStrictEqual(content, this.#known(key))) {
+      this.#settle();
+      return;
+    }
+    if (isCore && kind === "Namespace") {
+      const { labels = {}, annotations = {} } = metadata;
+      this.#pods.setNamespace(metadata.name, { labels, annotations });
+    }
+    this.#takeResource(key, object, content);
+  }
+
+  /** An object is gone. */
+  remove(key: string): void {
+    const [group, kind, namespace = "", name = ""] = key.split("/");
+    if (group === CORE_GROUP && kind === "Pod") this.#setPod(keyOfPod({ namespace, name }), null);
+    if (group === CORE_GROUP && kind === "Namespace") this.#pods.setNamespace(name, null);
+    if (group === CORE_GROUP && kind === "Node") this.#hosts.removeNode(name);
+    this.#forget(key);
+  }
+
+  /** Writes all that was taken, without gathering more. Rejects where the registry does not take it. */
+  async flush(): Promise<void> {
+    this.#cancelGather?.();
+    this.#cancelGather = null;
+    while (!this.isSettled && !this.#closed) {
+      if (!(await this.#run())) throw new Error("what the cluster has could not be written");
+    }
+  }
+
+  /** Nothing is written any more, from the end of this call on. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelGather?.();
+    await this.#running;
+  }
+
+  /** True: the pod is there. */
+  #takePod(key: string, object: KubeObject): boolean {
+    const facts = podFactsOf(object);
+    this.#setPod(key, facts);
+    return facts !== null;
+  }
+
+  #setPod(key: string, facts: PodFacts | null): void {
+    if (isDeepStrictEqual(this.#facts.get(key) ?? null, facts)) return;
+    if (facts === null) this.#facts.delete(key);
+    else this.#facts.set(key, facts);
+    this.#pods.set(key, facts);
+    this.#hosts.set(key, facts);
+    this.#isDirty = true;
+  }
+
+  #takeResource(key: string, object: KubeObject, content: Content): void {
+    let resource: IdentifiedResource;
+    try {
+      const identified = identify(content);
+      const known = knownPart(identified);
+      if (known.unknown.length > 0) this.#unknown.set(key, known.unknown);
+      else this.#unknown.delete(key);
+      resource = { ...identified, content: known.content };
+    } catch (error) {
+      // What it was before stays in force, as with what is refused later.
+      this.#pending.delete(key);
+      this.#refuse([{ ...refusalOf(key, error), object, content }]);
+      return;
+    }
+    if (isDeepStrictEqual(resource.content, this.#known(key))) return;
+    this.#pending.put({ key, object, resource });
+    this.#settle();
+  }
+
+  /** Its resource is not there any more, if it was. */
+  #forget(key: string): void {
+    this.#unknown.delete(key);
+    this.#refusedContents.delete(key);
+    this.#conflicts.delete(key);
+    this.refused.update([key], []);
+    const { catalog } = this.#deps;
+    const isThere = catalog.get("resource", key) !== undefined || this.#inFlight.has(key);
+    if (isThere) this.#pending.put({ key, resource: null });
+    else this.#pending.delete(key);
+    this.#settle();
+  }
+
+  /** What the registry has of it, or is about to. */
+  #known(key: string): Content | null {
+    const pending = this.#pending.get(key);
+    if (pending !== undefined) return pending.resource?.content ?? null;
+    const inFlight = this.#inFlight.get(key);
+    if (inFlight !== undefined) return inFlight;
+    const refused = this.#refusedContents.get(key);
+    return refused ?? this.#deps.catalog.get("resource", key)?.content ?? null;
+  }
+
+  /** Writes soon, if there is something to write. */
+  #settle(): void {
+    if (this.#pending.size === 0 && !this.#isDirty) return;
+    this.#gather(GATHER_MS);
+  }
+
+  #gather(waitMs: number): void {
+    if (this.#cancelGather !== null || this.#running !== null || this.#closed) return;
+    this.#cancelGather = this.#deps.timers.after(waitMs, () => {
+      this.#cancelGather = null;
+      void this.#run().then(() => {
+        if (!this.isSettled) this.#gather(RETRY_MS);
+      });
+    });
+  }
+
+  #run(): Promise<boolean> {
+    this.#running ??= this.#drain().finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  /** Ends when everything is written, or (false) a write has failed. */
+  async #drain(): Promise<boolean> {
+    while (!this.#closed && !this.isSettled) {
+      if (!(await this.#write())) return false;
+      await nextTurn();
+    }
+    return true;
+  }
+
+  async #write(): Promise<boolean> {
+    const { writer, wall, settings, log } = this.#deps;
+    const taken = this.#pending.take(MAX_WEIGHT);
+    for (const { key, resource } of taken) this.#inFlight.set(key, resource?.content ?? null);
+    const put = [...this.#again(taken.length > 0), ...taken.flatMap(toResource)];
+    const changes: ClusterChanges = {
+      removed: taken.flatMap(({ key, resource }) => (resource === null ? [key] : [])),
+      resources: put.map(({ resource }) => resource),
+      workloads: this.#pods.takeChanged(),
+      hosts: this.#hosts.takeChanged(),
+    };
+    this.#isDirty = false;
+    try {
+      const change = { atMs: wall.now(), by: "kubernetes" };
+      const { result } = await writer.run((draft) =>
+        applyChanges(draft, changes, settings, change),
+      );
+      this.#report(put, result);
+      return true;
+    } catch (error) {
+      if (!this.#closed) log.error("what the cluster has could not be written", { error });
+      this.#pending.giveBack(taken);
+      this.#pods.giveBack(changes.workloads);
+      this.#hosts.giveBack(changes.hosts);
+      this.#isDirty = true;
+      return false;
+    } finally {
+      this.#inFlight.clear();
+    }
+  }
+
+  /** Some of those that were refused for what another has: it may have changed. */
+  #again(isWorthIt: boolean): PendingResource[] {
+    if (!isWorthIt) return [];
+    const again = [...this.#conflicts.values()]
+      .slice(0, MAX_AGAIN)
+      .filter(({ key }) => this.#pending.get(key) === undefined && !this.#inFlight.has(key));
+    // Those that were tried go to the end.
+    for (const change of again) {
+      this.#conflicts.delete(change.key);
+      this.#conflicts.set(change.key, change);
+    }
+    return again;
+  }
+
+  #report(put: readonly PendingResource[], refusals: readonly Refusal[]): void {
+    const refused = new Map(refusals.map((refusal) => [refusal.key, refusal]));
+    const settled = put.filter(({ key }) => !refused.has(key)).map(({ key }) => key);
+    for (const key of settled) {
+      this.#refusedContents.delete(key);
+      this.#conflicts.delete(key);
+    }
+    this.refused.update(settled, []);
+    this.#refuse(
+      put.flatMap((change) => {
+        const refusal = refused.get(change.key);
+        if (refusal === undefined) return [];
+        if (refusal.isConflict) this.#conflicts.set(change.key, change);
+        const { object, resource } = change;
+        return [{ ...refusal, object, content: resource.content }];
+      }),
+    );
+  }
+
+  #refuse(all: readonly (Refusal & { object: KubeObject; content: Content })[]): void {
+    for (const { key, content, issues } of all) {
+      if (this.refused.get(key) === undefined) {
+        const [first] = issues;
+        const { path, reason } = first ?? { path: "", reason: "" };
+        this.#deps.log.warn("a resource is refused", { key, path, reason });
+      }
+      this.#refusedContents.set(key, content);
+    }
+    this.refused.update(
+      [],
+      all.map(({ key, object, issues }) => ({ key, object, issues })),
+    );
+  }
+}
+
+function toResource(change: { readonly resource: unknown }): PendingResource[] {
+  return change.resource === null ? [] : [change as PendingResource];
+}
+
+/** The registry's key of an object; those without a namespace have the default one. */
+export function keyOfObject({ apiVersion, kind, metadata }: KubeObject): string {
+  const { group } = groupVersionOf(apiVersion);
+  const { namespace = DEFAULT_NAMESPACE, name } = metadata;
+  return keyOfResource({ group, kind, namespace, name });
+}
+
+/** What runs in the mesh's own namespaces is no part of the mesh; resources there may be for all of it. */
+function isOwn({ kind, metadata: { namespace = "" } }: KubeObject): boolean {
+  const isOfMesh = namespace === SYSTEM_NAMESPACE || namespace === HOST_NAMESPACE;
+  return isOfMesh && ["Pod", "Service", "EndpointSlice"].includes(kind);
+}

@@ -1,0 +1,75 @@
+import type { IdentifiedResource } from "../../dialects/translate.ts";
+import type { KubeObject } from "../api/objects.ts";
+
+/** A resource as it is now. */
+export interface PendingResource {
+  readonly key: string;
+  readonly object: KubeObject;
+  readonly resource: IdentifiedResource;
+}
+
+export type PendingChange = PendingResource | { readonly key: string; readonly resource: null };
+
+/** Those that others build on come first, so that these need not be translated twice. */
+const ORDER = ["Namespace", "Node", "Pod", "Service", "EndpointSlice"];
+
+/** What is still to be written: the newest state of each resource, once. */
+export class PendingChanges {
+  readonly #byRank: readonly Map<string, PendingChange>[] = Array.from(
+    { length: ORDER.length + 2 },
+    () => new Map(),
+  );
+
+  get(key: string): PendingChange | undefined {
+    for (const changes of this.#byRank) {
+      const found = changes.get(key);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  get size(): number {
+    return this.#byRank.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  put(change: PendingChange): void {
+    this.delete(change.key);
+    this.#byRank[rankOf(change)]?.set(change.key, change);
+  }
+
+  delete(key: string): void {
+    for (const changes of this.#byRank) changes.delete(key);
+  }
+
+  /** Takes out the first ones, until they weigh so much together: an endpoint of a slice weighs 1, like everything else. */
+  take(maxWeight: number): readonly PendingChange[] {
+    const taken: PendingChange[] = [];
+    let weight = 0;
+    for (const changes of this.#byRank) {
+      for (const [key, change] of changes) {
+        if (weight >= maxWeight) return taken;
+        weight += weightOf(change);
+        taken.push(change);
+        changes.delete(key);
+      }
+    }
+    return taken;
+  }
+
+  /** What was taken could not be written; what has come meanwhile is newer. */
+  giveBack(changes: readonly PendingChange[]): void {
+    for (const change of changes) if (this.get(change.key) === undefined) this.put(change);
+  }
+}
+
+/** Removals before all else: what they held, others may want. */
+function rankOf({ resource }: PendingChange): number {
+  if (resource === null) return 0;
+  const at = ORDER.indexOf(resource.name.kind);
+  return at === -1 ? ORDER.length + 1 : at + 1;
+}
+
+function weightOf({ resource }: PendingChange): number {
+  const endpoints = resource?.content["endpoints"];
+  return Math.max(1, Array.isArray(endpoints) ? endpoints.length : 0);
+}

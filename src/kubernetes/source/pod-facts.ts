@@ -1,0 +1,65 @@
+import { canonicalAddress } from "../../core/address.ts";
+import { ENROLMENT_ANNOTATIONS, type PodMarks } from "../../dialects/kubernetes/enrolment.ts";
+import type { KubeObject } from "../api/objects.ts";
+import { listAt, pick, recordAt, textAt } from "./fields.ts";
+
+/** What is known of a pod that runs, or is about to. */
+export interface PodFacts extends PodMarks {
+  readonly name: string;
+  readonly uid: string;
+  /** Where the API server has placed it; empty: nowhere yet. */
+  readonly node: string;
+  readonly serviceAccount: string;
+  readonly addresses: readonly string[];
+  /** Of its node. */
+  readonly hostAddress: string;
+  /** When it was started, else made, ms since the epoch. */
+  readonly sinceMs: number;
+  /** Numbers of its named ports. */
+  readonly ports: ReadonlyMap<string, number>;
+}
+
+/** Null for a pod that has ended, or of which only the object is left: it holds no address any more. */
+export function podFactsOf({ metadata, spec, status }: KubeObject): PodFacts | null {
+  if (isOver(metadata.deletionTimestamp !== undefined, status)) return null;
+  const { namespace = "", name, uid = "", labels = {} } = metadata;
+  const annotations = pick(metadata.annotations, ENROLMENT_ANNOTATIONS) as PodMarks["annotations"];
+  const listed = listAt(status, "podIPs").map((one) => textAt(one, "ip"));
+  const all = listed.length > 0 ? listed : [textAt(status, "podIP")];
+  const made = Date.parse(metadata.creationTimestamp ?? "");
+  const started = Date.parse(textAt(status, "startTime"));
+  return {
+    ...{ namespace, name, uid, labels, annotations },
+    hostNetwork: recordAt({ spec }, "spec")["hostNetwork"] === true,
+    node: textAt(spec, "nodeName"),
+    // An API server sets it where nobody does.
+    serviceAccount: textAt(spec, "serviceAccountName") || "default",
+    addresses: all.filter((address) => address !== "").map(canonicalAddress),
+    hostAddress: textAt(status, "hostIP"),
+    sinceMs: [started, made].find((ms) => !Number.isNaN(ms)) ?? 0,
+    ports: new Map(portsOf(spec)),
+  };
+}
+
+/** Has it ended, or have all its containers, while it is being deleted? Then its address may already be another's. */
+function isOver(isLeaving: boolean, status: unknown): boolean {
+  const phase = textAt(status, "phase");
+  if (phase === "Succeeded" || phase === "Failed") return true;
+  const containers = listAt(status, "containerStatuses");
+  return isLeaving && containers.length > 0 && containers.every(hasTerminated);
+}
+
+function hasTerminated(container: unknown): boolean {
+  return "terminated" in recordAt(container, "state");
+}
+
+function portsOf(spec: unknown): [string, number][] {
+  return listAt(spec, "containers").flatMap((container) =>
+    listAt(container, "ports").flatMap((port): [string, number][] => {
+      const { name, containerPort } = pick(port, ["name", "containerPort"]);
+      return typeof name === "string" && typeof containerPort === "number"
+        ? [[name, containerPort]]
+        : [];
+    }),
+  );
+}

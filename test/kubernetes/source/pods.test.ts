@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { until } from "../../helpers/until.ts";
+import { call, dig } from "../../registry/setup.ts";
+import {
+  clusterLab,
+  daemonOf,
+  IN,
+  namespaceOf,
+  nodeOf,
+  podOf,
+  serviceOf,
+  sliceOf,
+} from "./cluster-lab.ts";
+
+const PLACES = [
+  nodeOf("node-1"),
+  nodeOf("node-2"),
+  daemonOf("node-1", "192.0.2.1"),
+  daemonOf("node-2", "192.0.2.2"),
+];
+const SHOP = [...PLACES, namespaceOf("shop")];
+const at = (records: ReadonlyMap<string, unknown>, key: string) =>
+  records.get(`workload ${key}`) as { addresses: string[]; host: string; uid: string } | undefined;
+const endpointsIn = (records: ReadonlyMap<string, unknown>) =>
+  [...records].filter(([key]) => key.startsWith("endpoint ")).map(([, value]) => value);
+
+test("an address that is used again is the later pod's at once, whatever the earlier one still says", async (t) => {
+  const earlier = podOf("earlier", "10.1.0.1", { account: "earlier" });
+  const { records, server } = await clusterLab(t, { objects: [...SHOP, earlier] });
+  await until(() => at(records, "shop/earlier")?.addresses.length === 1);
+  const later = podOf("later", "10.1.0.1", {
+    ...{ account: "later", node: "node-2" },
+    status: { startTime: "2026-01-01T00:00:05Z" },
+  });
+  server.apply(later);
+  await until(() => at(records, "shop/later")?.addresses[0] === "10.1.0.1");
+  assert.deepEqual(at(records, "shop/earlier")?.addresses, []);
+  // Gone again, before the other: what is left is the other's, for as long as it says so.
+  server.remove(later);
+  await until(() => at(records, "shop/earlier")?.addresses[0] === "10.1.0.1");
+  assert.equal(at(records, "shop/later"), undefined);
+});
+
+test("a later pod outside of the mesh takes the address all the same", async (t) => {
+  const earlier = podOf("earlier", "10.1.0.1");
+  const { records, server } = await clusterLab(t, { objects: [...SHOP, earlier] });
+  await until(() => at(records, "shop/earlier")?.addresses.length === 1);
+  server.apply(
+    podOf("later", "10.1.0.1", {
+      metadata: { annotations: { "hostmesh.io/inject": "disabled" } },
+      status: { startTime: "2026-01-01T00:00:05Z" },
+    }),
+  );
+  await until(() => at(records, "shop/earlier")?.addresses.length === 0);
+  assert.equal(at(records, "shop/later"), undefined);
+});
+
+test("a pod of the same name is another one by its UID, and endpoints of the former are not called", async (t) => {
+  const objects = [
+    ...SHOP,
+    podOf("web-0", "10.1.0.1"),
+    serviceOf("web", "10.96.0.1"),
+    sliceOf("web-a", "web", [{ ip: "10.1.0.1", pod: "web-0" }]),
+  ];
+  const { records, server } = await clusterLab(t, { objects });
+  const state = () => endpointsIn(records).map((one) => [dig(one, "health"), dig(one, "outside")]);
+  await until(() => endpointsIn(records).length === 1);
+  assert.deepEqual(state(), [["passing", undefined]]);
+  const again = podOf("web-0", "10.1.0.1", { metadata: { uid: "uid-of-another" } });
+  server.apply(again);
+  await until(() => at(records, "shop/web-0")?.uid === "uid-of-another");
+  await until(() => dig(endpointsIn(records)[0], "health") === "critical");
+  assert.deepEqual(state(), [["critical", true]]);
+});
+
+test("a pod has a record from its node on, until it ends or nothing of it runs any more", async (t) => {
+  const { records, server } = await clusterLab(t, { objects: SHOP });
+  const pending = { status: { phase: "Pending", podIP: undefined, podIPs: undefined } };
+  server.apply(podOf("job", "", { ...pending, spec: { nodeName: undefined } }));
+  server.apply(podOf("other", "10.1.0.9"));
+  await until(() => at(records, "shop/other") !== undefined);
+  assert.equal(at(records, "shop/job"), undefined, "placed nowhere yet");
+  server.apply(podOf("job", "", pending));
+  await until(() => at(records, "shop/job")?.host === "node-1");
+  assert.deepEqual(at(records, "shop/job")?.addresses, []);
+  server.apply(podOf("job", "10.1.0.1"));
+  await until(() => at(records, "shop/job")?.addresses[0] === "10.1.0.1");
+
+  const leaving = { metadata: { deletionTimestamp: "2026-01-01T00:01:00Z" } };
+  const state = (...names: string[]) => ({
+    containerStatuses: names.map((name) => ({ name, state: { [name]: {} } })),
+  });
+  server.apply(podOf("job", "10.1.0.1", { ...leaving, status: state("terminated", "running") }));
+  server.apply(podOf("other", "10.1.0.9", { status: { phase: "Succeeded" } }));
+  await until(() => at(records, "shop/other") === undefined);
+  assert.deepEqual(at(records, "shop/job")?.addresses, ["10.1.0.1"], "a container still runs");
+  server.apply(podOf("job", "10.1.0.1", { ...leaving, status: state("terminated") }));
+  await until(() => at(records, "shop/job") === undefined);
+});
+
+test("labels of namespaces and pods take pods in and let them out while they run", async (t) => {
+  const objects = [
+    ...PLACES,
+    namespaceOf("shop", {}),
+    podOf("web-1", "10.1.0.1"),
+    serviceOf("web", "10.96.0.1"),
+    sliceOf("web-a", "web", [{ ip: "10.1.0.1", pod: "web-1" }]),
+  ];
+  const { records, server } = await clusterLab(t, { objects });
+  const isIn = () => {
+    const [endpoint] = endpointsIn(records);
+    const isOutside = dig(endpoint, "outside") === true;
+    const hasRecord = at(records, "shop/web-1") !== undefined;
+    assert.equal(dig(endpoint, "health"), "passing");
+    return isOutside === hasRecord ? null : hasRecord;
+  };
+  await until(() => endpointsIn(records).length === 1 && isIn() === false, { what: "out" });
+  server.apply(namespaceOf("shop"));
+  await until(() => isIn() === true, { what: "in by its namespace" });
+  const out = { annotations: { "hostmesh.io/inject": "disabled" } };
+  server.apply(podOf("web-1", "10.1.0.1", { metadata: out }));
+  await until(() => isIn() === false, { what: "out by its annotation" });
+  server.apply(namespaceOf("shop", {}));
+  server.apply(podOf("web-1", "10.1.0.1", { metadata: { labels: IN } }));
+  await until(() => isIn() === true, { what: "in by its label" });
+});
+
+test("pods with the host's network, and the mesh's own, are nobody", async (t) => {
+  const { records, registry } = await clusterLab(t, {
+    objects: [
+      ...SHOP,
+      podOf("on-the-host", "192.0.2.1", { metadata: { labels: IN }, spec: { hostNetwork: true } }),
+      podOf("dual", "10.1.0.1", {
+        status: { podIPs: [{ ip: "10.1.0.1" }, { ip: "FD00::0001" }] },
+      }),
+      podOf("registry-0", "10.1.0.5", {
+        ...{ namespace: "hostmesh-system", metadata: { labels: IN } },
+      }),
+    ],
+  });
+  await until(() => at(records, "shop/dual") !== undefined);
+  assert.deepEqual(at(records, "shop/dual")?.addresses, ["10.1.0.1", "fd00::1"]);
+  const workloads = [...records.keys()].filter((key) => key.startsWith("workload "));
+  assert.deepEqual(workloads, ["workload shop/dual"]);
+  const { body } = await call(registry, "GET", "/v1/mesh/status");
+  assert.equal(dig(body, "source.refusedCount"), 0, "what is the mesh's own is left alone");
+});
+
+test("a node keeps its place of mutual TLS without its daemon, and loses it with itself", async (t) => {
+  const { records, server } = await clusterLab(t, { objects: SHOP });
+  await until(() => records.has("host node-1") && records.has("host node-2"));
+  server.remove(daemonOf("node-1", "192.0.2.1"));
+  server.apply(daemonOf("node-2", "192.0.2.22", "hostmesh-again"));
+  await until(() => dig(records.get("host node-2"), "address") === "192.0.2.22");
+  assert.ok(records.has("host node-1"), "nobody goes over to plaintext by himself");
+  server.remove(nodeOf("node-1"));
+  await until(() => !records.has("host node-1"));
+});
