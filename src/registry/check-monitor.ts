@@ -5,6 +5,7 @@ import { ALONE, type Leadership, OWN_BEATS, type SharedBeats } from "./leadershi
 import type { Log } from "./log.ts";
 import { removeEndpoint, setCheck } from "./plan-endpoint.ts";
 import type { StoredCheck } from "./records.ts";
+import { RegistryError } from "./registry-error.ts";
 import type { Timers } from "./timers.ts";
 import type { Writer } from "./writer.ts";
 
@@ -60,17 +61,29 @@ export class CheckMonitor {
     if (leadership.isLeader()) this.#lead();
   }
 
-  /** A status from a heartbeat or a daemon. False: there is no such check. Only a change is written. */
+  /**
+   * A status from a heartbeat or a daemon. False: there is no such check. Only a change is written. Rejects with 503 where
+   * it could not be, or where the leader does not hear of a heartbeat.
+   */
   async report(key: string, status: Health, output: string): Promise<boolean> {
     const watched = this.#watched.get(key);
     if (watched === undefined) return false;
     this.#beat(watched);
-    if (watched.check.spec.kind === "ttl") this.#beats.tell(key);
+    if (watched.check.spec.kind === "ttl") await this.#pass(key);
     if (watched.check.status === status) return true;
     const { result } = await this.#options.writer.run((draft) =>
       setCheck(draft, key, status, output),
     );
     return result;
+  }
+
+  /** A heartbeat that the leader does not hear of must not be acknowledged: another registry may reach it. */
+  async #pass(key: string): Promise<void> {
+    if (this.#leadership.isLeader()) return;
+    await this.#beats.tell(key).catch((cause: unknown) => {
+      const reason = "the heartbeat did not reach the leading registry";
+      throw new RegistryError(503, reason, undefined, cause);
+    });
   }
 
   close(): void {

@@ -13,8 +13,8 @@ export const ALONE: Leadership = { isLeader: () => true, subscribe: () => () => 
 export interface SharedBeats {
   /** From the arrival of a heartbeat anywhere until `heard`, at most. */
   readonly travelMs: number;
-  /** A heartbeat has arrived here. */
-  tell(check: string): void;
+  /** A heartbeat has arrived here. Resolves when the leader hears of it, rejects where it may not. */
+  tell(check: string): Promise<void>;
   /**
    * Hears of those that arrived anywhere else. `missed`: some may have been lost, so that silence means nothing. The
    * result ends it.
@@ -23,4 +23,4 @@ export interface SharedBeats {
 }
 
 /** Heartbeats of a registry that is alone. */
-export const OWN_BEATS: SharedBeats = { travelMs: 0, tell: () => {}, follow: () => () => {} };
+export const OWN_BEATS: SharedBeats = { travelMs: 0, tell: async () => {}, follow: () => () => {} };

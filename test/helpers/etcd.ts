@@ -16,10 +16,6 @@ export interface EtcdMember {
   start(): Promise<void>;
   /** SIGKILL by default; resolves when it is gone. */
   stop(signal?: NodeJS.Signals): Promise<void>;
-  /** SIGSTOP and SIGCONT: it neither answers nor refuses. */
-  pause(): void;
-  resume(): void;
-  isRunning(): boolean;
 }
 
 export interface EtcdCluster {
@@ -74,13 +70,9 @@ function memberOf(url: string, args: readonly string[]): EtcdMember {
       const running = child;
       child = null;
       if (running === null || running.exitCode !== null || running.signalCode !== null) return;
-      running.kill("SIGCONT");
       running.kill(signal);
       await once(running, "exit");
     },
-    pause: () => void child?.kill("SIGSTOP"),
-    resume: () => void child?.kill("SIGCONT"),
-    isRunning: () => child !== null && child.exitCode === null,
   };
 }
 

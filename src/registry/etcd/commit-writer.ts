@@ -4,6 +4,7 @@ import { type CommitText, cut, readCommitHead, type TextWrite } from "./commit-t
 import type { EtcdClient } from "./etcd-client.ts";
 import {
   hasValue,
+  isAbsent,
   isThere,
   type KeyValue,
   manyKeys,
@@ -37,10 +38,13 @@ export interface CommitBase {
   readonly window: LogWindow;
 }
 
-/** `stale`: another commit was first. `unfinished`: the one before is not in the records yet. */
+/**
+ * `stale`: another commit was first. `unfinished`: the one before is not in the records yet. `waiting`: it is the turn of
+ * another registry. `late`: this one's turn has run out.
+ */
 export type CommitOutcome =
   | { readonly result: "written"; readonly logged: LoggedCommit; readonly text: CommitText }
-  | { readonly result: "stale" | "unfinished" };
+  | { readonly result: "stale" | "unfinished" | "waiting" | "late" };
 
 /** Text that waits for its commit. */
 interface Staged {
@@ -69,6 +73,7 @@ export class CommitWriter {
   async write(
     { tx, writes }: Omit<CommitText, "floor">,
     { revision: base, known, window }: CommitBase,
+    turn: string | null,
   ): Promise<CommitOutcome> {
     const revision = base + 1;
     const records = writes.map((write) => recordWrite(write, known, revision));
@@ -81,25 +86,31 @@ export class CommitWriter {
     const text = { tx, floor, writes };
     const value = JSON.stringify(staged === null ? text : { tx, floor });
     const { succeeded, responses } = await this.#client.txn({
-      compare: this.#compare(base, staged),
+      compare: this.#compare(base, staged, turn),
       success: [
         put(this.#layout.head(), String(revision)),
         put(this.#layout.logged(logged), value),
         ...(small === null ? [] : [put(this.#layout.applied(), String(revision)), ...small]),
         ...this.#trim(window.floor(), floor),
+        ...(turn === null ? [] : [remove(oneKey(this.#layout.turn()))]),
       ],
       failure: [
         range(oneKey(this.#layout.head())),
         range(oneKey(this.#layout.applied())),
+        range(oneKey(this.#layout.turn())),
         range(manyKeys(this.#layout.log(), { limit: 1 }, this.#layout.logFrom(revision))),
       ],
     });
-    const [head, applied, log] = responses.map(({ response_range: found }) => found?.kvs[0]);
+    const [head, applied, turned, log] = responses.map(
+      ({ response_range: found }) => found?.kvs[0],
+    );
     if (succeeded || (log !== undefined && this.#isOurs(log, revision, tx))) {
       this.#staged = null;
       return { result: "written", logged, text };
     }
     if (head?.value !== String(base)) return { result: "stale" };
+    if (turn !== null && turned?.value !== turn) return { result: "late" };
+    if (turn === null && turned !== undefined) return { result: "waiting" };
     // Swept away between its staging and now: the next try stages it anew.
     if (applied?.value === String(base)) this.#staged = null;
     return { result: "unfinished" };
@@ -170,9 +181,13 @@ export class CommitWriter {
     return staged;
   }
 
-  #compare(base: number, staged: Staged | null): Operation[] {
+  #compare(base: number, staged: Staged | null, turn: string | null): Operation[] {
     const layout = this.#layout;
-    const newest = [layout.head(), layout.applied()].map((key) => hasValue(key, String(base)));
+    const key = layout.turn();
+    const newest = [
+      ...[layout.head(), layout.applied()].map((each) => hasValue(each, String(base))),
+      turn === null ? isAbsent(key) : hasValue(key, turn),
+    ];
     return staged === null ? newest : [...newest, isThere(layout.part(staged.id, 0))];
   }
 

@@ -15,6 +15,9 @@ const MAX_CHECKS = 5_000;
 /** From the arrival of a heartbeat until the leader has heard of it, amply. */
 const TRAVEL_MS = 1_000;
 
+/** Of etcd's: what is written is bound to none. */
+const NO_LEASE = "0";
+
 const beatsSchema = z.array(z.string());
 
 export interface EtcdBeatsOptions {
@@ -33,22 +36,29 @@ export interface EtcdBeatsOptions {
 export class EtcdBeats implements SharedBeats {
   readonly travelMs = TRAVEL_MS;
   readonly #options: EtcdBeatsOptions;
-  #waiting = new Set<string>();
-  #cancel: (() => void) | null = null;
+  /** The batch that is not on its way yet. */
+  #batch: { readonly checks: Set<string>; readonly written: Promise<void> } | null = null;
   #writing: Promise<void> = Promise.resolve();
-  #closed = false;
+  #endPause: () => void = () => {};
   readonly #followers = new Set<Follower>();
 
   constructor(options: EtcdBeatsOptions) {
     this.#options = options;
   }
 
-  tell(check: string): void {
-    if (this.#closed) return;
-    this.#waiting.add(check);
-    this.#cancel ??= this.#options.timers.after(BATCH_MS, () => {
-      this.#writing = this.#write();
-    });
+  tell(check: string): Promise<void> {
+    if (this.#batch !== null && this.#batch.checks.size < MAX_CHECKS) {
+      this.#batch.checks.add(check);
+      return this.#batch.written;
+    }
+    const checks = new Set([check]);
+    const written = this.#writing
+      .catch(() => {})
+      .then(() => this.#pause())
+      .then(() => this.#write(checks));
+    this.#batch = { checks, written };
+    this.#writing = written;
+    return written;
   }
 
   follow(listener: { heard(check: string): void; missed(): void }): () => void {
@@ -83,28 +93,30 @@ export class EtcdBeats implements SharedBeats {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#cancel?.();
-    await Promise.all([this.#writing, ...[...this.#followers].map((each) => each.close())]);
+    this.#endPause();
+    await Promise.all([
+      this.#writing.catch(() => {}),
+      ...[...this.#followers].map((each) => each.close()),
+    ]);
   }
 
-  async #write(): Promise<void> {
-    const { client, layout, registry, log, lease } = this.#options;
-    const checks = [...this.#waiting].slice(0, MAX_CHECKS);
-    for (const check of checks) this.#waiting.delete(check);
-    try {
-      const { request_put: body } = put(
-        layout.beatsOf(registry),
-        JSON.stringify(checks),
-        lease() ?? "0",
-      );
-      await client.call("/v3/kv/put", body, headerAnswer);
-    } catch (error) {
-      // The next ones come soon, and the leader is as cut off as this registry or waits until it is told of them.
-      log.warn("heartbeats did not reach the leader", { checks: checks.length, error });
-    }
-    this.#cancel = null;
-    for (const check of [...this.#waiting].slice(0, 1)) this.tell(check);
+  /** Batches are written one after the other; one takes what comes until its turn. */
+  async #write(checks: ReadonlySet<string>): Promise<void> {
+    const { client, layout, registry, lease } = this.#options;
+    if (this.#batch?.checks === checks) this.#batch = null;
+    const text = JSON.stringify([...checks]);
+    const body = put(layout.beatsOf(registry), text, lease() ?? NO_LEASE)["request_put"];
+    await client.call("/v3/kv/put", body, headerAnswer);
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.timers.after(BATCH_MS, resolve);
+      this.#endPause = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 }
 

@@ -27,7 +27,10 @@ import {
   readWhole,
   type StoredState,
 } from "./stored-state.ts";
+import { Turn } from "./turn.ts";
 
+/** While it is another registry's turn to commit, it is looked so often whether that is over. */
+const TURN_LOOK_MS = 20;
 /** Records between two turns of the event loop. */
 const LOAD_BATCH = 1_000;
 
@@ -53,6 +56,8 @@ export class EtcdStore implements Store {
   readonly #limits: LogLimits;
   readonly #log: Log;
   readonly #writer: CommitWriter;
+  readonly #ours: Turn;
+  readonly #timers: Timers;
   readonly #follower: Follower;
   readonly #listeners = new Set<(commit: Commit) => void>();
   #known = new Map<string, KnownRecord>();
@@ -74,6 +79,8 @@ export class EtcdStore implements Store {
     this.#limits = { maxLogEntries, maxLogBytes };
     this.#log = log;
     this.#writer = new CommitWriter(client, layout);
+    this.#ours = new Turn(client, layout);
+    this.#timers = timers;
     this.#window = this.#enter(state);
     this.#loaded = state;
     this.#follower = new Follower({
@@ -127,12 +134,20 @@ export class EtcdStore implements Store {
     const base = { revision: expected, known: this.#known, window: this.#window };
     const text = { tx: randomUUID(), writes: texts };
     for (;;) {
-      const outcome = await this.#writer.write(text, base);
-      if (outcome.result === "written") return this.#written(outcome.logged, outcome.text);
+      const outcome = await this.#writer.write(text, base, await this.#ours.token());
+      if (outcome.result === "written") {
+        this.#ours.over();
+        return this.#written(outcome.logged, outcome.text);
+      }
+      if (outcome.result === "late") this.#ours.over();
+      if (outcome.result === "waiting") await this.#pause();
       await this.refresh();
-      if (outcome.result === "stale") throw new StaleRevisionError(expected, this.#revision);
+      if (this.#revision !== expected) {
+        this.#ours.lost();
+        throw new StaleRevisionError(expected, this.#revision);
+      }
       // Somebody has died, or is about to, between writing a large commit and carrying it over to the records.
-      await this.#finish(expected);
+      if (outcome.result === "unfinished") await this.#finish(expected);
     }
   }
 
@@ -196,6 +211,12 @@ export class EtcdStore implements Store {
       );
     }
     return { revision, changes: write };
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#timers.after(TURN_LOOK_MS, resolve);
+    });
   }
 
   async #finish(revision: number): Promise<void> {

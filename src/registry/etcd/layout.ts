@@ -24,6 +24,7 @@ export interface LoggedCommit {
  * - `records/<kind>/<key>`: every record as of revision `applied`; `long/<kind>/<key>/<n>`: text that does not fit there.
  * - `applied`: the revision that `records` have reached: `head`, except while a large commit is being carried over.
  * - `floor`: the change from any revision from here on to now can be read from the log.
+ * - `turn`: while it is there, only who has made it commits; bound to a lease, see turn.ts.
  * - `leader`, `beats/<registry>`: bound to leases, see election.ts and shared-beats.ts. `private/<name>`: see private-store.ts.
  */
 export class Layout {
@@ -38,6 +39,7 @@ export class Layout {
   readonly head = () => `${this.#prefix}head`;
   readonly applied = () => `${this.#prefix}applied`;
   readonly floor = () => `${this.#prefix}floor`;
+  readonly turn = () => `${this.#prefix}turn`;
   readonly leader = () => `${this.#prefix}leader`;
   readonly log = () => `${this.#prefix}log/`;
   readonly records = () => `${this.#prefix}records/`;

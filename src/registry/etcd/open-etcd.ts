@@ -28,8 +28,6 @@ export interface EtcdDeps {
   readonly random: Random;
   readonly log: Log;
   readonly maxLogEntries?: number;
-  readonly pollMs?: number;
-  readonly startMs?: number;
 }
 
 /** What several registries share. */
@@ -60,11 +58,10 @@ async function openWith(
   deps: EtcdDeps,
 ): Promise<EtcdParts> {
   const { host, clock, timers, random, log, maxLogEntries } = deps;
-  const { pollMs = POLL_MS, startMs = START_MS } = deps;
   const layout = new Layout(prefix);
-  const shared = { client, layout, timers, random, log, pollMs };
+  const shared = { client, layout, timers, random, log, pollMs: POLL_MS };
   const limits = maxLogEntries === undefined ? {} : { maxLogEntries };
-  const store = await patiently(startMs, deps, () => EtcdStore.open({ ...shared, ...limits }));
+  const store = await patiently(deps, () => EtcdStore.open({ ...shared, ...limits }));
   const registry = `${host}/${randomUUID()}`;
   const election = new Election({ client, layout, registry, ttlMs, clock, timers, log });
   const beats = new EtcdBeats({ ...shared, registry, lease: () => election.lease() });
@@ -91,12 +88,8 @@ async function openWith(
   };
 }
 
-async function patiently<T>(
-  patienceMs: number,
-  { clock, log }: EtcdDeps,
-  open: () => Promise<T>,
-): Promise<T> {
-  const deadline = clock.now() + patienceMs;
+async function patiently<T>({ clock, log }: EtcdDeps, open: () => Promise<T>): Promise<T> {
+  const deadline = clock.now() + START_MS;
   for (;;) {
     try {
       return await open();

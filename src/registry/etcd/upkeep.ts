@@ -37,9 +37,14 @@ export class Upkeep {
     if (compactMs > 0) this.#repeat("compact", compactMs, () => this.#compact());
   }
 
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
   async close(): Promise<void> {
     for (const cancel of this.#cancels.values()) cancel();
-    await this.#running;
+    await this.idle();
   }
 
   #repeat(name: string, everyMs: number, task: () => Promise<void>): void {

@@ -5,7 +5,13 @@ import { Catalog } from "../../../src/registry/catalog.ts";
 import { cut, toTextWrites } from "../../../src/registry/etcd/commit-text.ts";
 import { CommitWriter } from "../../../src/registry/etcd/commit-writer.ts";
 import type { EtcdClient } from "../../../src/registry/etcd/etcd-client.ts";
-import { headerAnswer, manyKeys, oneKey, put } from "../../../src/registry/etcd/etcd-messages.ts";
+import {
+  grantAnswer,
+  headerAnswer,
+  manyKeys,
+  oneKey,
+  put,
+} from "../../../src/registry/etcd/etcd-messages.ts";
 import type { EtcdStore } from "../../../src/registry/etcd/etcd-store.ts";
 import { Layout } from "../../../src/registry/etcd/layout.ts";
 import { LogWindow } from "../../../src/registry/etcd/log-window.ts";
@@ -135,6 +141,32 @@ describe("one etcd and several stores", { skip: noEtcd }, () => {
     assert.equal((await load(one)).length, 701);
   });
 
+  test("a large commit has its turn among many small ones", async (t) => {
+    const { one, other } = await pair(t);
+    const [large, small] = await Promise.all(
+      [one, other].map(async (store) => new Writer(store, await Catalog.open(store))),
+    );
+    assert.ok(large && small);
+    let isDone = false;
+    const others = async () => {
+      for (let index = 0; !isDone; index++) {
+        await small.run((draft) => draft.put("workload", `small/w${index}`, workload("w")));
+      }
+    };
+    const busy = others();
+    await until(() => one.revision() > 5, { what: "small commits" });
+    const { revision } = await large.run((draft) => {
+      for (const { key, value } of many(400, "y".repeat(4_000))) {
+        if (value !== null) draft.put("workload", key, value as ReturnType<typeof workload>);
+      }
+    });
+    isDone = true;
+    await busy;
+    await other.refresh();
+    assert.ok(other.revision() >= revision);
+    assert.equal((await load(other)).filter(({ key }) => key.startsWith("default/")).length, 400);
+  });
+
   test("a large commit whose writer died before it was carried over is whole, and others go on", async (t) => {
     const { one, layout, prefix } = await pair(t);
     await one.commit([write("gone"), write("w0")], 1);
@@ -145,6 +177,7 @@ describe("one etcd and several stores", { skip: noEtcd }, () => {
     const outcome = await new CommitWriter(client, layout).write(
       { tx: randomUUID(), writes },
       base,
+      null,
     );
     assert.equal(outcome.result, "written");
     assert.equal(await storedAt(client, layout.applied()), "2");
@@ -159,6 +192,16 @@ describe("one etcd and several stores", { skip: noEtcd }, () => {
     const again = await load(await openStore(t, urls(), prefix));
     assert.equal(again.length, 300);
     assert.equal(again.find(({ key }) => key === "default/w1")?.revision, 4);
+  });
+
+  test("a turn that its owner does not use holds others up for a while only", async (t) => {
+    const { one, layout } = await pair(t);
+    const client = clientOf(t, urls());
+    const { ID } = await client.call("/v3/lease/grant", { TTL: "1" }, grantAnswer);
+    await client.call("/v3/kv/put", put(layout.turn(), "dead", ID)["request_put"], headerAnswer);
+    const begun = performance.now();
+    await one.commit([write("a")], 1);
+    assert.ok(performance.now() - begun > 300, "it waited for the turn to end");
   });
 
   test("parts of a commit that was never made are swept, and those of others stay", async (t) => {
