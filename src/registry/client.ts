@@ -249,15 +249,15 @@ export class RegistryClient {
     this.#welcome = null;
     if (!this.#running) return;
     const { log } = this.#options;
-    const { url, address } = this.#target;
-    this.#lastError = `${address === null ? url : `${url} (${address})`}: ${reason}`;
+    const place = placeOf(this.#target);
+    this.#lastError = `${place}: ${reason}`;
     const delayMs = this.#pauseMs(lastedMs > STABLE_MS);
     if (ending === "distrusted") this.#options.distrusted?.();
     if (ending === "dismissed")
-      log.info("the registry asks to watch another one", { url, address, reason });
+      log.info("the registry asks to watch another one", { url: place, reason });
     else if (wasConnected)
-      log.warn("the registry is gone, serving what is known", { url, address, reason });
-    else log.debug("no registry at this address", { url, address, reason, delayMs });
+      log.warn("the registry is gone, serving what is known", { url: place, reason });
+    else log.debug("no registry at this address", { url: place, reason, delayMs });
     this.#cancelRetry = this.#timers.after(delayMs, () => void this.#connectNext());
   }
   /**
@@ -291,7 +291,11 @@ export class RegistryClient {
     this.#welcomeMs = this.#options.clock.now();
     this.#lastError = null;
     const { epoch, revision } = message;
-    this.#options.log.info("connected to the registry", { ...this.#target, epoch, revision });
+    this.#options.log.info("connected to the registry", {
+      url: placeOf(this.#target),
+      epoch,
+      revision,
+    });
     this.#sendResults([...this.#results.values()]);
     this.#sendIssuers();
   }
@@ -367,6 +371,10 @@ export class RegistryClient {
     if (this.#held.revision() < this.#welcome.revision) return;
     if (this.#held.epoch() === this.#welcome.epoch) this.#currentMs = this.#options.clock.now();
   }
+}
+
+function placeOf({ url, address }: RegistryTarget): string {
+  return address === null ? url : `${url} (${address})`;
 }
 
 /** Without the version, which is the registry's matter. */

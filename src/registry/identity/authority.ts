@@ -184,15 +184,23 @@ export class CertificateAuthority {
   }
 
   /**
-   * Takes over what another registry has stored. True: it was another state. Rejects where the entry cannot be read or is
-   * gone; the authority stays as it was.
+   * Takes over what another registry has stored. True: it was another state. An entry that is gone is put back: a registry that
+   * starts would else make another root. Rejects where it can be neither read nor written; the authority stays as it was.
    */
   refresh(): Promise<boolean> {
     return this.#inTurn(async () => {
-      const { store } = this.#options;
+      const { store, trustDomain, warn } = this.#options;
       const entry = await store.read(NAME);
-      if (entry === null) throw new Error(`${store.placeOf(NAME)} is gone: restore it`);
-      return this.#adopt(entry);
+      if (entry !== null) return this.#adopt(entry);
+      try {
+        this.#version = await store.write(NAME, contentOf(this.#state, trustDomain), null);
+      } catch (error) {
+        // Another registry was faster, which the store tells of again.
+        if (error instanceof PrivateConflictError) return false;
+        throw error;
+      }
+      warn("the stored authority was gone and is put back", { place: store.placeOf(NAME) });
+      return false;
     });
   }
 
