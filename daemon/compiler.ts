@@ -1,6 +1,6 @@
 import { canonicalAddress } from "../src/core/address.ts";
 import type { Clock } from "../src/core/clock.ts";
-import type { Change, MeshHost, Service, Workload } from "../src/core/model.ts";
+import type { Change, Endpoint, MeshHost, Service, Workload } from "../src/core/model.ts";
 import type { Policies, PolicyTarget } from "../src/core/policy.ts";
 import {
   type DataEndpoint,
@@ -12,7 +12,7 @@ import type { Log } from "../src/telemetry/log.ts";
 import { compileEndpoint, compileService } from "./compile-service.ts";
 import { differenceOf, type KnownModel } from "./difference.ts";
 import { Directory } from "./directory.ts";
-import { LocalWorkloads } from "./local-workloads.ts";
+import { LocalWorkloads, type TiedAddress } from "./local-workloads.ts";
 import { MetaAnnotations } from "./meta-annotations.ts";
 import { type JwksSource, PolicyBook } from "./policy-book.ts";
 import { ServiceEntries, type ServiceEntry } from "./service-entries.ts";
@@ -79,6 +79,8 @@ export class Compiler implements KnownModel {
   #compiledCount = 0;
   #alarm = false;
   #refused = 0;
+  /** Addresses of this host that were left, and belong to nobody. */
+  #abandoned: ReadonlySet<string> = new Set();
 
   constructor(deps: CompilerDeps) {
     this.#deps = deps;
@@ -142,6 +144,17 @@ export class Compiler implements KnownModel {
     return this.#emit();
   }
 
+  /** See `LocalWorkloads.leave`; returns what workers must be told. */
+  leave(tied: TiedAddress): DataUpdate {
+    this.#local.leave(tied);
+    return this.#emit();
+  }
+
+  /** Addresses of local workloads whose lifetime is known, and those that were left while the registry says otherwise. */
+  tiedAddresses(): { readonly tied: TiedAddress[]; readonly left: TiedAddress[] } {
+    return { tied: this.#local.tied(), left: this.#local.left() };
+  }
+
   /** The JWKS documents that policies need. */
   jwksWanted(): readonly JwksSource[] {
     return this.#policies.jwksWanted();
@@ -149,7 +162,10 @@ export class Compiler implements KnownModel {
 
   /** SPIFFE IDs for which this host needs certificates, its own included; none without identities. */
   localIdentities(): string[] {
-    return this.#directory.identities(this.#local.all().flatMap(({ identity }) => identity ?? []));
+    return this.#directory.identities(
+      this.#local.all().flatMap(({ identity }) => identity ?? []),
+      (endpoint) => !this.#isAbandoned(endpoint),
+    );
   }
 
   /** Addresses of local workloads that some policy guards: plaintext to them must be captured, sorted. */
@@ -283,6 +299,7 @@ export class Compiler implements KnownModel {
     for (const key of this.#directory.takeDirty()) {
       if (this.#services.has(key)) dirty.add(key);
     }
+    this.#dirtyAbandoned(dirty);
     for (const key of dirty) {
       const existed = this.#services.entry(key).compiled !== null;
       const compiled = this.#recompile(key);
@@ -311,6 +328,26 @@ export class Compiler implements KnownModel {
     };
   }
 
+  /** Endpoints at an address that nobody has any more are none; which addresses those are has seldom changed. */
+  #dirtyAbandoned(dirty: Set<string>): void {
+    const left = this.#local.left().map(({ address }) => address);
+    const now = new Set(left.filter((address) => this.#local.isAbandoned(address)));
+    const before = this.#abandoned;
+    const all = new Set([...now, ...before]);
+    const changed = new Set([...all].filter((address) => now.has(address) !== before.has(address)));
+    this.#abandoned = now;
+    if (changed.size === 0) return;
+    for (const [key, { endpoints }] of this.#services) {
+      for (const { record } of endpoints.values()) {
+        if (changed.has(canonicalAddress(record.address))) dirty.add(key);
+      }
+    }
+  }
+
+  #isAbandoned({ host, address }: Endpoint): boolean {
+    return host === this.#deps.host && this.#abandoned.has(canonicalAddress(address));
+  }
+
   /** Null: it is not there, or not any more. */
   #recompile(key: string): DataService | null {
     const entry = this.#services.entry(key);
@@ -331,7 +368,7 @@ export class Compiler implements KnownModel {
     );
     const place = { host: this.#deps.host, ports: record.ports, protocols };
     for (const { record: one, slot } of entry.endpoints.values()) {
-      if (slot === null) continue;
+      if (slot === null || this.#isAbandoned(one)) continue;
       const base = compileEndpoint(one, slot, place);
       endpoints.push({ ...base, ...this.#directory.describe(one) });
     }

@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import type { Server } from "node:http";
 import { extname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { execRunner } from "../iptables/runner.ts";
 import type { Config } from "../src/config/schema.ts";
 import { processClock } from "../src/core/clock.ts";
 import type { Change } from "../src/core/model.ts";
@@ -15,15 +16,19 @@ import { createMetrics } from "../src/telemetry/metrics.ts";
 import { RateSampler } from "../src/telemetry/rate-sampler.ts";
 import { SeriesReader } from "../src/telemetry/series-reader.ts";
 import { buildStatReport } from "../src/telemetry/stat-report.ts";
+import { AddressLifetimes } from "./address-lifetime/address-lifetimes.ts";
+import { poke } from "./address-lifetime/poke.ts";
 import { adminServer } from "./admin.ts";
 import { CaptureState } from "./capture-state.ts";
-import { Compiler } from "./compiler.ts";
+import type { Compiler } from "./compiler.ts";
 import { configDump } from "./config-dump.ts";
 import { closeServer, listen } from "./control-server.ts";
 import type { FromGeneration, GenerationPorts, GenerationStart } from "./generation-messages.ts";
 import { fetchJwks } from "./identity/fetch-jwks.ts";
 import { IdentityService } from "./identity/identity-service.ts";
 import { JwksKeeper } from "./identity/jwks-keeper.ts";
+import type { TiedAddress } from "./local-workloads.ts";
+import { makeCompiler } from "./make-compiler.ts";
 import type { Memory, MemoryLayout } from "./memory.ts";
 import { layout, MAIN_THREAD, openMemory, openSeries } from "./memory.ts";
 import { metricsServer, readyServer } from "./metrics-server.ts";
@@ -59,6 +64,8 @@ const WORKER_HANG_MS = 5_000;
 const URGENT_WARM_UP_MS = 250;
 /** Longest wait for the certificates of local workloads before connections of other hosts are taken. */
 const CERTIFICATES_MS = 1_000;
+/** Longest wait until it is known by which links local workloads are reached, and whether those have changed meanwhile. */
+const LINKS_MS = 1_000;
 
 /**
  * The main thread of a generation: it joins registry client, compiler, workers, health checks and the
@@ -71,6 +78,7 @@ export class DataPath {
   readonly #memory: MemoryLayout;
   readonly #own: Memory;
   readonly #compiler: Compiler;
+  readonly #lifetimes: AddressLifetimes;
   /** The worker threads; tests end some of them. */
   readonly workers: WorkerSupervisor;
   readonly #identity: IdentityService;
@@ -100,7 +108,8 @@ export class DataPath {
     const regions = this.#memory.seriesOffsets.map((_, index) => openSeries(this.#memory, index));
     this.#series = new SeriesReader(regions);
     this.#sampler = new RateSampler({ series: this.#series, clock: processClock });
-    this.#compiler = this.#makeCompiler();
+    this.#compiler = makeCompiler(start, this.#memory, this.#own, deps.log);
+    this.#lifetimes = this.#makeLifetimes();
     this.#identity = this.#makeIdentity();
     this.#jwks = this.#makeJwksKeeper();
     this.#names = new NameResolver({
@@ -135,7 +144,10 @@ export class DataPath {
     this.#makeDataDir();
     const ports = await this.#listen();
     await this.#identity.start();
+    // Before the saved snapshot says whose they are.
+    for (const tied of await this.#lifetimes.open()) this.#compiler.leave(tied);
     await this.#client.start();
+    await this.#lifetimes.settled(LINKS_MS);
     await this.#identity.settled(this.#start.urgent ? URGENT_WARM_UP_MS : CERTIFICATES_MS);
     await this.workers.start();
     // "None" is worth saying only when the registry has said so: until then the guardian goes on
@@ -184,43 +196,8 @@ export class DataPath {
     this.#names.close();
     await this.workers.stop();
     await this.#client.stop();
+    await this.#lifetimes.close();
     await this.#identity.stop();
-  }
-
-  #makeCompiler(): Compiler {
-    const { endpointSlots, workloadSlots, serviceSlots } = this.#memory;
-    const { endpoints, quotas, serviceLimits, budgets, adaptive } = this.#own;
-    const { identity } = this.#config;
-    return new Compiler({
-      host: this.#config.host,
-      ownAddresses: this.#start.ownAddresses,
-      trustDomain: identity.mode === "off" ? null : identity.trustDomain,
-      endpoints: {
-        slots: endpointSlots,
-        state: {
-          busy: (slot) => !endpoints.isIdle(slot),
-          reset: (slot) => {
-            endpoints.reset(slot, processClock.now());
-            adaptive.reset(slot);
-          },
-          readmit: (slot) => endpoints.readmit(slot, processClock.now()),
-        },
-      },
-      workloads: {
-        slots: workloadSlots,
-        // Only an idle slot is handed on, and quotas hold nothing but counts.
-        state: { busy: (slot) => !quotas.isIdle(slot), reset: () => undefined },
-      },
-      services: {
-        slots: serviceSlots,
-        state: {
-          busy: (slot) => !serviceLimits.isIdle(slot),
-          reset: (slot) => budgets.reset(slot),
-        },
-      },
-      clock: processClock,
-      log: this.#deps.log,
-    });
   }
 
   #makeSupervisor(): WorkerSupervisor {
@@ -269,6 +246,17 @@ export class DataPath {
     });
   }
 
+  #makeLifetimes(): AddressLifetimes {
+    return new AddressLifetimes({
+      runner: execRunner(),
+      path: join(this.#config.dataDir, "address-lifetimes.json"),
+      timers: processTimers,
+      log: this.#deps.log,
+      poke,
+      onLeft: (tied) => this.#leave(tied),
+    });
+  }
+
   #makeJwksKeeper(): JwksKeeper {
     return new JwksKeeper({
       fetch: fetchJwks,
@@ -306,9 +294,17 @@ export class DataPath {
     this.#jwks.setWanted(this.#compiler.jwksWanted());
   }
 
+  /** Its traffic is nobody's from now on, and its certificate is not shown any more. */
+  #leave(tied: TiedAddress): void {
+    this.#post(this.#compiler.leave(tied));
+    this.#identity.onUpdate([], this.#compiler.localIdentities());
+  }
+
   /** Workers first: an address is captured when they know whose it is. */
   #post(update: DataUpdate): void {
     this.workers.post(update);
+    const { tied, left } = this.#compiler.tiedAddresses();
+    this.#lifetimes.set(tied, left);
     const { workloads, removedWorkloads, policies, services } = update;
     const touched = workloads.length + removedWorkloads.length > 0 || policies !== undefined;
     if (touched || services.some(({ endpoints }) => endpoints.some(({ local }) => local))) {

@@ -91,14 +91,14 @@ export class Directory {
     return mesh === null ? identity : { ...identity, mesh };
   }
 
-  /** Identities for which this host needs certificates: its own, its endpoints', and those that are given. */
-  identities(further: Iterable<string>): string[] {
+  /** Identities for which this host needs certificates: its own, those of its live endpoints, and those that are given. */
+  identities(further: Iterable<string>, isLive: (endpoint: Endpoint) => boolean): string[] {
     const { trustDomain, host } = this.#deps;
     if (trustDomain === null) return [];
     const found = new Set([hostSpiffeId(trustDomain, host), ...further]);
     for (const id of this.#byHost.get(host) ?? []) {
       const endpoint = this.#endpoints.get(id);
-      if (endpoint === undefined || endpoint.outside) continue;
+      if (endpoint === undefined || endpoint.outside || !isLive(endpoint)) continue;
       found.add(this.#targetOf(endpoint, trustDomain).identity);
     }
     return [...found].sort();

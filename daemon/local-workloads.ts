@@ -11,6 +11,14 @@ export interface WorkloadDelta {
   readonly removed: string[];
 }
 
+/** An address that belongs to a container for as long as that lives. */
+export interface TiedAddress {
+  /** Canonical. */
+  readonly address: string;
+  /** Of the record. */
+  readonly uid: string;
+}
+
 export interface LocalWorkloadsDeps {
   /** Name of this host. */
   readonly host: string;
@@ -47,6 +55,8 @@ export class LocalWorkloads {
   readonly #waiting = new Set<string>();
   readonly #dirtyKeys = new Set<string>();
   readonly #dirtyAddresses = new Set<string>();
+  /** By address, the `uid` of the container that has left it. */
+  readonly #left = new Map<string, string>();
 
   constructor(deps: LocalWorkloadsDeps) {
     this.#host = deps.host;
@@ -58,6 +68,7 @@ export class LocalWorkloads {
   /** Adds, replaces or (null) removes a registered workload. */
   setWorkload(key: string, value: Workload | null): void {
     const before = this.#records.get(key);
+    this.#settle(before, value);
     for (const address of before?.addresses ?? []) this.#unclaim(canonicalAddress(address), key);
     if (value === null) this.#records.delete(key);
     else {
@@ -91,6 +102,38 @@ export class LocalWorkloads {
     this.#dirtyAddresses.add(address);
   }
 
+  /**
+   * The container with this `uid` is not at this address any more, whatever the registry says: until it names another one
+   * there, or has taken this one back, the address belongs to nobody.
+   */
+  leave({ address, uid }: TiedAddress): void {
+    this.#left.set(address, uid);
+    this.#touch(address);
+  }
+
+  /** Addresses that were left, as far as the registry has not caught up. */
+  left(): TiedAddress[] {
+    return [...this.#left].map(([address, uid]) => ({ address, uid }));
+  }
+
+  /** Was this address left, and has it no owner since? */
+  isAbandoned(address: string): boolean {
+    return this.#left.has(address) && this.#owner(address) === null;
+  }
+
+  /** Addresses of local workloads that have a `uid`. */
+  tied(): TiedAddress[] {
+    const found: TiedAddress[] = [];
+    for (const [key, { addresses }] of this.#compiled) {
+      const uid = this.#records.get(key)?.uid;
+      if (uid === undefined) continue;
+      for (const address of addresses) {
+        if (this.#isContainer(address)) found.push({ address, uid });
+      }
+    }
+    return found;
+  }
+
   /** Recompiles what was touched since the last call. Never throws. */
   flush(): WorkloadDelta {
     const delta: WorkloadDelta = { workloads: [], removed: [] };
@@ -121,6 +164,21 @@ export class LocalWorkloads {
     return this.#waiting.size;
   }
 
+  /** The registry has caught up with the addresses that this record gives up. */
+  #settle(before: Workload | undefined, value: Workload | null): void {
+    if (before?.uid === undefined) return;
+    const kept = value?.uid === before.uid ? value.addresses.map(canonicalAddress) : [];
+    for (const address of before.addresses.map(canonicalAddress)) {
+      if (this.#left.get(address) === before.uid && !kept.includes(address)) {
+        this.#left.delete(address);
+      }
+    }
+  }
+
+  #hasLeft(address: string, record: Workload): boolean {
+    return record.uid !== undefined && this.#left.get(address) === record.uid;
+  }
+
   #unclaim(address: string, key: string): void {
     const claims = this.#claims.get(address);
     claims?.delete(key);
@@ -148,7 +206,8 @@ export class LocalWorkloads {
   #owner(address: string): string | null {
     let first: string | null = null;
     for (const key of this.#claims.get(address) ?? []) {
-      if (this.#records.get(key)?.host !== this.#host) continue;
+      const record = this.#records.get(key);
+      if (record?.host !== this.#host || this.#hasLeft(address, record)) continue;
       if (first === null || key < first) first = key;
     }
     return first;
@@ -160,10 +219,11 @@ export class LocalWorkloads {
       this.#drop(key, delta);
       return;
     }
-    const addresses = record.addresses
-      .map(canonicalAddress)
-      .filter((address) => this.#owner(address) === key);
-    this.#put(key, { ...record, addresses }, delta);
+    const all = record.addresses.map(canonicalAddress);
+    const addresses = all.filter((address) => this.#owner(address) === key);
+    const isGone = addresses.length === 0 && all.some((address) => this.#hasLeft(address, record));
+    if (isGone) this.#drop(key, delta);
+    else this.#put(key, { ...record, addresses }, delta);
   }
 
   #compileDerived(address: string, delta: WorkloadDelta): void {

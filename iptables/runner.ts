@@ -32,6 +32,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "ip6tables-save": "iptables",
   "ip6tables-restore": "iptables",
   ipset: "ipset",
+  bridge: "iproute2",
   ip: "iproute2",
   ss: "iproute2",
   nft: "nftables",

@@ -135,6 +135,7 @@ export const workloadBody = z.strictObject({
   host: hostField.optional(),
   addresses: z.array(addressField).min(1).max(16),
   labels: labelsField.optional(),
+  uid: z.string().min(1).max(128).optional(),
 });
 
 const named = { name: nameField, namespace: namespaceField.default(DEFAULT_NAMESPACE) };
@@ -241,8 +242,11 @@ export function toWorkload(
   body: z.infer<typeof workloadBody>,
   ownHost: string,
 ): Workload {
-  const { serviceAccount, addresses, host = ownHost, labels } = body;
+  const { serviceAccount, addresses, host = ownHost, labels, uid } = body;
   const { name, namespace } = key;
-  const workload = { name, namespace, serviceAccount, host, addresses };
-  return labels === undefined ? workload : { ...workload, labels };
+  return {
+    ...{ name, namespace, serviceAccount, host, addresses },
+    ...(labels === undefined ? {} : { labels }),
+    ...(uid === undefined ? {} : { uid }),
+  };
 }
