@@ -278,7 +278,7 @@ function assertStopsInTime(main: Container, graceSeconds: number, drainMs: numbe
   const { command } = hooks.parse(main["lifecycle"]).preStop.exec;
   const wait = /^(\d+)s$/.exec(command.at(-1) ?? "")?.[1];
   assert.ok(graceSeconds * 1_000 > Number(wait) * 1_000 + drainMs + 2_000, "grace");
-  const args = [join(ROOT, "src/cli/main.ts"), ...command.slice(2, -2), "--help"];
+  const args = [join(ROOT, "src/cli/main.ts"), ...command.slice(1, -2), "--help"];
   const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
   assert.equal(status, 0);
   assert.match(stdout, /--wait <duration>/);
