@@ -23,7 +23,6 @@ import {
   labels,
   metadata,
   PORTS,
-  PROGRAM,
   podLabels,
   REGISTRY,
   selectorLabels,
@@ -222,7 +221,7 @@ function container(): TemplateMap {
       preStop: {
         exec: {
           command: [
-            ...[...PROGRAM, "iptables", "release", "--wait"],
+            ...["hostmesh", "iptables", "release", "--wait"],
             text(number("daemon.preStopSeconds"), "s"),
           ],
         },

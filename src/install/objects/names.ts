@@ -68,6 +68,3 @@ export const image = choice(
   text(value("image.repository"), "@", value("image.digest")),
   text(value("image.repository"), ":", value("image.tag")),
 );
-
-/** The program, as the image starts it: for commands that the kubelet runs in a pod. */
-export const PROGRAM = ["node", "/opt/hostmesh/dist/src/cli/main.js"] as const;
