@@ -51,6 +51,13 @@ test("closed refuses after the decision, in tproxy and in redirect", () => {
   assert.ok(!open.includes("refuse"));
 });
 
+test("what is marked in raw goes past the rules of others there, which would look the mark up", () => {
+  const plan = buildPlan(captureSpec({ onDeath: "closed" }));
+  for (const chain of ["HOSTMESH_TAKE", "HOSTMESH_REFUSE"]) {
+    assert.equal(ids(plan, 4, "raw", chain).at(-1), "past-others");
+  }
+});
+
 test("exclusions hold from outside too, and for what is forwarded to a guarded workload", () => {
   const exclusions = { excludePorts: [25], excludeSubnets: ["10.8.0.0/16"] };
   for (const mode of ["tproxy", "redirect"] as const) {
