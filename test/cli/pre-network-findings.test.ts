@@ -35,6 +35,14 @@ testCases({
       expected: [["ok", /nftables/]],
     },
     {
+      what: "nftables with REDIRECT, where iptables is the other kind",
+      findings: kubeProxyFindings(
+        { ...WELL, backend: "legacy", ruleset: "table ip kube-proxy {\n}" },
+        "redirect",
+      ),
+      expected: [["failure", /may come after kube-proxy's/]],
+    },
+    {
       what: "ipvs, by its device, with TPROXY",
       findings: kubeProxyFindings({ ...WELL, links: [link("kube-ipvs0", "dummy")] }, "tproxy"),
       expected: [["warning", /ipvs/]],

@@ -1,4 +1,4 @@
-import { type Finding, ok, skipped, warning } from "../finding.ts";
+import { type Finding, failure, ok, skipped, warning } from "../finding.ts";
 import type { NodeFacts } from "./node-facts.ts";
 
 export type ProxyMode = "iptables" | "ipvs" | "nftables" | "none";
@@ -41,6 +41,14 @@ export function kubeProxyFindings(facts: NodeFacts, mode: "tproxy" | "redirect")
             "Set capture.mode redirect, or move kube-proxy to mode nftables (ipvs is deprecated since Kubernetes 1.35).",
           ),
         ];
+  }
+  if (proxy === "nftables" && mode === "redirect" && facts.backend === "legacy") {
+    return [
+      failure(
+        "kube-proxy in mode nftables, and iptables here is legacy: REDIRECT's rules may come after kube-proxy's, and services are not captured",
+        "Make iptables the nft kind (update-alternatives --set iptables /usr/sbin/iptables-nft), or set capture.mode tproxy.",
+      ),
+    ];
   }
   return [ok(`kube-proxy in mode ${proxy}: capture comes before it`)];
 }
