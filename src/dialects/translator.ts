@@ -135,6 +135,8 @@ export interface Translator {
   /** What is to be known of it beyond its fields, for the documentation. */
   readonly notes: readonly string[];
   readonly forms: readonly Form<unknown>[];
+  /** Is the difference of two contents nothing to those who asked for its topics? Both speak of the same ones then. */
+  isTheSameToOthers(before: unknown, after: unknown): boolean;
   /** Topics that such a resource speaks of; those who asked for one are translated anew when it changes. */
   provides(content: unknown, version: string): readonly string[];
   translate(
@@ -153,6 +155,8 @@ interface Definition<T> {
   readonly forms: readonly Form<T>[];
   /** Of a resource that the schema takes. */
   provides?(resource: T): readonly string[];
+  /** Default: every difference may matter to others. */
+  isTheSameToOthers?(before: unknown, after: unknown): boolean;
   /** What it means; nothing: it has no effect by itself. */
   records?(work: Work<T>): readonly TranslatedValue[];
   /** The same for a kind that means policies only. */
@@ -184,6 +188,7 @@ export function defineTranslator<T>(definition: Definition<T>): Translator {
   };
   return {
     ...{ dialect, group, kind, notes, forms },
+    isTheSameToOthers: definition.isTheSameToOthers ?? (() => false),
     provides(content, version) {
       const { schema } = formOf(version);
       const parsed = withinRegexBudget(() => schema.safeParse(respell(content).content));

@@ -91,6 +91,10 @@ export function applyResource(
   draft.put("resource", key, stored);
   const { warnings } = translateInto(draft, key, stored, resource, settings);
   const result = present === undefined ? "created" : isSame ? "unchanged" : "changed";
+  // Many share a topic, as the slices of a large Service do, of which something changes all the time.
+  if (present !== undefined && translator.isTheSameToOthers(present.content, content)) {
+    return { result, warnings, topics: [] };
+  }
   const topics = new Set([...(present?.provides ?? []), ...stored.provides]);
   return { result, warnings, topics: [...topics] };
 }
@@ -113,22 +117,33 @@ export function removeResource(
   return present.provides;
 }
 
-/**
- * Translates anew what depends on these topics. The warnings that this brought; with "not translated anew" the
- * resource's former translation stays in force. `isFresh`: it was translated after the topic had changed.
- */
+/** Translates anew what depends on these topics; see {@link refreshResources}. */
 export function refreshDependants(
   draft: Draft,
   topics: Iterable<string>,
   settings: ResourcePlanSettings,
-  isFresh: (key: string, topic: string) => boolean = () => false,
 ): AffectedResource[] {
+  return refreshResources(draft, dependantsOn(draft, topics), settings);
+}
+
+/** Keys of the resources whose translation depends on these topics. */
+export function dependantsOn(draft: Draft, topics: Iterable<string>): ReadonlySet<string> {
   const keys = new Set<string>();
   for (const topic of topics) {
-    for (const key of draft.members(bucketNames.resourcesNeeding(topic))) {
-      if (!isFresh(key, topic)) keys.add(key);
-    }
+    for (const key of draft.members(bucketNames.resourcesNeeding(topic))) keys.add(key);
   }
+  return keys;
+}
+
+/**
+ * Translates resources anew. The warnings that this brought; with "not translated anew" the resource's former translation
+ * stays in force.
+ */
+export function refreshResources(
+  draft: Draft,
+  keys: Iterable<string>,
+  settings: ResourcePlanSettings,
+): AffectedResource[] {
   return [...keys].flatMap((key) => {
     const present = draft.get("resource", key);
     if (present === undefined) return [];

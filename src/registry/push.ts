@@ -36,8 +36,10 @@ export interface WatchHubOptions {
   acknowledged(host: string, revision: number): void;
   /** The authorities of the certificates that a host uses, as its daemon says. */
   certificates?(host: string, issuers: readonly string[]): void;
-  /** What the catalog's present state is made of; absent: it is no cluster's. */
+  /** The newest change of each kind that the catalog's present state holds; absent: it is no cluster's. */
   position?(): Position;
+  /** Up to where of each kind that state is complete; absent: up to its newest change. */
+  reach?(): Position;
   /** How long a daemon that holds something newer waits. */
   readonly behindMs?: number;
 }
@@ -61,6 +63,7 @@ export class WatchHub {
     this.#options = options;
     const { catalog, store, clock, timers, log, pingMs } = options;
     const { position = () => ({}), certificates = () => undefined, behindMs = 10_000 } = options;
+    const { reach = position } = options;
     this.#session = {
       catalog,
       transfers: new Transfers(catalog, store, position),
@@ -74,7 +77,7 @@ export class WatchHub {
       results: options.results,
       greeted: options.greeted,
       acknowledged: options.acknowledged,
-      ...{ certificates, position, behindMs },
+      ...{ certificates, reach, behindMs },
     };
     this.#unsubscribe = catalog.subscribe(({ probeHosts }) => {
       for (const session of this.#sessions) {

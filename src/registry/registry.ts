@@ -133,8 +133,9 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
   let running: RunningSource | null = null;
   const hub = new WatchHub({
     ...limitsOf(options),
-    position: options.position ?? (() => running?.position() ?? {}),
     ...{ catalog, store, clock, timers, log, pingMs: options.pingMs },
+    position: options.position ?? (() => running?.position() ?? {}),
+    reach: options.position ?? (() => running?.reach() ?? {}),
     results: (host, results) => takeResults(monitor, host, results, log),
     greeted: (hello, address) => hosts?.greeted(hello, address),
     acknowledged: (host, revision) => {

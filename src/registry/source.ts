@@ -5,6 +5,7 @@ import type { IdentityParts } from "./identity/open-identity.ts";
 import type { Log } from "./log.ts";
 import type { DaemonStatus } from "./parts.ts";
 import type { ResourcePlanSettings, ResourceSettings } from "./plan-resource.ts";
+import type { Position } from "./position.ts";
 import type { Timers } from "./timers.ts";
 import type { Writer } from "./writer.ts";
 
@@ -47,6 +48,8 @@ export interface RunningSource {
   status(): Readonly<Record<string, unknown>>;
   /** Is everything that it reads being followed now? What was read stays in force where not. */
   isSynced(): boolean;
-  /** The newest version of each kind that is written. */
-  position(): Readonly<Record<string, string>>;
+  /** The newest change of each kind that is written. */
+  position(): Position;
+  /** Up to where of each kind everything is written; it moves on while nothing changes too. */
+  reach(): Position;
 }

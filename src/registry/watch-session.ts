@@ -46,8 +46,8 @@ export interface SessionParts {
   readonly maxBufferedBytes: number;
   /** How long a daemon that holds something newer waits for this registry to come up to it. */
   readonly behindMs: number;
-  /** What the catalog's present state is made of. */
-  position(): Position;
+  /** Up to where of each kind the catalog is complete. */
+  reach(): Position;
   results(host: string, results: readonly CheckResult[]): void;
   greeted(hello: Hello, address: string): void;
   acknowledged(host: string, revision: number): void;
@@ -239,7 +239,7 @@ export class WatchSession {
   #isOlderThan({ epoch, revision, position = {} }: Hello): boolean {
     const { catalog, epoch: own } = this.#parts;
     if (epoch === own) return catalog.revision() < revision;
-    return isBehind(this.#parts.position(), position);
+    return isBehind(this.#parts.reach(), position);
   }
 
   #acknowledge(revision: number): void {

@@ -210,8 +210,8 @@ export class Kubelet {
     const path = pathOfObject(pod, "status");
     const patch = { metadata: { uid: pod.metadata.uid }, status };
     const answer = await this.#client.call("PATCH", path, patch, "application/merge-patch+json");
-    // 404 and 409: it was deleted by force meanwhile, and perhaps made anew.
-    if (answer.status === 200 || answer.status === 404 || answer.status === 409) return;
+    // It was deleted by force meanwhile, and perhaps made anew with another uid.
+    if ([200, 404, 409, 422].includes(answer.status)) return;
     throw new Error(`status of ${pod.metadata.name}: ${JSON.stringify(answer.body)}`);
   }
 

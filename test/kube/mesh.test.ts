@@ -13,6 +13,9 @@ import { rolledOut } from "./rollout.ts";
 
 const FRONT = "cluster.local/ns/shop/sa/front";
 
+/** Requests after which every pod has been asked. */
+const WINDOW = 120;
+
 describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () => {
   let lab: KubeLab;
   let url: string;
@@ -55,15 +58,20 @@ describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () =>
     return (await pods()).map(({ metadata }) => metadata.name).sort();
   }
 
-  /** Nothing may have failed since the last look, and something must have been done. Returns who answered. */
+  /** Who answers a window of requests, of which none may fail. */
   async function look(): Promise<string[]> {
     const served = new Set<string>();
-    for (const load of loads) {
-      const { ok, failures, byServer } = await load.ask<LoadReport>({});
-      assert.deepEqual(failures, {});
-      assert.ok(ok > 0, "some requests");
-      for (const name of Object.keys(byServer)) served.add(name);
-    }
+    let answered = 0;
+    const isEnough = async () => {
+      for (const load of loads) {
+        const { ok, failures, byServer } = await load.ask<LoadReport>({});
+        assert.deepEqual(failures, {});
+        answered += ok;
+        for (const name of Object.keys(byServer)) served.add(name);
+      }
+      return answered >= WINDOW;
+    };
+    await until(isEnough, { what: `${WINDOW} answers` });
     return [...served].sort();
   }
 
@@ -100,17 +108,34 @@ describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () =>
   });
 
   test("a history that is gone when the registry comes back (410) costs nothing but a list", async () => {
+    const { admin } = lab.cluster;
+    const deny = {
+      ...{ apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy" },
+      metadata: { name: "closed", namespace: "shop" },
+      spec: { action: "DENY", rules: [{ to: [{ operation: { paths: ["/closed"] } }] }] },
+    };
+    const [closed] = await admin.apply(deny);
+    assert.ok(closed !== undefined);
+    const outcome = async () => (await lab.http("shop/front", `${url}closed`)).status;
+    await until(async () => (await outcome()) === 403, { what: "a refusal" });
     await lab.cutOff(true);
     try {
-      await rolledOut(lab, await web(2, "two"));
+      // The watches end with the server, and are not opened again.
+      await lab.cluster.api.end("SIGKILL");
+      await lab.cluster.startApi();
+      await admin.remove(closed);
+      await rolledOut(lab, await web(5, "two"));
       await lab.cluster.compact();
       await lab.cluster.api.end("SIGKILL");
       await lab.cluster.startApi();
-      await rolledOut(lab, await web(3, "three"));
+      assert.equal(await outcome(), 403, "the registry cannot know");
     } finally {
       await lab.cutOff(false);
     }
     await untilServedBy(await names(), 60_000);
+    // Each kind is asked for again at its own time.
+    const opened = async () => (await outcome()) === 200;
+    await until(opened, { timeoutMs: 60_000, what: "the end of the refusals" });
   });
 
   test("policies go with their definition, and come back with it", async () => {

@@ -104,6 +104,7 @@ export const endpointSlice = defineTranslator<Resource>({
     const service = labels[SERVICE_NAME_LABEL];
     return service === undefined ? [] : [slicesTopic(namespace, service)];
   },
+  isTheSameToOthers: (before, after) => readView(before) === readView(after),
   records(work) {
     const { context, resource } = work;
     const service = resource.metadata.labels?.[SERVICE_NAME_LABEL];
@@ -155,6 +156,15 @@ const readPlaces = readOnce((content): readonly Place[] => {
   const service = parsed.data?.metadata.labels?.[SERVICE_NAME_LABEL];
   if (!parsed.success || service === undefined) return [];
   return placesOf(parsed.data, service, null);
+});
+
+/** All that others see of a slice: whose it is, how old, which places it has, and of which ports there are ready ones. */
+const readView = readOnce((content): string => {
+  const { labels, creationTimestamp } = schema.safeParse(content).data?.metadata ?? {};
+  const places = readPlaces(content);
+  const ready = [...new Set(readyPortsOf(places))].sort();
+  const service = labels?.[SERVICE_NAME_LABEL];
+  return JSON.stringify([service, creationTimestamp, places.map(placeKey).sort(), ready]);
 });
 
 function readyPortsOf(places: readonly Place[]): readonly string[] {

@@ -4,8 +4,9 @@ import { TranslationError } from "../../dialects/translator.ts";
 import { Draft } from "../../registry/draft.ts";
 import {
   applyResource,
+  dependantsOn,
   type ResourcePlanSettings,
-  refreshDependants,
+  refreshResources,
   removeResource,
 } from "../../registry/plan-resource.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
@@ -13,8 +14,13 @@ import type { ResourceChange } from "../../registry/resource-history.ts";
 import type { WantedHost } from "./host-table.ts";
 import type { WantedWorkload } from "./pod-table.ts";
 
+/** Resources that are translated anew together, at most: it is done in one turn of the event loop. */
+const MAX_REFRESHED = 250;
+
 /** What has changed in a cluster, to be written together. */
 export interface ClusterChanges {
+  /** Keys of resources that are still to be translated anew, because of what was written before. */
+  readonly stale: readonly string[];
   /** Keys of resources. */
   readonly removed: readonly string[];
   readonly resources: readonly IdentifiedResource[];
@@ -29,16 +35,23 @@ export interface Refusal {
   readonly isConflict: boolean;
 }
 
+/** What became of the changes. */
+export interface Applied {
+  readonly refusals: readonly Refusal[];
+  /** What depends on them, and is still to be translated anew. */
+  readonly stale: readonly string[];
+}
+
 /**
  * Plans the changes, each resource by itself: a bad one is refused and holds up nothing. What depends on them is translated
- * anew once, at the end, and only where it was not translated after what it depends on.
+ * anew at the end, as far as it was not translated after what it depends on, and the rest with the next changes.
  */
 export function applyChanges(
   draft: Draft,
-  { removed, resources, ...records }: ClusterChanges,
+  { removed, resources, stale, ...records }: ClusterChanges,
   settings: ResourcePlanSettings,
   change: ResourceChange,
-): readonly Refusal[] {
+): Applied {
   putRecords(draft, records);
   // Steps at which a topic was last spoken of, and a resource translated.
   const changedAt = new Map<string, number>();
@@ -58,10 +71,23 @@ export function applyChanges(
       refusals.push(refusalOf(resource.key, error));
     }
   }
-  refreshDependants(draft, changedAt.keys(), settings, (key, topic) => {
-    return (translatedAt.get(key) ?? -1) >= (changedAt.get(topic) ?? 0);
-  });
-  return refusals;
+  const left = stale.filter((key) => !translatedAt.has(key));
+  const all = [...new Set([...left, ...outdated(draft, changedAt, translatedAt)])];
+  refreshResources(draft, all.slice(0, MAX_REFRESHED), settings);
+  return { refusals, stale: all.slice(MAX_REFRESHED) };
+}
+
+/** What depends on topics that have changed since it was translated. */
+function* outdated(
+  draft: Draft,
+  changedAt: ReadonlyMap<string, number>,
+  translatedAt: ReadonlyMap<string, number>,
+): Iterable<string> {
+  for (const [topic, step] of changedAt) {
+    for (const key of dependantsOn(draft, [topic])) {
+      if ((translatedAt.get(key) ?? -1) < step) yield key;
+    }
+  }
 }
 
 function putRecords(

@@ -2,6 +2,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { Random } from "../../core/random.ts";
 import { CORE_GROUP } from "../../dialects/envelope.ts";
 import type { Log } from "../../registry/log.ts";
+import type { Position } from "../../registry/position.ts";
 import type { Timers } from "../../registry/timers.ts";
 import { InstalledKinds } from "../api/installed-kinds.ts";
 import type { KubeApi } from "../api/kube-api.ts";
@@ -33,8 +34,10 @@ export class ClusterKinds {
   readonly #options: ClusterKindsOptions;
   readonly #core: readonly Following[];
   readonly #installed: InstalledKinds;
-  /** The newest version that was seen, by kind (`core/Service`). */
+  /** Up to which version everything was told, by kind (`core/Service`). */
   readonly #seen = new Map<string, string>();
+  /** Of the newest object or change that was told. */
+  readonly #changed = new Map<string, string>();
 
   constructor(options: ClusterKindsOptions) {
     this.#options = options;
@@ -82,10 +85,19 @@ export class ClusterKinds {
     ]);
   }
 
-  /** The newest versions that were told, by kind, of those that there are. */
-  seen(): Readonly<Record<string, string>> {
+  /** Up to which versions everything was told, by kind, of those that there are. */
+  seen(): Position {
+    return this.#ofPresent(this.#seen);
+  }
+
+  /** The newest versions of what was told, by kind, of those that there are. */
+  changed(): Position {
+    return this.#ofPresent(this.#changed);
+  }
+
+  #ofPresent(versions: ReadonlyMap<string, string>): Position {
     const names = new Set(this.states().keys());
-    return Object.fromEntries([...this.#seen].filter(([name]) => names.has(name)));
+    return Object.fromEntries([...versions].filter(([name]) => names.has(name)));
   }
 
   #listenerOf(name: string): ReflectorListener {
@@ -94,28 +106,45 @@ export class ClusterKinds {
     const see = (version: string) => {
       if (version !== "") this.#seen.set(name, version);
     };
+    const change = (version: string) => {
+      const before = this.#changed.get(name) ?? "";
+      if (version !== "") this.#changed.set(name, newerOf(before, version));
+      see(version);
+    };
     return {
       replaced(items, version) {
         const before = keys;
         keys = new Set(items.map((item) => keyOf(item)));
-        for (const key of before) if (!keys.has(key)) remove(key);
-        for (const item of items) take(item);
+        const gone = [...before].filter((key) => !keys.has(key));
+        for (const key of gone) remove(key);
+        for (const item of items) {
+          take(item);
+          change(item.metadata.resourceVersion ?? "");
+        }
+        // When they went is not told; not after this.
+        if (gone.length > 0) change(version);
         see(version);
       },
       changed(object, version) {
         keys.add(keyOf(object));
         take(object);
-        see(version);
+        change(version);
       },
       removed(object, version) {
         const key = keyOf(object);
         keys.delete(key);
         remove(key);
-        see(version);
+        change(version);
       },
       progressed: see,
     };
   }
+}
+
+/** Versions are numbers that grow; one that is none counts as the newest, as it came last. */
+function newerOf(before: string, version: string): string {
+  if (!/^\d+$/.test(before) || !/^\d+$/.test(version)) return version;
+  return BigInt(before) > BigInt(version) ? before : version;
 }
 
 /** `core/Service`, `networking.istio.io/VirtualService`. */

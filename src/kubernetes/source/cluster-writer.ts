@@ -15,16 +15,18 @@ import type { Writer } from "../../registry/writer.ts";
 import type { KubeObject } from "../api/objects.ts";
 import { applyChanges, type ClusterChanges, type Refusal, refusalOf } from "./apply-changes.ts";
 import { HostTable } from "./host-table.ts";
-import { PendingChanges, type PendingResource } from "./pending-changes.ts";
+import { type PendingChange, PendingChanges, type PendingResource } from "./pending-changes.ts";
 import { type PodFacts, podFactsOf } from "./pod-facts.ts";
 import { keyOfPod, PodTable } from "./pod-table.ts";
 import { RefusedResources } from "./refused-resources.ts";
-import { type Content, slim } from "./slim.ts";
+import { type Content, isSlim, slim } from "./slim.ts";
 
 /** Changes that come together are written together; kube-proxy waits as long for the next (its minSyncPeriod is 1 s). */
 const GATHER_MS = 50;
 /** What one write may weigh: it is planned in one turn of the event loop. */
 const MAX_WEIGHT = 500;
+/** And so many workloads, which are small. */
+const MAX_WORKLOADS = 2_000;
 const RETRY_MS = 1_000;
 /** Refused for what another has, and tried again with a write. */
 const MAX_AGAIN = 32;
@@ -49,15 +51,16 @@ export class ClusterWriter {
   readonly #pending = new PendingChanges();
   /** Being written now. */
   readonly #inFlight = new Map<string, Content | null>();
+  /** To be translated anew, because of what was written. */
+  #stale: readonly string[] = [];
   /** Of what was refused: the same again need not be tried. */
   readonly #refusedContents = new Map<string, Content>();
   /** Refused for what another resource has. */
   readonly #conflicts = new Map<string, PendingResource>();
-  /** Fields of resources that are not known, by key. */
-  readonly #unknown = new Map<string, readonly string[]>();
+  /** Of resources with fields that are not known, which these are, and what the resource was with them. */
+  readonly #unknown = new Map<string, { readonly fields: readonly string[]; content: Content }>();
   #running: Promise<boolean> | null = null;
   #cancelGather: (() => void) | null = null;
-  #isDirty = false;
   #closed = false;
 
   constructor(deps: ClusterWriterDeps) {
@@ -67,13 +70,14 @@ export class ClusterWriter {
   }
 
   /** Fields that the resources have and nobody here knows, by key. */
-  get unknownFields(): ReadonlyMap<string, readonly string[]> {
-    return this.#unknown;
+  unknownFields(limit: number): Readonly<Record<string, readonly string[]>> {
+    const some = [...this.#unknown].slice(0, limit);
+    return Object.fromEntries(some.map(([key, { fields }]) => [key, fields]));
   }
 
   /** Is everything written that was taken? */
   get isSettled(): boolean {
-    return this.#pending.size === 0 && this.#inFlight.size === 0 && !this.#isDirty;
+    return !this.#hasWork() && this.#inFlight.size === 0;
   }
 
   /** Takes an object as it is now. Never throws for what it holds. */
@@ -95,7 +99,8 @@ export class ClusterWriter {
       const { labels = {}, annotations = {} } = metadata;
       this.#pods.setNamespace(metadata.name, { labels, annotations });
     }
-    this.#takeResource(key, object, content);
+    this.#pending.put({ key, object, content });
+    this.#settle();
   }
 
   /** An object is gone. */
@@ -136,26 +141,6 @@ export class ClusterWriter {
     else this.#facts.set(key, facts);
     this.#pods.set(key, facts);
     this.#hosts.set(key, facts);
-    this.#isDirty = true;
-  }
-
-  #takeResource(key: string, object: KubeObject, content: Content): void {
-    let resource: IdentifiedResource;
-    try {
-      const identified = identify(content);
-      const known = knownPart(identified);
-      if (known.unknown.length > 0) this.#unknown.set(key, known.unknown);
-      else this.#unknown.delete(key);
-      resource = { ...identified, content: known.content };
-    } catch (error) {
-      // What it was before stays in force, as with what is refused later.
-      this.#pending.delete(key);
-      this.#refuse([{ ...refusalOf(key, error), object, content }]);
-      return;
-    }
-    if (isDeepStrictEqual(resource.content, this.#known(key))) return;
-    this.#pending.put({ key, object, resource });
-    this.#settle();
   }
 
   /** Its resource is not there any more, if it was. */
@@ -166,7 +151,7 @@ export class ClusterWriter {
     this.refused.update([key], []);
     const { catalog } = this.#deps;
     const isThere = catalog.get("resource", key) !== undefined || this.#inFlight.has(key);
-    if (isThere) this.#pending.put({ key, resource: null });
+    if (isThere) this.#pending.put({ key, content: null });
     else this.#pending.delete(key);
     this.#settle();
   }
@@ -174,17 +159,21 @@ export class ClusterWriter {
   /** What the registry has of it, or is about to. */
   #known(key: string): Content | null {
     const pending = this.#pending.get(key);
-    if (pending !== undefined) return pending.resource?.content ?? null;
+    if (pending !== undefined) return pending.content;
     const inFlight = this.#inFlight.get(key);
     if (inFlight !== undefined) return inFlight;
-    const refused = this.#refusedContents.get(key);
-    return refused ?? this.#deps.catalog.get("resource", key)?.content ?? null;
+    const before = this.#refusedContents.get(key) ?? this.#unknown.get(key)?.content;
+    return before ?? this.#deps.catalog.get("resource", key)?.content ?? null;
   }
 
   /** Writes soon, if there is something to write. */
   #settle(): void {
-    if (this.#pending.size === 0 && !this.#isDirty) return;
-    this.#gather(GATHER_MS);
+    if (this.#hasWork()) this.#gather(GATHER_MS);
+  }
+
+  #hasWork(): boolean {
+    const isLeft = this.#pending.size > 0 || this.#stale.length > 0;
+    return isLeft || this.#pods.isDirty || this.#hosts.isDirty;
   }
 
   #gather(waitMs: number): void {
@@ -216,31 +205,54 @@ export class ClusterWriter {
   async #write(): Promise<boolean> {
     const { writer, wall, settings, log } = this.#deps;
     const taken = this.#pending.take(MAX_WEIGHT);
-    for (const { key, resource } of taken) this.#inFlight.set(key, resource?.content ?? null);
+    for (const { key, content } of taken) {
+      this.#inFlight.set(key, content);
+      this.#conflicts.delete(key);
+    }
     const put = [...this.#again(taken.length > 0), ...taken.flatMap(toResource)];
+    const resources = put.flatMap((change) => this.#identify(change));
     const changes: ClusterChanges = {
-      removed: taken.flatMap(({ key, resource }) => (resource === null ? [key] : [])),
-      resources: put.map(({ resource }) => resource),
-      workloads: this.#pods.takeChanged(),
+      ...{ stale: this.#stale, resources },
+      removed: taken.flatMap(({ key, content }) => (content === null ? [key] : [])),
+      workloads: this.#pods.takeChanged(MAX_WORKLOADS),
       hosts: this.#hosts.takeChanged(),
     };
-    this.#isDirty = false;
     try {
       const change = { atMs: wall.now(), by: "kubernetes" };
       const { result } = await writer.run((draft) =>
         applyChanges(draft, changes, settings, change),
       );
-      this.#report(put, result);
+      this.#stale = result.stale;
+      const known = new Set(resources.map(({ key }) => key));
+      this.#report(
+        put.filter(({ key }) => known.has(key)),
+        result.refusals,
+      );
       return true;
     } catch (error) {
       if (!this.#closed) log.error("what the cluster has could not be written", { error });
       this.#pending.giveBack(taken);
       this.#pods.giveBack(changes.workloads);
       this.#hosts.giveBack(changes.hosts);
-      this.#isDirty = true;
       return false;
     } finally {
       this.#inFlight.clear();
+    }
+  }
+
+  /** Finds out what a resource is, and leaves out of it what is not known; nothing where it is refused for that already. */
+  #identify(change: PendingResource): IdentifiedResource[] {
+    const { key, object, content } = change;
+    this.#unknown.delete(key);
+    try {
+      const resource = identify(content);
+      if (isSlim(object)) return [resource];
+      const { content: known, unknown } = knownPart(resource);
+      if (unknown.length > 0) this.#unknown.set(key, { fields: unknown, content });
+      return [{ ...resource, content: known }];
+    } catch (error) {
+      this.#refuse([{ ...refusalOf(key, error), object, content }]);
+      return [];
     }
   }
 
@@ -271,8 +283,7 @@ export class ClusterWriter {
         const refusal = refused.get(change.key);
         if (refusal === undefined) return [];
         if (refusal.isConflict) this.#conflicts.set(change.key, change);
-        const { object, resource } = change;
-        return [{ ...refusal, object, content: resource.content }];
+        return [{ ...refusal, object: change.object, content: change.content }];
       }),
     );
   }
@@ -293,8 +304,8 @@ export class ClusterWriter {
   }
 }
 
-function toResource(change: { readonly resource: unknown }): PendingResource[] {
-  return change.resource === null ? [] : [change as PendingResource];
+function toResource(change: PendingChange): PendingResource[] {
+  return change.content === null ? [] : [change];
 }
 
 /** The registry's key of an object; those without a namespace have the default one. */

@@ -43,6 +43,11 @@ export class HostTable {
     this.#wanted.set(name, null);
   }
 
+  /** Are there records that are still to be taken? */
+  get isDirty(): boolean {
+    return this.#wanted.size > 0;
+  }
+
   /** The records about which something has changed since the last call. */
   takeChanged(): readonly WantedHost[] {
     const wanted = this.#wanted;

@@ -97,16 +97,18 @@ function running(
   close: () => Promise<void>,
 ): RunningSource {
   const isSynced = () => [...kinds.states().values()].every(({ sinceMs }) => sinceMs === 0);
-  let written = kinds.seen();
-  const position = () => {
+  let written = { reach: kinds.seen(), position: kinds.changed() };
+  const look = () => {
     // While something is being written nobody knows how much of what was seen is in it.
-    if (target.isSettled) written = kinds.seen();
+    if (target.isSettled) written = { reach: kinds.seen(), position: kinds.changed() };
     return written;
   };
+  const position = () => look().position;
   return {
     close,
     isSynced,
     position,
+    reach: () => look().reach,
     status() {
       const states = [...kinds.states()];
       const lost = states.filter(([, { sinceMs }]) => sinceMs > 0);
@@ -121,7 +123,7 @@ function running(
         refused: [...target.refused.all()]
           .slice(0, MAX_NAMED)
           .map(({ key, issues }) => ({ key, issues })),
-        unknownFields: Object.fromEntries([...target.unknownFields].slice(0, MAX_NAMED)),
+        unknownFields: target.unknownFields(MAX_NAMED),
       };
     },
   };

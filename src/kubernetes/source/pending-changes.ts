@@ -1,14 +1,16 @@
-import type { IdentifiedResource } from "../../dialects/translate.ts";
 import type { KubeObject } from "../api/objects.ts";
+import type { Content } from "./slim.ts";
 
 /** A resource as it is now. */
 export interface PendingResource {
   readonly key: string;
   readonly object: KubeObject;
-  readonly resource: IdentifiedResource;
+  /** What is kept of it. */
+  readonly content: Content;
 }
 
-export type PendingChange = PendingResource | { readonly key: string; readonly resource: null };
+/** Null: it is gone. */
+export type PendingChange = PendingResource | { readonly key: string; readonly content: null };
 
 /** Those that others build on come first, so that these need not be translated twice. */
 const ORDER = ["Namespace", "Node", "Pod", "Service", "EndpointSlice"];
@@ -63,13 +65,13 @@ export class PendingChanges {
 }
 
 /** Removals before all else: what they held, others may want. */
-function rankOf({ resource }: PendingChange): number {
-  if (resource === null) return 0;
-  const at = ORDER.indexOf(resource.name.kind);
+function rankOf(change: PendingChange): number {
+  if (change.content === null) return 0;
+  const at = ORDER.indexOf(change.object.kind);
   return at === -1 ? ORDER.length + 1 : at + 1;
 }
 
-function weightOf({ resource }: PendingChange): number {
-  const endpoints = resource?.content["endpoints"];
+function weightOf({ content }: PendingChange): number {
+  const endpoints = content?.["endpoints"];
   return Math.max(1, Array.isArray(endpoints) ? endpoints.length : 0);
 }

@@ -20,7 +20,7 @@ export class PodTable {
   readonly #claims = new Map<string, Set<string>>();
   readonly #members = new Map<string, Set<string>>();
   readonly #namespaces = new Map<string, Marks>();
-  #dirty = new Set<string>();
+  readonly #dirty = new Set<string>();
 
   constructor(rules: ClusterRules) {
     this.#rules = rules;
@@ -51,11 +51,16 @@ export class PodTable {
     for (const key of this.#members.get(name) ?? []) this.#dirty.add(key);
   }
 
-  /** The records of the pods about which something has changed since the last call. */
-  takeChanged(): readonly WantedWorkload[] {
-    const dirty = this.#dirty;
-    this.#dirty = new Set();
-    return [...dirty].map((key) => ({ key, value: this.#workloadOf(key) }));
+  /** Are there pods whose records are still to be taken? */
+  get isDirty(): boolean {
+    return this.#dirty.size > 0;
+  }
+
+  /** The records of some pods about which something has changed. */
+  takeChanged(limit: number): readonly WantedWorkload[] {
+    const taken = [...this.#dirty].slice(0, limit);
+    for (const key of taken) this.#dirty.delete(key);
+    return taken.map((key) => ({ key, value: this.#workloadOf(key) }));
   }
 
   /** What was taken could not be written: it will be taken again. */

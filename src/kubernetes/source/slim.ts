@@ -35,6 +35,11 @@ export function slim(object: KubeObject): Content {
   }
 }
 
+/** Is what is kept of it picked field by field, so that nothing unknown is among it? */
+export function isSlim({ kind }: KubeObject): boolean {
+  return ["Namespace", "Node", "Pod", "EndpointSlice"].includes(kind);
+}
+
 function head({ apiVersion, kind }: KubeObject) {
   return { apiVersion, kind };
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parse } from "yaml";
 import { endpointSlice } from "../../../src/dialects/kubernetes/endpoint-slice.ts";
 import { endpointsOf, refusals, warningsOf } from "../translated.ts";
 
@@ -204,4 +205,18 @@ test("a slice is read once, however many others of its Service look at it", () =
   const first = reads;
   endpointSlice.translate(content, "v1", name, context);
   assert.equal(reads, first);
+});
+
+test("others need not look at a slice of which only they themselves would not see the change", () => {
+  const content = (yaml: string) => parse(yaml.replace("---", "")) as unknown;
+  const isSame = (before: string, after: string) =>
+    endpointSlice.isTheSameToOthers(content(before), content(after));
+  const [first, second] = [at("10.0.0.1"), at("10.0.0.2")];
+  const unready = at("10.0.0.2", { ready: false });
+  const one = slice("one", [first, second]);
+  assert.equal(isSame(one, slice("one", [second, first])), true);
+  assert.equal(isSame(one, slice("one", [first, unready])), true, "another is still ready");
+  assert.equal(isSame(slice("one", [unready]), slice("one", [second])), false);
+  assert.equal(isSame(one, slice("one", [first])), false, "it may be in another slice too");
+  assert.equal(isSame(slice("one", []), slice("one", [], "other")), false);
 });

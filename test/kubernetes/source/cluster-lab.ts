@@ -112,6 +112,13 @@ export function sliceOf(
   };
 }
 
+/** A client of this API server. */
+export async function openApi(t: TestContext, { kubeconfig }: KubeApiServer): Promise<KubeApi> {
+  const api = await KubeApi.open({ kubeconfig, context: "", log: keepingLog() });
+  t.after(() => api.close());
+  return api;
+}
+
 export interface ClusterLabOptions {
   readonly rules?: Partial<ClusterRules>;
   readonly registry?: Partial<RegistryOptions>;
@@ -124,8 +131,7 @@ export async function clusterLab(t: TestContext, options: ClusterLabOptions = {}
   const server = await KubeApiServer.start(t);
   for (const object of options.objects ?? []) server.apply(object);
   const log = keepingLog();
-  const api = await KubeApi.open({ kubeconfig: server.kubeconfig, context: "", log });
-  t.after(() => api.close());
+  const api = await openApi(t, server);
   const source = new KubernetesSource({ api, rules: { ...RULES, ...options.rules } });
   const registry = await testRegistry(t, { source, log, ...options.registry });
   const { client, records, updates } = await testClient(t, [registry.url]);
