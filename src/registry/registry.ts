@@ -159,9 +159,8 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
   };
   try {
     const connected = () => hub.daemons().map(({ host }) => host);
-    const { dataDir } = options;
     if (options.identity !== undefined) {
-      const deps = { dataDir, catalog, writer, clock, timers, log, connected };
+      const deps = { dataDir: options.dataDir, catalog, writer, clock, timers, log, connected };
       const store = options.identity.store ?? opened.secrets;
       const shared = store === null ? {} : { store };
       identity = await openIdentity({ ...options.identity, ...shared }, deps);
