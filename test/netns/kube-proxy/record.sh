@@ -118,11 +118,16 @@ current-context: x
 CONFIG
 PATH=$work/bin:$PATH "$proxy" --kubeconfig=kubeconfig --hostname-override=node-a --proxy-mode="$mode" \
   --cluster-cidr=10.1.0.0/16,fd00:1::/48 --iptables-min-sync-period=0s --conntrack-max-per-core=0 \
-  --conntrack-tcp-timeout-established=0s --conntrack-tcp-timeout-close-wait=0s >proxy.log 2>&1 &
+  --conntrack-tcp-timeout-established=0s --conntrack-tcp-timeout-close-wait=0s -v=2 >proxy.log 2>&1 &
 children+=($!)
-eventually curl -sf http://127.0.0.1:10256/healthz
-# Its canary chains come last, right after the first synchronisation.
-sleep 3
+# Both families, each in a turn of its own; the canary chains, of mode iptables, come before or after.
+synced() { grep -q "SyncProxyRules complete.*ipFamily=\"$1\"" proxy.log; }
+eventually synced IPv4
+eventually synced IPv6
+if [[ $mode == iptables ]]; then
+  eventually iptables -t filter -S KUBE-PROXY-CANARY
+  eventually ip6tables -t filter -S KUBE-PROXY-CANARY
+fi
 
 {
   echo "# What kube-proxy $version wrote in mode $mode, recorded by record.sh, which says how. A script for sh -eu."

@@ -38,7 +38,7 @@ export function kubeProxyFindings(facts: NodeFacts, mode: "tproxy" | "redirect")
       : [
           warning(
             "kube-proxy in mode ipvs takes connections to service addresses before TPROXY's socket can",
-            "Set capture.mode redirect, or move kube-proxy to mode nftables (ipvs is deprecated since Kubernetes 1.35).",
+            "Set capture.mode redirect, or move kube-proxy to mode nftables.",
           ),
         ];
   }
