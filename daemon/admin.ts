@@ -11,6 +11,8 @@ export interface AdminDeps {
   readonly ready: () => Promise<{ readonly ready: boolean; readonly reasons: readonly string[] }>;
   /** Asks for an orderly stop of the daemon. */
   readonly drain: () => void;
+  /** Ends the capture of new connections for good; resolves when they go direct. */
+  readonly release: () => Promise<void>;
   readonly logLevel: () => LogLevel;
   readonly setLogLevel: (level: LogLevel) => void;
   readonly log: Log;
@@ -18,7 +20,7 @@ export interface AdminDeps {
 
 /**
  * The admin API, for loopback only. `/healthz` says that the main thread lives, `/ready` that the data
- * path serves; `/drain` stops the daemon in order.
+ * path serves; `/drain` stops the daemon in order, `/release` only gives its capture back.
  */
 export function adminServer(deps: AdminDeps): Server {
   const routes = {
@@ -37,6 +39,12 @@ export function adminServer(deps: AdminDeps): Server {
       POST: () => {
         deps.drain();
         return json(202, { draining: true });
+      },
+    },
+    "/release": {
+      POST: async () => {
+        await deps.release();
+        return json(200, { capturing: false });
       },
     },
     "/logging": {

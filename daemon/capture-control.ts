@@ -63,7 +63,8 @@ export function captureControl(
     if (someLeft) await forget();
     const text = refused.map((one) => `${one.address} (${one.interface})`).join(", ");
     if (text !== refusedBefore && text !== "") {
-      log.warn("not captured: REDIRECT needs an address on the interface of a workload", { text });
+      const reason = refused[0]?.reason ?? "";
+      log.warn("not captured: the mode does not suit the interfaces", { text, reason });
     }
     refusedBefore = text;
   };

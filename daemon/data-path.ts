@@ -19,6 +19,7 @@ import { buildStatReport } from "../src/telemetry/stat-report.ts";
 import { AddressLifetimes } from "./address-lifetime/address-lifetimes.ts";
 import { poke } from "./address-lifetime/poke.ts";
 import { adminServer } from "./admin.ts";
+import { CaptureState } from "./capture-state.ts";
 import type { Compiler } from "./compiler.ts";
 import { configDump } from "./config-dump.ts";
 import { closeServer, listen } from "./control-server.ts";
@@ -96,7 +97,7 @@ export class DataPath {
   #addresses: string | null = null;
   #hasSnapshot = false;
   #draining = false;
-  #capturing = false;
+  readonly #capture = new CaptureState(() => this.#deps.tell({ type: "release-requested" }));
 
   constructor(start: GenerationStart, deps: DataPathDeps) {
     this.#start = start;
@@ -131,7 +132,7 @@ export class DataPath {
     const { bind } = start.config.ports;
     this.#readiness = readinessCheck({
       hasSnapshot: () => this.#hasSnapshot,
-      draining: () => this.#draining,
+      draining: () => this.#draining || this.#capture.released,
       ping: (timeoutMs) => this.workers.ping(timeoutMs),
       probe: (timeoutMs) => probeDataPath(bind, start.explicitPort, timeoutMs),
       clock: processClock,
@@ -165,7 +166,7 @@ export class DataPath {
 
   /** Whether the guardian's rules are in place, for the metrics. */
   setCapturing(active: boolean): void {
-    this.#capturing = active;
+    this.#capture.set(active);
   }
 
   /** Gives up the control ports, so that a successor can have them. */
@@ -202,12 +203,11 @@ export class DataPath {
   #makeSupervisor(): WorkerSupervisor {
     const { config, mode, listeners, explicitPort, ownAddresses, ownPorts, workers } = this.#start;
     const { warmUpMs } = config.timeouts;
-    const common = { config, mode, listeners, explicitPort, ownAddresses, ownPorts };
     return new WorkerSupervisor({
       script: new URL(`./worker${extname(import.meta.url)}`, import.meta.url),
       count: workers,
       startData: (index, urgent): WorkerStart => ({
-        ...common,
+        ...{ config, mode, listeners, explicitPort, ownAddresses, ownPorts },
         index,
         memory: this.#memory,
         known: this.#series.known(index),
@@ -336,8 +336,7 @@ export class DataPath {
     const { ports } = this.#config;
     const control = this.#controlServers();
     this.#servers.push(...Object.values(control));
-    const loopback = "127.0.0.1";
-    const admin = await listen(control.admin, "the admin API", loopback, ports.admin);
+    const admin = await listen(control.admin, "the admin API", "127.0.0.1", ports.admin);
     const { metricsBind: bind } = ports;
     const metrics = await listen(control.metrics, "the metrics server", bind, ports.metrics);
     const ready = await listen(control.ready, "the readiness server", bind, ports.ready);
@@ -350,7 +349,7 @@ export class DataPath {
     const parts = {
       config: this.#config,
       mode: this.#start.mode,
-      capturing: () => this.#capturing,
+      capturing: () => this.#capture.active,
       version: this.#version,
       startedMs: this.#startedMs,
       compiler: this.#compiler,
@@ -369,6 +368,7 @@ export class DataPath {
       stats: () => buildStatReport(stats),
       ready: this.#readiness,
       drain: () => tell({ type: "stop-requested" }),
+      release: () => this.#capture.release(),
       logLevel: () => log.level,
       setLogLevel: (level) => {
         log.level = level;

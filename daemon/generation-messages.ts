@@ -39,7 +39,8 @@ export type ToGeneration =
 
 /**
  * To the guardian. `beat` comes four times a second and says whether every worker answers; `stop-requested`
- * asks for an orderly stop of the whole daemon (POST /drain).
+ * asks for an orderly stop of the whole daemon (POST /drain), `release-requested` only for its first step: that new
+ * connections are captured no more (POST /release).
  */
 export type FromGeneration =
   | { readonly type: "ready"; readonly ports: GenerationPorts }
@@ -51,4 +52,5 @@ export type FromGeneration =
       readonly guarded: readonly string[];
     }
   | { readonly type: "beat"; readonly serving: boolean }
-  | { readonly type: "stop-requested" };
+  | { readonly type: "stop-requested" }
+  | { readonly type: "release-requested" };

@@ -2,6 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { DataPathUser } from "./data-path-user.ts";
 import type { FromGeneration, GenerationStart, ToGeneration } from "./generation-messages.ts";
 import type { SharedListener } from "./worker-messages.ts";
 
@@ -9,6 +10,8 @@ import type { SharedListener } from "./worker-messages.ts";
 export interface GenerationCommand {
   readonly file: string;
   readonly args: readonly string[];
+  /** Whom it runs as, without any group besides; absent: whoever starts it. */
+  readonly user?: DataPathUser;
 }
 
 export interface GenerationEvents {
@@ -53,6 +56,7 @@ export class GenerationProcess {
     this.#child = spawn(command.file, command.args, {
       stdio: ["ignore", "inherit", "inherit", "ipc", ...inherited],
       env: { MALLOC_ARENA_MAX: ARENAS, ...process.env },
+      ...command.user,
     });
     this.#child.on("message", (message) => events.message(message as FromGeneration));
     this.#exited = new Promise((resolve) => {

@@ -53,6 +53,8 @@ export class Guardian {
   #failures = 0;
   #installed = false;
   #serving = false;
+  /** The capture of new connections was given back, and is not taken up again. */
+  #released = false;
   #stopping: Promise<void> | null = null;
   #finishing: Promise<void> | null = null;
   #failReason = "";
@@ -121,6 +123,20 @@ export class Guardian {
     return this.#stopping;
   }
 
+  /**
+   * The first step of a stop: new connections go direct, those that are captured go on, and whatever else comes here is
+   * still served. It cannot be taken back; `stop` is to follow.
+   */
+  async release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    if (this.#installed) {
+      await this.#capture("end the capture of new connections", (capture) => capture.release());
+      this.#deps.log.info("capture given back: new connections go direct");
+    }
+    this.#tellCapture();
+  }
+
   /** Ends the generation at once; rules are still removed. */
   async force(): Promise<void> {
     this.#stopping ??= Promise.resolve();
@@ -136,10 +152,8 @@ export class Guardian {
     log.info("stopping: draining open requests", { drainMs });
     // Kept rules go on sending connections here until the dead-man entry has lapsed.
     const lingerMs = this.#installed && keepRules ? config.capture.deadManMs : 0;
-    if (this.#installed && !keepRules) {
-      // Established connections need the rules until they end; only new ones must go elsewhere.
-      await this.#capture("end the capture of new connections", (capture) => capture.release());
-    }
+    // Established connections need the rules until they end; only new ones must go elsewhere.
+    if (this.#installed && !keepRules) await this.release();
     closeListeners();
     await this.#generation?.drain(lingerMs, drainMs);
     await this.#finish();
@@ -202,6 +216,9 @@ export class Guardian {
         return;
       case "stop-requested":
         void this.stop();
+        return;
+      case "release-requested":
+        void this.release();
     }
   }
 
@@ -253,7 +270,7 @@ export class Guardian {
 
   /** Changes that come while a sync runs are put together into the next one. */
   #syncSets(): void {
-    if (!this.#installed || this.#stopping !== null || this.#dirtySets) return;
+    if (!this.#holdsCapture || this.#stopping !== null || this.#dirtySets) return;
     this.#dirtySets = true;
     void this.#capture("sync the captured addresses", async (capture) => {
       this.#dirtySets = false;
@@ -281,13 +298,13 @@ export class Guardian {
       if (serving) log.info("data path answers again");
       else log.error("data path is silent: its capture lapses", { onDeath });
     }
-    if (!serving || !this.#installed) return;
+    if (!serving || !this.#holdsCapture) return;
     if (this.#setsBehind) this.#syncSets();
     else void this.#capture("refresh the dead-man entry", (capture) => capture.refresh());
   }
 
   #assertRules(): void {
-    if (!this.#installed || !this.#serving) return;
+    if (!this.#holdsCapture || !this.#serving) return;
     void this.#capture("check the capture rules", async (capture) => {
       if (!(await capture.assert())) return;
       this.#deps.log.warn("capture rules were missing and have been put back");
@@ -296,8 +313,12 @@ export class Guardian {
     });
   }
 
+  get #holdsCapture(): boolean {
+    return this.#installed && !this.#released;
+  }
+
   #tellCapture(): void {
-    this.#generation?.tellCapture(this.#installed && this.#serving);
+    this.#generation?.tellCapture(this.#holdsCapture && this.#serving);
   }
 
   /** A failure is logged, and the next round tries again. */

@@ -9,6 +9,8 @@ import type { CaptureChoice } from "./capture-mode.ts";
 import { captureSpec, chooseCapture, refuseUnprivileged } from "./capture-mode.ts";
 import type { CaptureOwnership } from "./capture-owner.ts";
 import { CaptureTaken, ownCapture } from "./capture-owner.ts";
+import type { DataPathUser } from "./data-path-user.ts";
+import { dataPathUser, giveDataFolder } from "./data-path-user.ts";
 import { freePort } from "./free-port.ts";
 import type { GenerationPorts } from "./generation-messages.ts";
 import type { GenerationCommand } from "./generation-process.ts";
@@ -60,11 +62,13 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
 
 async function start(config: Config, options: DaemonOptions): Promise<RunningDaemon> {
   refuseUnprivileged(config);
+  const user = dataPathUser(config);
   await claimHost(config);
   const choice = await chooseCapture(config);
   const ownership = choice.mode === "explicit" ? null : await claimCapture();
   try {
-    const daemon = await startWith(config, options, choice);
+    if (user !== null) giveDataFolder(config.dataDir, user);
+    const daemon = await startWith(config, options, choice, user);
     const done = daemon.done.finally(() => ownership?.release());
     return { ...daemon, done };
   } catch (error) {
@@ -77,10 +81,17 @@ async function startWith(
   config: Config,
   options: DaemonOptions,
   wanted: CaptureChoice,
+  user: DataPathUser | null,
 ): Promise<RunningDaemon> {
   const { log, stop, force } = options;
-  const { choice, sockets, workers } = await openSockets(config, wanted, log);
-  const guardian = makeGuardian(config, options, { choice, sockets, workers });
+  const opened = await openSockets(config, wanted, log);
+  const { choice, sockets } = opened;
+  const command = options.command ?? generationCommand();
+  const guardian = makeGuardian(
+    config,
+    { ...options, command: { ...command, ...(user === null ? {} : { user }) } },
+    opened,
+  );
   const onStop = () => void guardian.stop();
   const onForce = () => void guardian.force();
   stop?.addEventListener("abort", onStop);
@@ -165,9 +176,13 @@ async function withoutSharing(config: Config, choice: CaptureChoice): Promise<Op
   return { choice, workers: 1, sockets: { workers: [], ports, close: () => undefined } };
 }
 
-function makeGuardian(config: Config, options: DaemonOptions, opened: Opened): Guardian {
+function makeGuardian(
+  config: Config,
+  options: DaemonOptions & { readonly command: GenerationCommand },
+  opened: Opened,
+): Guardian {
   const { choice, sockets, workers } = opened;
-  const { log, joinToken } = options;
+  const { log, joinToken, command } = options;
   const { outbound, inbound, explicit, mesh } = sockets.ports;
   const { mode, ipv6 } = choice;
   const capture =
@@ -192,7 +207,7 @@ function makeGuardian(config: Config, options: DaemonOptions, opened: Opened): G
     capture,
     captureRequired: choice.required,
     keepRules: options.keepRules ?? false,
-    command: options.command ?? generationCommand(),
+    command,
     clock: processClock,
     log,
   });

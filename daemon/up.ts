@@ -16,6 +16,7 @@ import { clearFormerDemo, startDemo } from "./demo/start-demo.ts";
 import { fetchStats } from "./demo/stat-view.ts";
 import { explainRegistryError } from "./explain-registry-error.ts";
 import { readDeclarations } from "./read-declarations.ts";
+import { registryEtcd } from "./registry-etcd.ts";
 import { registryIdentity } from "./registry-identity.ts";
 import type { Shutdown } from "./shutdown-signals.ts";
 import { shutdownSignals } from "./shutdown-signals.ts";
@@ -125,6 +126,12 @@ async function run(options: UpOptions, log: Log, shutdown: Shutdown, undo: Undo[
 /** Finds what would fail for certain, before anything is started. */
 async function lookAhead({ config, files, demo, dataDir }: UpOptions): Promise<void> {
   refuseUnprivileged(config);
+  if (config.user !== "") {
+    throw new StartError("user is for a daemon of its own: here the registry shares its folder", {
+      isUsage: true,
+      remedy: "leave it out, or run hostmesh registry and hostmesh daemon",
+    });
+  }
   if (config.registry.source !== "store") {
     const remedy = "use `hostmesh registry` for it, and `hostmesh daemon` beside it";
     throw new StartError(
@@ -163,6 +170,7 @@ async function beginRegistry(
     config.registry;
   const { policy, slowStartMs } = config.balance;
   const identity = registryIdentity(config);
+  const etcd = registryEtcd(config);
   try {
     return await startRegistry({
       ...{ dataDir, bind, port, virtualCidr4, virtualCidr6, pingMs, log },
@@ -172,6 +180,7 @@ async function beginRegistry(
       balancer: { policy, slowStartMs },
       resources: { trustDomain: config.identity.trustDomain, historyPerResource },
       ...(identity === null ? {} : { identity }),
+      ...(etcd === null ? {} : { etcd }),
     });
   } catch (error) {
     throw explainRegistryError(error, { bind, port, tlsPort, dataDir });

@@ -2,11 +2,18 @@ import { setTimeout as delay } from "node:timers/promises";
 import { differences } from "./differences.ts";
 import { incapableInterfaces } from "./interfaces.ts";
 import { forgetEnded } from "./leftovers.ts";
-import { BARE_HOST, type Live, type LiveFamily, parseJson, readLive } from "./live.ts";
+import {
+  BARE_HOST,
+  type Live,
+  type LiveFamily,
+  parseJson,
+  readLive,
+  surroundingsOf,
+} from "./live.ts";
 import { type Family, type FamilyPlan, type Plan, ROUTE_PROTOCOL } from "./plan.ts";
 import { buildPlan } from "./rules.ts";
 import { CommandError, execRunner, type Runner } from "./runner.ts";
-import { type CaptureSpec, markText } from "./spec.ts";
+import { type CaptureSpec, markText, validateSpec } from "./spec.ts";
 import { NOTHING, type Step, transition, wantedFromLive, wantedOf } from "./transition.ts";
 
 export interface InstallOptions {
@@ -30,10 +37,13 @@ export async function install(
   spec: CaptureSpec,
   { runner = execRunner(), workloads = [] }: InstallOptions = {},
 ): Promise<readonly Step[]> {
-  const plan = buildPlan(spec);
+  validateSpec(spec);
   const before = await readLive(runner, spec.ipv6 ? "required" : "if-any");
+  const plan = buildPlan(spec, surroundingsOf(before));
   await refuseIncapable(spec, workloads, runner);
-  if (spec.mode === "tproxy") await refuseTakenRouting(spec, runner);
+  const isEarly = plan.families.some(({ early }) => early !== null);
+  if (spec.mode === "tproxy" || isEarly) await refuseTakenMark(spec, runner);
+  if (spec.mode === "tproxy") await refuseTakenTable(spec, runner);
   const steps = installSteps(plan, before);
   try {
     for (const step of steps) await runStep(step, runner);
@@ -76,7 +86,7 @@ async function forget(runner: Runner, onKept: (reason: string) => void): Promise
  * @param live the state to start from (`readLive`); without it a host on which nothing of ours exists.
  */
 export function dryRunText(spec: CaptureSpec, live: Live = BARE_HOST): string {
-  const steps = installSteps(buildPlan(spec), live);
+  const steps = installSteps(buildPlan(spec, surroundingsOf(live)), live);
   return steps.length === 0
     ? "# Everything is in place already.\n"
     : steps.map(stepText).join("\n");
@@ -168,10 +178,9 @@ async function refuseIncapable(
   );
 }
 
-/** Mark and routing table must not be in somebody else's use: their packets would be delivered locally. */
-async function refuseTakenRouting(spec: CaptureSpec, runner: Runner): Promise<void> {
-  const families: Family[] = spec.ipv6 ? [4, 6] : [4];
-  for (const family of families) {
+/** The mark must not be in somebody else's use: their packets would be delivered locally, or ours led astray. */
+async function refuseTakenMark(spec: CaptureSpec, runner: Runner): Promise<void> {
+  for (const family of familiesOf(spec)) {
     const rules = parseJson(await runner.run("ip", [`-${family}`, "-j", "rule", "show"]));
     const [mark] = markText(spec.mark).split("/");
     const taken = rules.find((rule) => rule["fwmark"] === mark && !isOurs(rule));
@@ -180,6 +189,12 @@ async function refuseTakenRouting(spec: CaptureSpec, runner: Runner): Promise<vo
         `capture: packet mark ${mark} is used by another routing rule (priority ${taken["priority"]}); choose another with capture.mark`,
       );
     }
+  }
+}
+
+/** Nor must the routing table. */
+async function refuseTakenTable(spec: CaptureSpec, runner: Runner): Promise<void> {
+  for (const family of familiesOf(spec)) {
     const all = ["route", "show", "table", "all"];
     const routes = parseJson(await runner.run("ip", [`-${family}`, "-j", ...all]));
     const foreign = routes.find((r) => r["table"] === String(spec.table) && !isOurs(r));
@@ -189,6 +204,10 @@ async function refuseTakenRouting(spec: CaptureSpec, runner: Runner): Promise<vo
       );
     }
   }
+}
+
+function familiesOf(spec: CaptureSpec): readonly Family[] {
+  return spec.ipv6 ? [4, 6] : [4];
 }
 
 function isOurs(entry: Readonly<Record<string, unknown>>): boolean {

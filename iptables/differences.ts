@@ -1,3 +1,4 @@
+import { EARLY_TABLE } from "./early-redirect.ts";
 import { commentOf, iptables, type Live, type LiveFamily } from "./live.ts";
 import type { FamilyPlan, Plan, PlanChain } from "./plan.ts";
 import { routingKey } from "./transition.ts";
@@ -41,7 +42,7 @@ export function familyDifferences(plan: FamilyPlan, hash: string, now: LiveFamil
     found.push(stale(live.name, `The chain ${where} is not part of the plan.`));
   }
   found.push(...jumpDifferences(plan, hash, now));
-  found.push(...routingDifferences(plan, now));
+  found.push(...routingDifferences(plan, now), ...earlyDifferences(plan, now));
   return found;
 }
 
@@ -117,6 +118,19 @@ function routingDifferences(plan: FamilyPlan, now: LiveFamily): Difference[] {
     }
   }
   return found;
+}
+
+function earlyDifferences(plan: FamilyPlan, now: LiveFamily): Difference[] {
+  const wanted = plan.early?.chains ?? [];
+  const where = `nft ${now.family === 4 ? "ip" : "ip6"} ${EARLY_TABLE}`;
+  return [
+    ...wanted
+      .filter((chain) => !now.early.includes(chain))
+      .map((chain) => missing(chain, `The chain ${where} ${chain} is missing.`)),
+    ...now.early
+      .filter((chain) => !wanted.includes(chain))
+      .map((chain) => stale(chain, `The chain ${where} ${chain} is not part of the plan.`)),
+  ];
 }
 
 function missing(subject: string, text: string): Difference {

@@ -1,4 +1,6 @@
+import { EARLY_TABLE } from "./early-redirect.ts";
 import { CHAIN_PREFIX, type Family, ROUTE_PROTOCOL, type Table } from "./plan.ts";
+import type { Surroundings } from "./rules.ts";
 import { CommandError, type Runner } from "./runner.ts";
 
 /** All tables in which chains of ours may be found, in the order in which they are written. */
@@ -35,6 +37,10 @@ export interface LiveFamily {
   readonly routingRules: readonly string[];
   /** Routing tables in which routes of ours are. */
   readonly routeTables: readonly string[];
+  /** Base chains in our own table of nft. */
+  readonly early: readonly string[];
+  /** kube-proxy's chains of its mode nftables are there. */
+  readonly hasNftKubeProxy: boolean;
 }
 
 export interface Live {
@@ -54,6 +60,8 @@ export const BARE_HOST: Live = {
     baseChains: null,
     routingRules: [],
     routeTables: [],
+    early: [],
+    hasNftKubeProxy: false,
   })),
   sets: [],
 };
@@ -73,6 +81,11 @@ export async function readLive(runner: Runner, ipv6: "required" | "if-any"): Pro
   return { families, sets: names.filter((name) => /^hostmesh(-\w+)?[46](-\d+)?$/.test(name)) };
 }
 
+/** What of it a plan depends on. */
+export function surroundingsOf({ families }: Live): Surroundings {
+  return { hasNftKubeProxy: families.some((family) => family.hasNftKubeProxy) };
+}
+
 /** `iptables` or `ip6tables`. */
 export function iptables(family: Family): "iptables" | "ip6tables" {
   return family === 4 ? "iptables" : "ip6tables";
@@ -87,7 +100,12 @@ async function readFamily(runner: Runner, family: Family): Promise<LiveFamily> {
   const routingRules = await readRoutingRules(runner, family);
   const routes = parseJson(await runner.run("ip", [`-${family}`, "-j", ...OWN_ROUTES]));
   const routeTables = [...new Set(routes.map((route) => String(route["table"])))];
-  return { family, ...saved, baseChains, routingRules, routeTables };
+  const chainsOf = (table: string) =>
+    [...(baseChains ?? [])].filter((key) => key.startsWith(`${table} `));
+  const early = chainsOf(EARLY_TABLE).map((key) => key.slice(EARLY_TABLE.length + 1));
+  const hasNftKubeProxy = chainsOf("kube-proxy").length > 0;
+  const routing = { routingRules, routeTables };
+  return { family, ...saved, baseChains, ...routing, early, hasNftKubeProxy };
 }
 
 const OWN_ROUTES = ["route", "show", "table", "all", "proto", String(ROUTE_PROTOCOL)];

@@ -38,6 +38,14 @@ export interface FamilyPlan {
   readonly sets: readonly SetDefinition[];
   /** TPROXY only: packets with the mark are looked up in a table that says "local". */
   readonly routing: RoutingPlan | null;
+  /** REDIRECT beside kube-proxy's mode nftables only: what has to come before it is done by nft. */
+  readonly early: EarlyPlan | null;
+}
+
+/** Base chains in a table of our own, and the commands of nft that make them. Their names hold the plan's hash. */
+export interface EarlyPlan {
+  readonly chains: readonly string[];
+  readonly lines: readonly string[];
 }
 
 export interface RoutingPlan {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { DraftChain } from "./drafts.ts";
+import { earlyRedirect } from "./early-redirect.ts";
 import { filterParts } from "./filter.ts";
 import {
   type Family,
@@ -17,23 +18,39 @@ import { tproxyParts } from "./tproxy.ts";
 /** Workloads per family; four times the default limit of local workloads. */
 const MAX_WORKLOADS = 65_536;
 
+/** What of a host's state the plan depends on. */
+export interface Surroundings {
+  /** kube-proxy runs in its mode nftables. */
+  readonly hasNftKubeProxy: boolean;
+}
+
 /**
  * Turns a spec into everything that has to exist in the kernel. Pure: the same spec gives the same plan.
  * Why each rule is there and in this order: docs/capture.md.
  * @throws RangeError naming the field where the spec cannot be expressed as rules.
  */
-export function buildPlan(spec: CaptureSpec): Plan {
+export function buildPlan(
+  spec: CaptureSpec,
+  { hasNftKubeProxy }: Surroundings = { hasNftKubeProxy: false },
+): Plan {
   validateSpec(spec);
   const families: Family[] = spec.ipv6 ? [4, 6] : [4];
-  const drafts = families.map((family) => familyDraft(spec, family));
+  const isEarly = spec.mode === "redirect" && hasNftKubeProxy;
+  const drafts = families.map((family) => familyDraft(spec, family, isEarly));
   const hash = createHash("sha256").update(JSON.stringify(drafts)).digest("hex").slice(0, 8);
-  return { hash, families: drafts.map((draft) => stamp(draft, hash)) };
+  const stamped = drafts.map((draft) => stamp(draft, hash));
+  if (!isEarly) return { hash, families: stamped };
+  return {
+    hash,
+    families: stamped.map((one) => ({ ...one, early: earlyRedirect(spec, one.family, hash) })),
+  };
 }
 
 type Draft = Omit<FamilyPlan, "chains"> & { readonly chains: readonly DraftChain[] };
 
-function familyDraft(spec: CaptureSpec, family: Family): Draft {
-  const parts = spec.mode === "tproxy" ? tproxyParts(spec, family) : redirectParts(spec, family);
+function familyDraft(spec: CaptureSpec, family: Family, isEarly: boolean): Draft {
+  const parts =
+    spec.mode === "tproxy" ? tproxyParts(spec, family) : redirectParts(spec, family, isEarly);
   const filter = filterParts(spec, family);
   return {
     family,
@@ -41,6 +58,7 @@ function familyDraft(spec: CaptureSpec, family: Family): Draft {
     jumps: [...filter.jumps, ...parts.jumps],
     sets: setDefinitions(family),
     routing: spec.mode === "tproxy" ? routing(spec, family) : null,
+    early: null,
   };
 }
 

@@ -16,7 +16,10 @@ export interface CaptureSpec {
   readonly excludePorts: readonly number[];
   /** Subnets (CIDR or address) never captured, as source or as destination. */
   readonly excludeSubnets: readonly string[];
-  /** Packet mark of captured packets. `mark + 1` marks packets that are to be refused. */
+  /**
+   * Packet mark of captured packets. `mark + 1` marks packets that are to be refused; `mark + 2`, with REDIRECT beside
+   * kube-proxy's mode nftables, those from outside.
+   */
   readonly mark: number;
   /** Routing table that delivers marked packets locally. */
   readonly table: number;
@@ -45,7 +48,7 @@ export function setNames(family: Family): {
 
 /** The packet mark and mask as iptables and `ip rule` write them. Marks of 16 bits leave the upper half to others. */
 export function markText(mark: number): string {
-  return `0x${mark.toString(16)}/${mark + 1 <= 0xffff ? "0xffff" : "0xffffffff"}`;
+  return `0x${mark.toString(16)}/${mark + 2 <= 0xffff ? "0xffff" : "0xffffffff"}`;
 }
 
 /** @throws RangeError naming what cannot be expressed as rules. */
@@ -56,8 +59,8 @@ export function validateSpec(spec: CaptureSpec): void {
       throw new RangeError(`capture: ${port} is no port`);
     }
   }
-  if (!Number.isInteger(spec.mark) || spec.mark < 1 || spec.mark >= 0xffffffff) {
-    throw new RangeError(`capture: mark ${spec.mark} is not between 1 and 0xfffffffe`);
+  if (!Number.isInteger(spec.mark) || spec.mark < 1 || spec.mark > 0xfffffffd) {
+    throw new RangeError(`capture: mark ${spec.mark} is not between 1 and 0xfffffffd`);
   }
   // 253 to 255 are default, main and local (rtnetlink(7)); 0 is "unspecified".
   const reserved = spec.table >= 253 && spec.table <= 255;

@@ -3,6 +3,12 @@ import { type DraftChain, type DraftRule, jump, type Parts, rule } from "./draft
 import type { Family } from "./plan.ts";
 import { type CaptureSpec, markText, setNames } from "./spec.ts";
 
+/**
+ * Calico checks the reverse path there by routing rules and mark: with ours the source is "behind" `lo`, and it would
+ * drop every captured packet. `forged` has done that check.
+ */
+const PAST_OTHERS = rule("past-others", "", "-j ACCEPT", "others would look the mark up");
+
 /** The decision falls once, in raw: there, addresses are the original ones and conntrack has not run. */
 export function tproxyParts(spec: CaptureSpec, family: Family): Parts {
   const { alive } = setNames(family);
@@ -40,11 +46,13 @@ function verdicts(spec: CaptureSpec): DraftChain[] {
   const take: DraftRule[] = [
     rule("take-notrack", "", "-j CT --notrack", "no NAT may change the destination"),
     rule("take-mark", "", `-j MARK --set-xmark ${markText(spec.mark)}`, "for mangle and routing"),
+    PAST_OTHERS,
   ];
   const refuse = `-j MARK --set-xmark ${markText(spec.mark + 1)}`;
   const refusal: DraftRule[] = [
     rule("refuse-notrack", "", "-j CT --notrack", "no NAT for what is refused"),
     rule("refuse-mark", "", refuse, "for the filter table"),
+    PAST_OTHERS,
   ];
   const chains: DraftChain[] = [{ table: "raw", name: "HOSTMESH_TAKE", rules: take }];
   if (spec.onDeath === "closed") {

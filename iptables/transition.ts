@@ -1,5 +1,7 @@
+import { EARLY_TABLE } from "./early-redirect.ts";
 import { commentOf, iptables, type LiveFamily, type OwnJump, TABLES } from "./live.ts";
 import {
+  type EarlyPlan,
   type Family,
   type FamilyPlan,
   ROUTE_PROTOCOL,
@@ -30,10 +32,13 @@ export interface Wanted {
   }[];
   /** `fwmark/mask table` of each routing rule; its table gets the local route. */
   readonly routing: readonly string[];
+  readonly early: EarlyPlan;
 }
 
+const NOTHING_EARLY: EarlyPlan = { chains: [], lines: [] };
+
 /** Nothing of ours. */
-export const NOTHING: Wanted = { chains: [], jumps: [], routing: [] };
+export const NOTHING: Wanted = { chains: [], jumps: [], routing: [], early: NOTHING_EARLY };
 
 /**
  * The plan as text. A jump's comment also records whether its base chain (`+chain`) or table (`+table`) was
@@ -51,7 +56,8 @@ export function wantedOf(plan: FamilyPlan, hash: string, now: LiveFamily): Wante
     name,
     rules: rules.map((rule) => rule.text),
   }));
-  return { chains, jumps, routing: plan.routing === null ? [] : [routingKey(plan.routing)] };
+  const routing = plan.routing === null ? [] : [routingKey(plan.routing)];
+  return { chains, jumps, routing, early: plan.early ?? NOTHING_EARLY };
 }
 
 /** What exists now, as something to go back to. */
@@ -61,6 +67,8 @@ export function wantedFromLive(live: LiveFamily): Wanted {
     chains: live.chains.map((chain) => ({ ...chain, rules: chain.rules.map(body) })),
     jumps: live.jumps.map(({ table, from, rule }) => ({ table, from, rule: body(rule) })),
     routing: live.routingRules,
+    // Those chains go last: they are still there, and need not be made again.
+    early: { chains: live.early, lines: [] },
   };
 }
 
@@ -83,7 +91,9 @@ export function transition(now: LiveFamily, wanted: Wanted): Step[] {
       : [{ command: `${iptables(family)}-restore`, args: ["--noflush", "-w", "5"], stdin: text }];
   return [
     ...routingAdditions(now, wanted),
+    ...earlyAdditions(now, wanted),
     ...restore,
+    ...earlyRemovals(now, wanted),
     ...routingRemovals(now, wanted),
     ...emptyTableRemoval(now, wanted),
   ];
@@ -146,6 +156,29 @@ function routingRemovals(now: LiveFamily, wanted: Wanted): Step[] {
   return steps;
 }
 
+/** They do nothing before the iptables rules set marks. */
+function earlyAdditions(now: LiveFamily, { early }: Wanted): Step[] {
+  const isThere = early.chains.every((chain) => now.early.includes(chain));
+  if (isThere || early.lines.length === 0) return [];
+  return [nft(early.lines)];
+}
+
+function earlyRemovals(now: LiveFamily, { early }: Wanted): Step[] {
+  const stale = now.early.filter((chain) => !early.chains.includes(chain));
+  if (stale.length === 0) return [];
+  const table = `${now.family === 4 ? "ip" : "ip6"} ${EARLY_TABLE}`;
+  if (early.chains.length === 0) return [nft([`delete table ${table}`])];
+  return [
+    nft(
+      stale.flatMap((chain) => [`flush chain ${table} ${chain}`, `delete chain ${table} ${chain}`]),
+    ),
+  ];
+}
+
+function nft(lines: readonly string[]): Step {
+  return { command: "nft", args: ["-f", "-"], stdin: `${lines.join("\n")}\n` };
+}
+
 function ip(family: Family, ...args: string[]): Step {
   return { command: "ip", args: [`-${family}`, ...args] };
 }
@@ -185,7 +218,7 @@ function emptyTableRemoval(now: LiveFamily, wanted: Wanted): Step[] {
     }
   }
   if (lines.length === 0) return [];
-  return [{ command: "nft", args: ["-f", "-"], stdin: `${lines.join("\n")}\n` }];
+  return [nft(lines)];
 }
 
 function createdMarks(jump: { table: Table; from: string }, now: LiveFamily): string[] {

@@ -1,5 +1,5 @@
 import { differences } from "./differences.ts";
-import { readLive } from "./live.ts";
+import { readLive, surroundingsOf } from "./live.ts";
 import type { Family } from "./plan.ts";
 import { Probe } from "./probe.ts";
 import { buildPlan } from "./rules.ts";
@@ -59,8 +59,8 @@ export async function check(
 async function checkRules(spec: CaptureSpec, runner: Runner): Promise<CheckStep[]> {
   let found: CheckStep[] = [];
   const overall = await step("rules", async () => {
-    const plan = buildPlan(spec);
     const live = await readLive(runner, spec.ipv6 ? "required" : "if-any");
+    const plan = buildPlan(spec, surroundingsOf(live));
     const all = differences(plan, live);
     found = all.map(({ subject, text }) => ({ name: subject, ok: false, detail: text }));
     if (found.length > 0) throw new Error(`${found.length} of them are not as planned`);

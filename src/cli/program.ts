@@ -12,12 +12,15 @@ import { diffCommand } from "./commands/diff.ts";
 import { getCommand } from "./commands/get.ts";
 import { historyCommand } from "./commands/history.ts";
 import { identityCommand } from "./commands/identity.ts";
+import { installCommand } from "./commands/install.ts";
 import { iptablesCommand } from "./commands/iptables.ts";
 import { registryCommand } from "./commands/registry.ts";
 import { rollbackCommand } from "./commands/rollback.ts";
 import { serviceCommand } from "./commands/service.ts";
 import { statCommand } from "./commands/stat.ts";
+import { uninstallCommand } from "./commands/uninstall.ts";
 import { upCommand } from "./commands/up.ts";
+import { upgradeCommand } from "./commands/upgrade.ts";
 import { versionCommand } from "./commands/version.ts";
 import { workloadCommand } from "./commands/workload.ts";
 import { type DaemonRunner, runDaemonHere } from "./daemon-start.ts";
@@ -70,6 +73,9 @@ export function buildProgram(
     checkCommand(output, onExit),
     identityCommand(output),
     iptablesCommand(output, onExit),
+    installCommand(output, errors),
+    upgradeCommand(output, errors, onExit),
+    uninstallCommand(output),
     configCommand(output),
     benchCommand(output, errors, onExit),
     completionCommand(output),

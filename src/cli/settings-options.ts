@@ -12,6 +12,8 @@ export interface SettingsFlags {
   readonly host?: string;
   readonly registry?: string;
   readonly data?: string;
+  readonly store?: string;
+  readonly user?: string;
   readonly source?: string;
   readonly kubeconfig?: string;
   readonly context?: string;
@@ -22,7 +24,7 @@ interface Setting {
   readonly value: string;
 }
 
-export type DirectFlag = "capture" | "registry" | "data";
+export type DirectFlag = "capture" | "registry" | "data" | "store";
 
 /** Gives a command the options that name settings. Direct flags win over `--set`, that over the file. */
 export function addSettingsOptions(command: Command, direct: readonly DirectFlag[]): Command {
@@ -57,6 +59,14 @@ export function addSettingsOptions(command: Command, direct: readonly DirectFlag
   if (direct.includes("data")) {
     command.option("--data <dir>", "folder of the registry's store and the last good snapshot");
   }
+  if (direct.includes("store")) {
+    command.addOption(
+      new Option("--store <kind>", "where the registry keeps its state").choices([
+        "sqlite",
+        "etcd",
+      ]),
+    );
+  }
   return command;
 }
 
@@ -80,7 +90,9 @@ function flagTree(flags: SettingsFlags): Record<string, unknown> {
   if (flags.capture !== undefined) assign(tree, ["capture", "mode"], flags.capture);
   if (flags.onDeath !== undefined) assign(tree, ["capture", "onDeath"], flags.onDeath);
   if (flags.host !== undefined) assign(tree, ["host"], flags.host);
+  if (flags.user !== undefined) assign(tree, ["user"], flags.user);
   if (flags.data !== undefined) assign(tree, ["dataDir"], flags.data);
+  if (flags.store !== undefined) assign(tree, ["registry", "store"], flags.store);
   if (flags.source !== undefined) assign(tree, ["registry", "source"], flags.source);
   if (flags.kubeconfig !== undefined) assign(tree, ["kubernetes", "kubeconfig"], flags.kubeconfig);
   if (flags.context !== undefined) assign(tree, ["kubernetes", "context"], flags.context);

@@ -41,6 +41,12 @@ export const kubernetes = z
       .describe(
         "Other meshes whose labels and annotations of namespaces and pods count like ours, for the time of a migration. istio: istio-injection, istio.io/dataplane-mode, sidecar.istio.io/inject. linkerd: linkerd.io/inject.",
       ),
+    writeStatus: z
+      .enum(["on", "off"])
+      .default("on")
+      .describe(
+        "on: the replica that leads tells in the status of routes, policies and the like what the mesh makes of them, and by Events what it refuses.",
+      ),
   })
   .prefault({})
   .describe("The cluster that fills the registry (registry.source: kubernetes).");

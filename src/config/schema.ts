@@ -2,8 +2,10 @@ import { hostname } from "node:os";
 import * as z from "zod";
 import { balance } from "./schema-balance.ts";
 import { detection } from "./schema-detection.ts";
+import { registryStore } from "./schema-etcd.ts";
 import { kubernetes, registrySource } from "./schema-kubernetes.ts";
 import { identity, mesh, tokenReview } from "./schema-mesh.ts";
+import { user } from "./schema-user.ts";
 import { address, count, httpUrl, ms, optionalHttpsUrl, port, subnet } from "./setting-fields.ts";
 
 /**
@@ -125,6 +127,7 @@ const registry = z
       604_800_000,
       "Lifetime of a host's certificate. A host that was off for longer needs a new join token.",
     ),
+    ...registryStore,
     ...tokenReview,
     ...registrySource,
     virtualCidr4: subnet(4)
@@ -372,6 +375,7 @@ export const configSchema = z.strictObject({
     .describe(
       "Where the registry's store and the last good snapshot live. Default: /var/lib/hostmesh as root, else $XDG_STATE_HOME/hostmesh.",
     ),
+  user,
   capture,
   ports,
   registry,

@@ -1,23 +1,16 @@
 import type { OnReadOpts, Socket } from "node:net";
 import type { Share } from "../core/share.ts";
-import { COPY_BYTES, copyBuffers, Loan, readBuffers, sharedReadBuffer } from "./buffers.ts";
+import { COPY_BYTES, Loan, readBuffers, sharedReadBuffer } from "./buffers.ts";
 import type { Carrier, ConnHandler, Feeder } from "./carrier.ts";
-import { type LateWriter, lateWrites } from "./late-writes.ts";
-import { Outstanding } from "./outstanding.ts";
+import { ConnWriter, SMALL_BYTES, type Source, type WriterOwner } from "./conn-writer.ts";
+import { decryptedBuffer } from "./decrypt-into.ts";
 import { Pacer } from "./pacer.ts";
 
 /** First question to a silent peer. */
 const KEEP_ALIVE_MS = 60_000;
-const NOTHING = Buffer.alloc(0);
-
-/** Chunks below this size are copied into a string: one cheap write, and the read buffer is free again. */
-const SMALL_BYTES = 4_096;
 
 /** Up to this size joining two strings is cheaper than filling a buffer. */
 const JOIN_TEXT_BYTES = 1_024;
-
-/** Texts up to this size, together, wait for the end of the turn. Far below the size from which a stream is congested. */
-const LATE_BYTES = 16_384;
 
 /** A chunk of this size announces more of the kind: the connection gets a buffer of its own. */
 const STREAM_BYTES = 16_384;
@@ -32,20 +25,16 @@ const STREAM_BYTES = 16_384;
  * Accepted sockets are re-wrapped around their handle, the one private detail of Node used here. Where a
  * runtime has no such handle the connection falls back to `data` events: slower, and otherwise the same.
  */
-export class Conn implements Carrier, LateWriter {
+export class Conn implements Carrier, WriterOwner, Source {
   handler: ConnHandler;
   /** Whose turns its bytes take, and whose memory; of two that relay to each other, the client's has it at least. */
   share: Share | null = null;
   readonly socket: Socket;
   /** Private read buffer while a body streams. */
   #own: Loan | null = null;
-  readonly #outstanding = new Outstanding();
+  readonly #writer: ConnWriter;
   /** We are paused until this connection has written what we gave it. */
   #target: Conn | null = null;
-  /** This connection is paused until our write is done. */
-  #source: Conn | null = null;
-  /** So is this stream, whose bytes were copied. */
-  #feeder: Feeder | null = null;
   /** A stream takes what is read, and is full. */
   #isHeldBack = false;
   #stopped = false;
@@ -53,10 +42,6 @@ export class Conn implements Carrier, LateWriter {
   #pacer: Pacer | null = null;
   #streaming = false;
   #closed = false;
-  /** Written at the end of the turn (`lateWrites`). Only while nothing else waits: it is always the last in line. */
-  #late = "";
-  /** Is `#onWritten` on its way? */
-  #asked = false;
   #error: Error | null = null;
   readonly #chunksAreOurs: boolean;
   /** Under TLS: the socket that can be reset. */
@@ -78,8 +63,9 @@ export class Conn implements Carrier, LateWriter {
       buffer: () => this.#own?.buffer ?? sharedReadBuffer,
       callback: (size, chunk) => this.#onRead(size, chunk as Buffer),
     });
+    this.#writer = new ConnWriter(this);
     this.socket.on("end", () => this.handler.onFin());
-    this.socket.on("drain", () => this.#flushed());
+    this.socket.on("drain", () => this.#writer.flushed());
     this.socket.on("error", (error) => {
       this.#error = error;
     });
@@ -102,7 +88,7 @@ export class Conn implements Carrier, LateWriter {
 
   /** Bytes that wait to be handed to the kernel. */
   get pendingBytes(): number {
-    return this.socket.writableLength + this.#late.length;
+    return this.#writer.pendingBytes;
   }
 
   /** More is waiting than should be: `onDrain` will tell when all of it is out. */
@@ -115,35 +101,12 @@ export class Conn implements Carrier, LateWriter {
    * for `onDrain`.
    */
   writeText(text: string): boolean {
-    const late = this.#late;
-    const mustGo =
-      this.#asked || late.length + text.length > LATE_BYTES || this.socket.writableLength > 0;
-    if (mustGo || (late === "" && !lateWrites.mayWait())) {
-      this.flush();
-      const isMore = this.socket.write(text, "latin1");
-      if (this.socket.writableLength > 0) this.#countUnsent();
-      return isMore;
-    }
-    this.#late = late + text;
-    if (late === "" && text !== "") lateWrites.add(this);
-    return true;
+    return this.#writer.text(text);
   }
 
   /** Writes at once what waits for the end of the turn; all other writes come behind it. */
   flush(): void {
-    const late = this.#late;
-    if (late === "") return;
-    this.#late = "";
-    this.socket.write(late, "latin1");
-    if (this.socket.writableLength > 0) this.#countUnsent();
-  }
-
-  /** The peer does not take what it is sent: that is kept for it, and counted until it is out. */
-  #countUnsent(): void {
-    const { share } = this;
-    if (share === null || this.closed) return;
-    this.#outstanding.count(share, this.socket.writableLength);
-    this.#ask();
+    this.#writer.flush();
   }
 
   /**
@@ -161,17 +124,22 @@ export class Conn implements Carrier, LateWriter {
     const share = this.#pay(to, size);
     if (size < SMALL_BYTES) {
       to.writeText(chunk.toString("latin1", start, end));
-    } else if (chunk === this.#own?.buffer || this.#chunksAreOurs) {
+    } else if (chunk === this.#own?.buffer || this.#lends(chunk)) {
       to.flush();
       to.socket.write(chunk.subarray(start, end));
       if (to.socket.writableLength > 0) this.#waitFor(to);
       if (share?.full) this.#streaming = false;
       return;
     } else {
-      to.#writeCopy("", chunk, start, end, share);
+      to.#writer.copy("", chunk, start, end, share);
     }
     if (to.socket.writableNeedDrain) this.#waitFor(to);
     this.#streaming = size >= STREAM_BYTES && share?.full !== true;
+  }
+
+  /** Is it memory that nothing else is read into? */
+  #lends(chunk: Buffer): boolean {
+    return this.#chunksAreOurs && chunk !== decryptedBuffer;
   }
 
   /** Where the source's share of this turn is used up, the rest of the stream waits for the next one. */
@@ -194,7 +162,7 @@ export class Conn implements Carrier, LateWriter {
       this.relay(chunk, start, end, to);
     } else {
       const share = this.#pay(to, size);
-      to.#writeCopy(head, chunk, start, end, share);
+      to.#writer.copy(head, chunk, start, end, share);
       if (to.socket.writableNeedDrain) this.#waitFor(to);
       this.#streaming = size >= STREAM_BYTES && share?.full !== true;
     }
@@ -206,14 +174,7 @@ export class Conn implements Carrier, LateWriter {
   }
 
   take(chunk: Buffer, start: number, end: number, from: Feeder): void {
-    if (this.closed) return;
-    if (end - start < SMALL_BYTES) this.writeText(chunk.toString("latin1", start, end));
-    else this.#writeCopy("", chunk, start, end, from.share ?? this.share);
-    if (!this.congested) return;
-    if (this.#feeder !== from) this.#feeder?.release();
-    this.#feeder = from;
-    from.hold();
-    this.#ask();
+    if (!this.closed) this.#writer.take(chunk, start, end, from);
   }
 
   hold(): void {
@@ -224,26 +185,6 @@ export class Conn implements Carrier, LateWriter {
   release(): void {
     this.#isHeldBack = false;
     this.#continue();
-  }
-
-  /** Pooled memory, because fresh memory for each copy would keep the garbage collector busy. */
-  #writeCopy(head: string, chunk: Buffer, start: number, end: number, share: Share | null): void {
-    this.flush();
-    // What was collected is longer than a buffer of the pool; what waits would hold one each for a few bytes.
-    if (head.length + end - start > COPY_BYTES || this.socket.writableLength > 0) {
-      if (head !== "") this.socket.write(head, "latin1");
-      this.socket.write(Buffer.from(chunk.subarray(start, end)));
-      return;
-    }
-    const copy = copyBuffers.take();
-    const at = head === "" ? 0 : copy.write(head, 0, "latin1");
-    const size = at + chunk.copy(copy, at, start, end);
-    this.socket.write(copy.subarray(0, size));
-    if (this.socket.writableLength === 0) copyBuffers.give(copy);
-    else {
-      this.#outstanding.borrow(new Loan(copy, share));
-      this.#ask();
-    }
   }
 
   /**
@@ -283,9 +224,7 @@ export class Conn implements Carrier, LateWriter {
       setImmediate(() => this.end());
       return;
     }
-    this.flush();
-    if (this.#asked) this.socket.end(this.#onWritten);
-    else this.socket.end();
+    this.#writer.end();
   }
 
   destroy(): void {
@@ -329,55 +268,28 @@ export class Conn implements Carrier, LateWriter {
 
   /** Waits no longer for the target, which may still be writing from the private buffer. */
   #leave(target: Conn): void {
-    if (this.#own !== null) target.#outstanding.borrow(this.#own);
+    if (this.#own !== null) target.#writer.borrow(this.#own);
     this.#own = null;
     // Another connection may be waiting for the same target by now.
-    if (target.#source === this) target.#source = null;
+    if (target.#writer.source === this) target.#writer.source = null;
     this.#target = null;
   }
 
   #waitFor(to: Conn): void {
     this.#target = to;
-    to.#source = this;
-    to.#ask();
+    to.#writer.source = this;
+    to.#writer.ask();
     if (!this.#chunksAreOurs) return;
     this.socket.pause();
-    to.#countUnsent();
+    to.#writer.countUnsent();
   }
 
-  /**
-   * Has `#flushed` called when all is out. Writes mostly are at once, and then a callback for each would cost more than
-   * the write itself; behind one that was not an empty write carries the callback.
-   */
-  #ask(): void {
-    if (this.#asked || this.socket.writableEnded || this.closed) return;
-    this.#asked = true;
-    this.socket.write(NOTHING, this.#onWritten);
+  onTargetFlushed(): void {
+    this.#target = null;
+    this.#continue();
   }
 
-  readonly #onWritten = (): void => {
-    this.#asked = false;
-    if (this.socket.writableLength === 0) this.#flushed();
-    else if (this.#isAwaited) this.#ask();
-  };
-
-  /** Does anybody, or a count, wait for what was written? */
-  get #isAwaited(): boolean {
-    return this.#source !== null || this.#feeder !== null || this.#outstanding.any;
-  }
-
-  /** All that was written is out (or lost): who waited goes on, what was borrowed goes back. */
-  #flushed(): void {
-    this.#outstanding.settle();
-    const source = this.#source;
-    if (source !== null) {
-      this.#source = null;
-      source.#target = null;
-      source.#continue();
-    }
-    const feeder = this.#feeder;
-    this.#feeder = null;
-    feeder?.release();
+  onFlushed(): void {
     if (!this.#closed) this.handler.onDrain();
   }
 
@@ -394,7 +306,7 @@ export class Conn implements Carrier, LateWriter {
     if (this.#target !== null) this.#leave(this.#target);
     this.#own?.giveBack();
     this.#own = null;
-    this.#flushed();
+    this.#writer.flushed();
     this.handler.onClose(this.#error);
   }
 }

@@ -1,6 +1,7 @@
 import { connect, type NetConnectOpts, Socket } from "node:net";
 import type { ConnHandler } from "./carrier.ts";
 import { Conn } from "./conn.ts";
+import { decryptInto } from "./decrypt-into.ts";
 
 /** Takes over a socket that a server accepted with `pauseOnConnect`. */
 export function acceptConn(accepted: Socket, handler: ConnHandler): Conn {
@@ -39,4 +40,12 @@ export function dialConn(
  */
 export function connOverTls(secured: Socket, carrier: Socket, handler: ConnHandler): Conn {
   return new Conn(handler, () => secured, false, carrier);
+}
+
+/**
+ * The same for a connection whose handler keeps nothing of what it is given, and takes bytes that come behind
+ * `stopReading`, as sessions of HTTP/2 do.
+ */
+export function sessionOverTls(secured: Socket, carrier: Socket, handler: ConnHandler): Conn {
+  return new Conn(handler, ({ callback }) => decryptInto(secured, callback), false, carrier);
 }

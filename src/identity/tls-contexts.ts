@@ -185,6 +185,13 @@ function isSameProof(one: Credential, other: Credential): boolean {
   return one.chain === other.chain && one.privateKey === other.privateKey;
 }
 
+/** AES-128 before AES-256, as BoringSSL has it, and so Envoy and ztunnel: a quarter less work for a strength that nobody reaches. */
+const CIPHERS = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+
 function optionsOf({ chain, privateKey }: Credential): SecureContextOptions {
-  return { cert: chain, key: privateKey, ca: [], minVersion: "TLSv1.3", maxVersion: "TLSv1.3" };
+  const version = "TLSv1.3";
+  return {
+    ...{ cert: chain, key: privateKey, ca: [], ciphers: CIPHERS },
+    ...{ minVersion: version, maxVersion: version },
+  };
 }

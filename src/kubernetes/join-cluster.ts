@@ -26,6 +26,8 @@ export interface JoinClusterOptions {
 export interface JoinedCluster {
   readonly api: KubeApi;
   readonly leader: Leader;
+  /** Name of this replica. */
+  readonly replica: string;
   /** Goes into the registry's identity, in front of what settings say. */
   readonly identity: Pick<IdentityOptions, "store" | "tokenReview" | "published">;
   /** After the registry: gives the Lease back, and ends the connections. */
@@ -51,7 +53,7 @@ export async function joinCluster(options: JoinClusterOptions): Promise<JoinedCl
   leader.subscribe(() => cluster.leadershipChanged());
   leader.start();
   return {
-    ...{ api, leader, identity: cluster.options },
+    ...{ api, leader, replica, identity: cluster.options },
     async close() {
       await cluster.close();
       await leader.stop();

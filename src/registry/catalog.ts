@@ -57,8 +57,9 @@ export class Catalog implements RecordView {
       if (ready) catalog.#apply(commit);
       else early.push(commit);
     });
-    for await (const batch of store.load()) for (const record of batch) catalog.#set(record);
+    // What is told while it is read is newer, or is in it already and does no harm twice.
     catalog.#revision = store.revision();
+    for await (const batch of store.load()) for (const record of batch) catalog.#set(record);
     for (const commit of early) catalog.#apply(commit);
     ready = true;
     return catalog;

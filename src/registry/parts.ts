@@ -47,6 +47,8 @@ export interface RegistryParts {
   /** Who, besides operators, may register endpoints and workloads. */
   readonly registrars: readonly AllowedRole[];
   daemons(): readonly DaemonStatus[];
+  /** What the store says of itself. */
+  storeStatus(): Record<string, unknown>;
   /** `host:port` that the API listens on. */
   listening(): string;
 }

@@ -1,5 +1,3 @@
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { formatHostPort } from "../core/address.ts";
 import { type Clock, processClock, wallClock } from "../core/clock.ts";
 import { SYSTEM_NAMESPACE } from "../core/identity.ts";
@@ -9,6 +7,7 @@ import { balanceWatches } from "./balance-watches.ts";
 import type { AllowedRole } from "./caller.ts";
 import { Catalog } from "./catalog.ts";
 import { CheckMonitor } from "./check-monitor.ts";
+import type { EtcdOptions } from "./etcd/etcd-options.ts";
 import { HostRecords } from "./host-records.ts";
 import {
   type IdentityOptions,
@@ -17,6 +16,7 @@ import {
 } from "./identity/open-identity.ts";
 import { type Listening, listenPlain, listenSecurely } from "./listen.ts";
 import type { Log } from "./log.ts";
+import { type OpenedStore, openStore } from "./open-store.ts";
 import type { RegistryParts } from "./parts.ts";
 import type { ResourceSettings } from "./plan-resource.ts";
 import type { Position } from "./position.ts";
@@ -25,6 +25,7 @@ import { refuseWrites } from "./refuse-writes.ts";
 import type { Route } from "./route.ts";
 import { consulAgentRoutes } from "./routes/consul-agent.ts";
 import { consulHealthRoutes } from "./routes/consul-health.ts";
+import { healthRoutes } from "./routes/health.ts";
 import { hostRoutes } from "./routes/hosts.ts";
 import { DEFAULT_TOKEN_TTL_MS, identityRoutes } from "./routes/identity.ts";
 import { meshRoutes } from "./routes/mesh.ts";
@@ -33,8 +34,6 @@ import { resourceRoutes } from "./routes/resources.ts";
 import type { CheckResult } from "./schema.ts";
 import type { RegistryServer } from "./server.ts";
 import type { RunningSource, Source } from "./source.ts";
-import { IN_MEMORY, SqliteStore } from "./sqlite-store.ts";
-import type { Store } from "./store.ts";
 import { processTimers, type Timers } from "./timers.ts";
 import { VirtualRange } from "./virtual-range.ts";
 import { Waiters } from "./waiters.ts";
@@ -51,6 +50,8 @@ const RESOURCE_DEFAULTS: ResourceSettings = {
 export interface RegistryOptions {
   /** Folder of `registry.sqlite`, created when missing. */
   readonly dataDir: string;
+  /** The store that this registry shares with others; absent: SQLite, in the data folder. */
+  readonly etcd?: EtcdOptions;
   readonly bind: string;
   /** 0: any free port. */
   readonly port: number;
@@ -67,8 +68,6 @@ export interface RegistryOptions {
   readonly resources?: Partial<ResourceSettings>;
   /** Certificates, and the TLS port; absent: neither. */
   readonly identity?: IdentityOptions;
-  /** What the present state is made of; absent: what the source says. */
-  readonly position?: () => Position;
   /** Fills the registry; absent: it keeps what it is told in a file of `dataDir`. */
   readonly source?: Source;
   /** Ends a start that waits for the source. */
@@ -79,6 +78,8 @@ export interface RegistryOptions {
   readonly wall?: Clock;
   readonly timers?: Timers;
   readonly random?: Random;
+  /** What the present state is made of, where no source says it; for tests. */
+  readonly position?: () => Position;
   /** Limits, for tests and unusual sizes. */
   readonly maxBlockingQueries?: number;
   readonly maxWatchers?: number;
@@ -106,26 +107,25 @@ export interface RunningRegistry {
  * or the port cannot be had; then nothing is left open.
  */
 export async function startRegistry(options: RegistryOptions): Promise<RunningRegistry> {
-  await mkdir(options.dataDir, { recursive: true });
-  const { maxLogEntries } = options;
-  const store = new SqliteStore({
-    // What a source brings is read anew with every start.
-    path: options.source === undefined ? join(options.dataDir, "registry.sqlite") : IN_MEMORY,
-    ...(maxLogEntries === undefined ? {} : { maxLogEntries }),
-  });
+  const { clock = processClock, timers = processTimers, random = Math.random } = options;
+  const { host, log } = options;
+  // What a source brings is read anew with every start.
+  const choice = { ...options, isKept: options.source === undefined };
+  const opened = await openStore(choice, { host, clock, timers, random, log });
   try {
-    return await startWith(store, options);
+    return await startWith(opened, options);
   } catch (error) {
-    await store.close();
+    await opened.close();
     throw error;
   }
 }
 
-async function startWith(store: Store, options: RegistryOptions): Promise<RunningRegistry> {
+async function startWith(opened: OpenedStore, options: RegistryOptions): Promise<RunningRegistry> {
   const { log, clock = processClock, timers = processTimers, random = Math.random } = options;
+  const { store, leadership, beats } = opened;
   const catalog = await Catalog.open(store);
   const writer = new Writer(store, catalog);
-  const monitor = new CheckMonitor({ catalog, writer, clock, timers, log });
+  const monitor = new CheckMonitor({ catalog, writer, clock, timers, log, leadership, beats });
   const maxWaiting = options.maxBlockingQueries ?? 4_096;
   const waiters = new Waiters({ catalog, timers, random, maxWaiting });
   const hosts = hostRecordsOf(options, { catalog, writer });
@@ -155,14 +155,15 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
     await running?.close();
     await writer.close();
     await identity?.close();
-    await store.close();
+    await opened.close();
   };
   try {
     const connected = () => hub.daemons().map(({ host }) => host);
-    const { dataDir } = options;
     if (options.identity !== undefined) {
-      const deps = { dataDir, catalog, writer, clock, timers, log, connected };
-      identity = await openIdentity(options.identity, deps);
+      const deps = { dataDir: options.dataDir, catalog, writer, clock, timers, log, connected };
+      const store = options.identity.store ?? opened.secrets;
+      const shared = store === null ? {} : { store };
+      identity = await openIdentity({ ...options.identity, ...shared }, deps);
       await identity.rotation.publish();
       await identity.board.start();
       endBalance = balanceWatches({
@@ -176,15 +177,14 @@ async function startWith(store: Store, options: RegistryOptions): Promise<Runnin
     const resources = resourceSettingsOf(options);
     const settings = { ranges: rangesOf(options), balancer: options.balancer };
     const daemons = () => hub.daemons();
-    if (options.source !== undefined) {
-      const all = { ...resources, ...settings };
-      const parts = { catalog, writer, settings: all, wall, timers, clock, random, log };
-      const stop = options.stop ?? new AbortController().signal;
-      running = await options.source.start({ ...parts, identity, daemons }, stop);
-    }
+    const all = { ...resources, ...settings };
+    const parts = { catalog, writer, settings: all, wall, timers, clock, random, log };
+    const stop = options.stop ?? new AbortController().signal;
+    running = (await options.source?.start({ ...parts, identity, daemons }, stop)) ?? null;
     const source = running && { place: options.source?.place ?? "", running };
     const own = { catalog, writer, monitor, waiters, wall, identity, source, epoch: store.epoch };
-    return await serve(options, { ...own, settings, resources, daemons }, hub, close);
+    const told = { settings, resources, daemons, storeStatus: () => opened.status() };
+    return await serve(options, { ...own, ...told }, hub, close);
   } catch (error) {
     await close();
     throw error;
@@ -257,6 +257,7 @@ function routesOf(parts: RegistryParts): Route[] {
     ...resourceRoutes(parts),
     ...resourceHistoryRoutes(parts),
     ...hostRoutes(parts),
+    ...healthRoutes(),
     ...(parts.identity === null ? [] : identityRoutes(parts.identity)),
   ];
   return parts.source === null ? all : refuseWrites(all, parts.source.place);

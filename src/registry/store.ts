@@ -15,9 +15,8 @@ export class StaleRevisionError extends Error {
 }
 
 /**
- * Where the registry keeps its records. SQLite today; the contract is what etcd can give as well (a
- * transaction that compares the revision, a watch, compaction), and `test/registry/store-conformance.ts`
- * holds every implementation to it.
+ * Where the registry keeps its records: SQLite for one registry, etcd for several. `test/registry/store-conformance.ts`
+ * holds every implementation to this contract.
  *
  * - Revisions rise with every commit and never fall, whatever is deleted; the first is 1.
  * - `epoch` names the history: made once per store, so that a revision of another store is never taken
@@ -38,5 +37,10 @@ export interface Store {
   changesSince(revision: number): Promise<Commit | null>;
   /** Told of every commit, once, in order, whichever process made it. The result ends the subscription. */
   subscribe(listener: (commit: Commit) => void): () => void;
+  /**
+   * Of a store that others write too: resolves when this process's subscribers were told every commit that was
+   * acknowledged, by whomever, before the call. Rejects where that cannot be found out. Absent: nobody else writes.
+   */
+  refresh?(): Promise<void>;
   close(): Promise<void>;
 }

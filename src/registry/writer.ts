@@ -10,8 +10,8 @@ import { StaleRevisionError, type Store } from "./store.ts";
 const MAX_BATCH = 256;
 /** Mutations that wait, at most; beyond it 503. */
 const MAX_WAITING = 10_000;
-/** How often a batch is planned anew because another registry wrote in between. */
-const MAX_ATTEMPTS = 5;
+/** How often a batch is planned anew because another registry wrote in between: among a few, each has its turn soon. */
+const MAX_ATTEMPTS = 100;
 
 /** A mutation: reads and writes the draft, at once and without side effects, since it may run again. */
 export type Plan<T> = (draft: Draft) => T;
@@ -58,6 +58,15 @@ export class Writer {
     });
   }
 
+  /** Resolves when what any registry acknowledged before the call is known here. Rejects with 503. */
+  async refresh(): Promise<void> {
+    try {
+      await this.#store.refresh?.();
+    } catch (cause) {
+      throw new RegistryError(503, "the store does not answer", undefined, cause);
+    }
+  }
+
   /** Ends when everything that was accepted is written. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -86,6 +95,7 @@ export class Writer {
     const base = this.#catalog.revision();
     const { planned, refused, writes } = this.#plan(batch);
     try {
+      if (writes.length === 0 && !(await this.#isNewest(base)) && !isLast) return false;
       const revision = writes.length === 0 ? base : await this.#write(writes, base);
       for (const [waiting, result] of planned) waiting.settle({ written: { result, revision } });
     } catch (cause) {
@@ -95,6 +105,12 @@ export class Writer {
     }
     for (const [waiting, error] of refused) waiting.settle({ error });
     return true;
+  }
+
+  /** That there is nothing to write, or a reason to refuse, holds only if it was found in the newest state. */
+  async #isNewest(base: number): Promise<boolean> {
+    await this.#store.refresh?.();
+    return this.#catalog.revision() === base;
   }
 
   async #write(writes: readonly Write[], base: number): Promise<number> {

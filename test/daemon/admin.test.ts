@@ -8,6 +8,7 @@ import test from "node:test";
 import type { AdminDeps } from "../../daemon/admin.ts";
 import { adminServer } from "../../daemon/admin.ts";
 import { closeServer, listen } from "../../daemon/control-server.ts";
+import { until } from "../helpers/until.ts";
 import { memoryLog } from "./fixtures.ts";
 
 interface Answer {
@@ -39,6 +40,7 @@ async function setup(t: TestContext, more: Partial<AdminDeps> = {}) {
     stats: () => ({ requests: 7 }),
     ready: async () => ({ ready: true, reasons: [] }),
     drain: () => calls.push("drain"),
+    release: async () => void calls.push("release"),
     logLevel: () => level,
     setLogLevel: (wanted) => {
       level = wanted;
@@ -118,6 +120,26 @@ test("refuses unknown paths and methods", async (t) => {
   assert.equal((await ask(port, "DELETE", "/stats")).status, 405);
 });
 
+test("capture is given back on request, and the answer comes when that is done", async (t) => {
+  const released = Promise.withResolvers<void>();
+  let asked = false;
+  const release = () => {
+    asked = true;
+    return released.promise;
+  };
+  const { port } = await setup(t, { release });
+  let answered = false;
+  const answer = ask(port, "POST", "/release").finally(() => {
+    answered = true;
+  });
+  await until(() => asked);
+  assert.equal(answered, false);
+  released.resolve();
+  const { status, body } = await answer;
+  assert.deepEqual([status, JSON.parse(body)], [200, { capturing: false }]);
+  assert.equal((await ask(port, "GET", "/release")).status, 405);
+});
+
 test("a handler that throws costs its own request only, and is logged", async (t) => {
   const { port, lines } = await setup(t, {
     stats: () => {
@@ -157,6 +179,7 @@ test("says what it could not listen on", async (t) => {
     stats: () => ({}),
     ready: async () => ({ ready: true, reasons: [] }),
     drain: () => undefined,
+    release: async () => undefined,
     logLevel: () => "info",
     setLogLevel: () => undefined,
     log: memoryLog().log,

@@ -49,6 +49,7 @@ function begin(start: GenerationStart): void {
         if (word === "workloads" || word === "guarded")
           tell({ type: "workloads", addresses, guarded });
         if (word === "stop") tell({ type: "stop-requested" });
+        if (word === "release") tell({ type: "release-requested" });
         if (word === "bye") socket.end("bye");
       });
     });

@@ -238,6 +238,27 @@ test("an orderly stop may leave the rules to the dead-man", async (t) => {
   assert(performance.now() - startMs >= 400, "accepts until the dead-man entry has lapsed");
 });
 
+test("gives the capture back before a stop, and does not take it up again", async (t) => {
+  const { guardian, capture, port } = await setup(t, { assertMs: 50 });
+  await guardian.start();
+  const control = await open(t, port);
+  control.write("release");
+  await until(() => capture.calls.includes("release"));
+  const { refreshes, asserted } = capture;
+  control.write("workloads 10.1.0.9");
+  const turns = performance.now() + 400;
+  await until(() => performance.now() > turns);
+  assert.deepEqual([capture.refreshes, capture.asserted], [refreshes, asserted]);
+  assert.deepEqual(capture.sets, FIRST, "a released capture is not changed any more");
+  assert.equal(await ask(await open(t, port), "who"), String(guardian.generationPid));
+  control.end();
+  await guardian.force();
+  assert.deepEqual(
+    capture.calls.filter((call) => call === "release" || call === "uninstall"),
+    ["release", "uninstall"],
+  );
+});
+
 test("force ends a drain that does not end", async (t) => {
   const { guardian, capture, port } = await setup(t, { drainMs: 60_000 });
   await guardian.start();

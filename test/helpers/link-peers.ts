@@ -98,6 +98,8 @@ function tlsOptions(credential: Credential, protocols: string[]): TlsOptions {
   return {
     ...{ cert: credential.chain, key: credential.privateKey, ALPNProtocols: protocols },
     ...{ requestCert: true, rejectUnauthorized: false, minVersion: "TLSv1.3" },
+    // So that tests see what the caller prefers.
+    honorCipherOrder: false,
   };
 }
 

@@ -51,6 +51,32 @@ test("closed refuses after the decision, in tproxy and in redirect", () => {
   assert.ok(!open.includes("refuse"));
 });
 
+test("what is marked in raw goes past the rules of others there, which would look the mark up", () => {
+  const plan = buildPlan(captureSpec({ onDeath: "closed" }));
+  for (const chain of ["HOSTMESH_TAKE", "HOSTMESH_REFUSE"]) {
+    assert.equal(ids(plan, 4, "raw", chain).at(-1), "past-others");
+  }
+});
+
+test("REDIRECT marks, and nft redirects, where kube-proxy has chains of nft", () => {
+  const beside = { hasNftKubeProxy: true };
+  const spec = captureSpec({ mode: "redirect", onDeath: "closed" });
+  const plan = buildPlan(spec, beside);
+  assert.deepEqual(ids(plan, 4, "nat", "HOSTMESH_PREROUTING"), []);
+  const last = ids(plan, 4, "mangle", "HOSTMESH_PREROUTING").slice(-2);
+  assert.deepEqual(last, ["dead", "alive"], "what lives is marked last");
+  const { early } = plan.families[1]!;
+  assert.deepEqual(early?.chains, [`redirect-${plan.hash}`, `refuse-${plan.hash}`]);
+  const text = early?.lines.join("\n") ?? "";
+  assert.match(text, /^add rule ip6 hostmesh redirect-\w+ .*== 0x4d4d redirect to :15001$/m);
+  assert.match(text, /^add rule ip6 hostmesh redirect-\w+ .*== 0x4d4f redirect to :15006$/m);
+  assert.match(text, /^add rule ip6 hostmesh refuse-\w+ .*== 0x4d4e reject with tcp reset$/m);
+  const open = buildPlan({ ...spec, onDeath: "open" }, beside).families[0]!;
+  assert.equal(open.early?.chains.length, 1);
+  assert.equal(buildPlan(captureSpec(), beside).families[0]!.early, null, "TPROXY needs none");
+  assert.equal(buildPlan(spec).families[0]!.early, null);
+});
+
 test("exclusions hold from outside too, and for what is forwarded to a guarded workload", () => {
   const exclusions = { excludePorts: [25], excludeSubnets: ["10.8.0.0/16"] };
   for (const mode of ["tproxy", "redirect"] as const) {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { differences } from "../../iptables/differences.ts";
+import { differences, familyDifferences } from "../../iptables/differences.ts";
 import { type Live, type LiveFamily, parseSave } from "../../iptables/live.ts";
 import { buildPlan } from "../../iptables/rules.ts";
 import type { CaptureSpec } from "../../iptables/spec.ts";
-import { NOTHING, transition, wantedOf } from "../../iptables/transition.ts";
+import { NOTHING, type Step, transition, wantedOf } from "../../iptables/transition.ts";
 
 const SPEC: CaptureSpec = {
   mode: "tproxy",
@@ -40,6 +40,8 @@ const BARE: LiveFamily = {
   jumps: [],
   foreign: new Set(),
   baseChains: new Set(),
+  early: [],
+  hasNftKubeProxy: false,
   routingRules: [],
   routeTables: [],
 };
@@ -117,6 +119,24 @@ test("removal takes away tables that installation made, and no others", () => {
   const careful = transition(shared, NOTHING).find((step) => step.command === "nft")!.stdin!;
   assert.doesNotMatch(careful, /delete chain ip raw PREROUTING|delete table ip raw/);
   assert.match(careful, /delete chain ip raw OUTPUT/);
+});
+
+test("chains of nft come before the marks that they go by, and go after them", () => {
+  const spec: CaptureSpec = { ...SPEC, mode: "redirect", onDeath: "open" };
+  const plan = buildPlan(spec, { hasNftKubeProxy: true });
+  const wanted = wantedOf(plan.families[0]!, plan.hash, BARE);
+  const commands = (steps: readonly Step[]) => steps.map(({ command }) => command);
+  assert.deepEqual(commands(transition(BARE, wanted)), ["nft", "iptables-restore"]);
+  const there = { ...BARE, early: wanted.early.chains };
+  assert.deepEqual(commands(transition(there, wanted)), ["iptables-restore"]);
+  const old = { ...BARE, early: ["redirect-00000000"] };
+  const changed = transition(old, wanted);
+  assert.deepEqual(commands(changed), ["nft", "iptables-restore", "nft"]);
+  assert.match(changed.at(-1)?.stdin ?? "", /^delete chain ip hostmesh redirect-00000000$/m);
+  assert.equal(transition(old, NOTHING).at(-1)?.stdin, "delete table ip hostmesh\n");
+  const subjects = familyDifferences(plan.families[0]!, plan.hash, old).map((one) => one.subject);
+  assert.ok(subjects.includes(`redirect-${plan.hash}`));
+  assert.ok(subjects.includes("redirect-00000000"));
 });
 
 test("removal stops the capture before anything that it needs", () => {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { stringify } from "yaml";
 import { until } from "../helpers/until.ts";
-import { ROOT } from "./render.ts";
+import { ROOT } from "../install/variants.ts";
 
 const TOOLS = ["ip", "setpriv", "iptables-save"];
 const PATH = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;
@@ -21,7 +21,7 @@ function reasonToSkip(): string | false {
   return missing.length > 0 ? `not installed: ${missing.join(", ")}` : false;
 }
 
-/** The two capabilities of the systemd unit, which `conventions.test.ts` compares with the DaemonSet's. */
+/** The two capabilities of the systemd unit; `test/netns/data-path-user.test.ts` does the same with those of the DaemonSet. */
 function granted(): string[] {
   const unit = readFileSync(join(ROOT, "manifests/systemd/hostmesh-daemon.service"), "utf8");
   const [, list] = /^CapabilityBoundingSet=(.+)$/m.exec(unit) ?? [];

@@ -3,7 +3,9 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   copyFileSync,
+  cpSync,
   globSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -14,10 +16,11 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { parse, stringify } from "yaml";
+import { stringify } from "yaml";
 import * as z from "zod";
+import { defaultValues } from "../../src/install/values.ts";
 import { until } from "../helpers/until.ts";
-import { ROOT } from "./render.ts";
+import { ROOT, VERSION } from "../install/variants.ts";
 
 /** A folder as the image has it: `package.json`, the compiled program and its packages. */
 let image = "";
@@ -25,10 +28,7 @@ const running: ChildProcess[] = [];
 
 before(() => {
   image = mkdtempSync(join(tmpdir(), "hostmesh-image-"));
-  const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
-  const args = [tsc, "-p", join(ROOT, "tsconfig.build.json"), "--outDir", join(image, "dist")];
-  const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
-  assert.equal(status, 0, stdout);
+  compileTo(join(image, "dist"));
   copyFileSync(join(ROOT, "package.json"), join(image, "package.json"));
   symlinkSync(join(ROOT, "node_modules"), join(image, "node_modules"));
 });
@@ -37,6 +37,13 @@ after(() => {
   for (const child of running) child.kill("SIGKILL");
   rmSync(image, { recursive: true, force: true });
 });
+
+function compileTo(folder: string): void {
+  const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+  const args = [tsc, "-p", join(ROOT, "tsconfig.build.json"), "--outDir", folder];
+  const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
+  assert.equal(status, 0, stdout);
+}
 
 const program = () => join(image, "dist/src/cli/main.js");
 
@@ -87,12 +94,31 @@ test("the compiled program tells its version and what it can do", () => {
   }
 });
 
-test("the compiled registry and daemon become ready, with an overlay's settings, and end on SIGTERM", async () => {
+test("the same sources give the same package, byte by byte", () => {
+  const pack = (name: string, compiled: string) => {
+    const folder = join(image, name);
+    mkdirSync(folder);
+    for (const file of ["package.json", "README.md", "LICENSE", "manifests"]) {
+      cpSync(join(ROOT, file), join(folder, file), { recursive: true });
+    }
+    cpSync(join(image, compiled), join(folder, "dist"), { recursive: true });
+    const { status, stderr } = spawnSync("npm", ["pack", "--ignore-scripts"], {
+      cwd: folder,
+      encoding: "utf8",
+    });
+    assert.equal(status, 0, stderr);
+    return readFileSync(join(folder, `hostmesh-${VERSION}.tgz`));
+  };
+  // Beside what the other tests run: source maps hold the way to the sources.
+  compileTo(join(image, "again"));
+  const [first, second] = [pack("first", "dist"), pack("second", "again")];
+  assert.ok(first.length > 100_000, `only ${first.length} bytes`);
+  assert.ok(first.equals(second));
+});
+
+test("the compiled registry and daemon become ready, with the settings of an installation, and end on SIGTERM", async () => {
   const [explicit, outbound, admin, metrics, ready, port] = await freePorts(6);
-  const overlay = join(ROOT, "manifests/overlays/explicit-proxy/daemon.yaml");
-  const settings = z
-    .looseObject({ ports: z.looseObject({}) })
-    .parse(parse(readFileSync(overlay, "utf8")));
+  const { settings } = defaultValues(VERSION).daemon;
   const file = join(image, "hostmesh.yaml");
   writeFileSync(
     file,
@@ -100,8 +126,9 @@ test("the compiled registry and daemon become ready, with an overlay's settings,
       ...settings,
       dataDir: join(image, "data"),
       workers: 1,
+      capture: { mode: "explicit" },
       telemetry: { logLevel: "warn" },
-      ports: { ...settings.ports, bind: "127.0.0.1", explicit, outbound, admin, metrics, ready },
+      ports: { bind: "127.0.0.1", explicit, outbound, admin, metrics, ready },
       registry: { urls: [`http://127.0.0.1:${port}`], port },
     }),
   );

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { configSchema } from "../../src/config/schema.ts";
 import { CODES } from "../../src/core/errors.ts";
-import { ROOT } from "./render.ts";
+import { ROOT } from "../install/variants.ts";
 
 const PAGES = ["docs/operations.md", "docs/deployment.md", "CONTRIBUTING.md"];
 const read = (page: string) => readFileSync(join(ROOT, page), "utf8");

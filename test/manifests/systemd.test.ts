@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { parse } from "yaml";
 import { configSchema } from "../../src/config/schema.ts";
-import { ROOT } from "./render.ts";
+import { ROOT } from "../install/variants.ts";
 
 const FOLDER = join(ROOT, "manifests/systemd");
 const UNITS = ["hostmesh-daemon.service", "hostmesh-registry.service"];

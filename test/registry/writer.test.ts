@@ -83,7 +83,7 @@ test("a store that fails, or is always ahead, is a 503 and does not stop later w
   const put = () => writer.run((draft) => draft.put("workload", "default/a", value));
   store.failures.push(new Error("disk full"));
   await assert.rejects(put(), { status: 503, message: "the store did not take the write" });
-  store.failures.push(...Array.from({ length: 5 }, () => new StaleRevisionError(1, 2)));
+  store.failures.push(...Array.from({ length: 100 }, () => new StaleRevisionError(1, 2)));
   await assert.rejects(put(), { status: 503 });
   assert.equal((await put()).revision, 2);
 });

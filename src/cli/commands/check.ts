@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import type { Config } from "../../config/schema.ts";
 import { type AdminFlag, addAdminOption, adminUrl } from "../admin.ts";
 import { captureSpecOf, isRootOnLinux } from "../capture.ts";
@@ -6,6 +6,7 @@ import { captureGroup } from "../check/capture-group.ts";
 import { daemonGroup } from "../check/daemon-group.ts";
 import { type CheckGroup, skipped } from "../check/finding.ts";
 import { hostGroup } from "../check/host-group.ts";
+import { clusterGroup, nodeGroups } from "../check/pre/pre-groups.ts";
 import { registryGroup, servicesGroup } from "../check/registry-group.ts";
 import { printGroup, runChecks, summary } from "../check/run-checks.ts";
 import { EXIT } from "../cli-error.ts";
@@ -16,6 +17,16 @@ import { namesCapture, runningConfig } from "../running-daemon.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
 
+type CheckFlags = SettingsFlags & AdminFlag & FormatFlag & PreFlags;
+
+interface PreFlags {
+  readonly pre?: boolean;
+  readonly only?: "node" | "cluster";
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly namespace: string;
+}
+
 /** `hostmesh check`. */
 export function checkCommand(output: TerminalOutput, onExit: (code: number) => void): Command {
   const command = new Command("check")
@@ -23,9 +34,17 @@ export function checkCommand(output: TerminalOutput, onExit: (code: number) => v
     .description(
       "Looks at registry, daemon, capture, host and services, and says what to do about each thing that is wrong. As root it proves capture by a real connection. Changes nothing.",
     )
-    .action(async (flags: SettingsFlags & AdminFlag & FormatFlag) => {
+    .option(
+      "--pre",
+      "what would break an installation on Kubernetes, on this node and in the cluster",
+    )
+    .addOption(new Option("--only <part>", "with --pre: one part").choices(["node", "cluster"]))
+    .option("--kubeconfig <file>", "with --pre: which cluster; default as kubectl")
+    .option("--context <name>", "with --pre: which context of the kubeconfig")
+    .option("--namespace <name>", "with --pre: where the mesh will be", "hostmesh-system")
+    .action(async (flags: CheckFlags) => {
       const config = readSettings(flags);
-      const groups = await groupsFor(config, flags);
+      const groups = await (flags.pre === true ? groupsBefore : groupsFor)(config, flags);
       const asTable = flags.output === "table";
       const results = await runChecks(groups, (result) => {
         if (asTable) printGroup(output, result);
@@ -40,10 +59,25 @@ export function checkCommand(output: TerminalOutput, onExit: (code: number) => v
     examples: [
       "hostmesh check",
       "sudo hostmesh check",
+      "sudo hostmesh check --pre",
+      "hostmesh check --pre --only cluster --context staging",
       "hostmesh check -o json | jq '.[].findings[] | select(.verdict == \"failure\")'",
     ],
     exitCodes: "3 a failure was found",
   });
+}
+
+/** Before an installation: nothing of the mesh needs to be there. */
+async function groupsBefore(config: Config, flags: CheckFlags): Promise<CheckGroup[]> {
+  const { only, kubeconfig = "", context = "", namespace } = flags;
+  const cluster = only === "node" ? [] : [clusterGroup({ kubeconfig, context, namespace })];
+  if (only === "cluster") return cluster;
+  const spec = await captureSpecOf(config);
+  if (spec === null) {
+    return [explained("node", "the mode is explicit, which needs nothing of a node"), ...cluster];
+  }
+  const running = await runningConfig(adminUrl(flags, config));
+  return [...nodeGroups(config, spec, running !== null), ...cluster];
 }
 
 async function groupsFor(config: Config, flags: SettingsFlags & AdminFlag): Promise<CheckGroup[]> {

@@ -14,6 +14,7 @@ export function daemonCommand(onExit: (code: number) => void, runDaemon: DaemonR
       "--keep-rules",
       "leave capture rules in place at an orderly stop, as if the daemon had died",
     )
+    .option("--user <uid:gid>", "user of the data path, which then has no privilege")
     .action(async (flags: SettingsFlags & { keepRules?: boolean }) => {
       const config = readSettings(flags);
       onExit(await runDaemon({ config, keepRules: flags.keepRules === true }));
@@ -23,6 +24,7 @@ export function daemonCommand(onExit: (code: number) => void, runDaemon: DaemonR
     examples: [
       "hostmesh daemon --registry http://mesh-registry:15010",
       "hostmesh daemon --config /etc/hostmesh.yaml --capture tproxy --on-death closed",
+      "hostmesh daemon --user 1000:1000",
       "hostmesh daemon --capture explicit --set ports.bind=0.0.0.0",
     ],
     notes: ["SIGTERM and Ctrl-C drain: requests in flight end, then the daemon does."],

@@ -1,16 +1,19 @@
-import { Command } from "commander";
+import { setTimeout as delay } from "node:timers/promises";
+import { Command, InvalidArgumentError } from "commander";
 import { captureOwner } from "../../../daemon/capture-owner.ts";
 import { dryRunText, install, uninstall } from "../../../iptables/apply.ts";
 import { BARE_HOST, readLive } from "../../../iptables/live.ts";
 import { execRunner } from "../../../iptables/runner.ts";
 import type { CaptureSpec } from "../../../iptables/spec.ts";
 import type { Config } from "../../config/schema.ts";
-import { adminUrl } from "../admin.ts";
+import { parseGoDuration } from "../../registry/duration.ts";
+import { type AdminFlag, addAdminOption, adminUrl, DAEMON_REMEDY } from "../admin.ts";
 import { captureSpecOf, isRootOnLinux } from "../capture.ts";
 import { captureGroup } from "../check/capture-group.ts";
 import { printGroup, runChecks, summary } from "../check/run-checks.ts";
 import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
+import { httpJson } from "../http-json.ts";
 import { knownWorkloads } from "../known-workloads.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
 import { printStructured } from "../print-data.ts";
@@ -23,11 +26,16 @@ interface InstallFlags extends SettingsFlags {
   readonly force?: boolean;
 }
 
+const MAX_WAIT_MS = 600_000;
+
 /** `hostmesh iptables`. */
 export function iptablesCommand(output: TerminalOutput, onExit: (code: number) => void): Command {
-  const command = new Command("iptables").summary("install, remove, print and check capture rules");
+  const command = new Command("iptables").summary(
+    "install, remove, give back, print and check capture rules",
+  );
   command.addCommand(installCommand(output));
   command.addCommand(uninstallCommand(output));
+  command.addCommand(releaseCommand(output));
   command.addCommand(printCommand(output));
   command.addCommand(checkCommand(output, onExit));
   return describeCommand(command, {
@@ -115,6 +123,35 @@ function uninstallCommand(output: TerminalOutput): Command {
     examples: ["sudo hostmesh iptables uninstall", "sudo hostmesh iptables uninstall --force"],
     notes: ["Refuses while a daemon captures: it removes its rules itself when it stops."],
   });
+}
+
+interface ReleaseFlags extends SettingsFlags, AdminFlag {
+  readonly wait: number;
+}
+
+function releaseCommand(output: TerminalOutput): Command {
+  const command = new Command("release")
+    .summary("have the daemon give its capture back, before it is stopped")
+    .description(
+      "Tells the running daemon to capture no new connections: they go direct. Those that are captured go on, and other hosts and users of the explicit proxy are still served, but the daemon says that it is not ready, so that they turn elsewhere. It cannot be taken back: stop the daemon then.",
+    )
+    .option("--wait <duration>", "then wait, so that others turn elsewhere", parseWait, 0)
+    .action(async (flags: ReleaseFlags) => {
+      const url = `${adminUrl(flags, readSettings(flags))}/release`;
+      await httpJson({ method: "POST", url, peer: "the daemon", remedy: DAEMON_REMEDY });
+      await delay(flags.wait);
+      output.line("capture is given back: new connections go direct");
+    });
+  addSettingsOptions(addAdminOption(command), []);
+  return describeCommand(command, {
+    examples: ["hostmesh iptables release --wait 5s && systemctl stop hostmesh-daemon"],
+  });
+}
+
+function parseWait(text: string): number {
+  const ms = parseGoDuration(text);
+  if (ms !== null && ms <= MAX_WAIT_MS) return ms;
+  throw new InvalidArgumentError("Expected a duration of up to 10 minutes, such as 5s.");
 }
 
 function printCommand(output: TerminalOutput): Command {

@@ -1,11 +1,14 @@
 import { Command, Option } from "commander";
+import { registryEtcd } from "../../../daemon/registry-etcd.ts";
 import { outsideAddress, registryIdentity } from "../../../daemon/registry-identity.ts";
 import { shutdownSignals } from "../../../daemon/shutdown-signals.ts";
 import type { Config } from "../../config/schema.ts";
-import type { ClusterRegistry } from "../../kubernetes/cluster-registry.ts";
+import type { JoinedCluster } from "../../kubernetes/join-cluster.ts";
+import type { Log } from "../../registry/log.ts";
+import type { RunningRegistry } from "../../registry/registry.ts";
 import type { Source } from "../../registry/source.ts";
-import { createLog, type Log } from "../../telemetry/log.ts";
-import { EXIT } from "../cli-error.ts";
+import { createLog } from "../../telemetry/log.ts";
+import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 
@@ -14,7 +17,7 @@ export function registryCommand(onExit: (code: number) => void): Command {
   const command = new Command("registry")
     .summary("run the registry")
     .description(
-      "Runs the registry: services, endpoints and workloads in one SQLite file, an HTTP API (Consul's calls included), the watch that daemons follow, and the authority that gives hosts and workloads their certificates. With --source kubernetes it reads a cluster instead of keeping a file.",
+      "Runs the registry: services, endpoints and workloads in one SQLite file or in etcd, an HTTP API (Consul's calls included), the watch that daemons follow, and the authority that gives hosts and workloads their certificates. With --source kubernetes it reads a cluster instead of keeping a file.",
     )
     .option("--host <name>", "name of the registry's own host (default: the system's)")
     .addOption(
@@ -29,11 +32,12 @@ export function registryCommand(onExit: (code: number) => void): Command {
       await runRegistry(readSettings(flags));
       onExit(EXIT.ok);
     });
-  addSettingsOptions(command, ["data"]);
+  addSettingsOptions(command, ["data", "store"]);
   return describeCommand(command, {
     examples: [
       "hostmesh registry",
       "hostmesh registry --data /var/lib/hostmesh --set registry.bind=0.0.0.0",
+      "hostmesh registry --store etcd --set registry.etcdEndpoints=https://10.0.0.1:2379,https://10.0.0.2:2379",
       "hostmesh registry --source kubernetes --context staging",
       'curl -X PUT http://127.0.0.1:15010/v1/agent/service/register -d \'{"Name":"catalog","Port":8080}\'',
     ],
@@ -44,17 +48,35 @@ export function registryCommand(onExit: (code: number) => void): Command {
 }
 
 async function runRegistry(config: Config): Promise<void> {
-  const { startRegistry } = await import("../../registry/registry.ts");
   const { logLevel, logFormat } = config.telemetry;
-  const { bind, port, virtualCidr4, virtualCidr6, pingMs, historyPerResource } = config.registry;
   const log = createLog({ level: logLevel, format: logFormat });
   const { stop, force } = shutdownSignals(log);
   const stopped = aborted(stop);
-  const source = await sourceOf(config);
-  const cluster = await clusterOf(config, log);
-  const own = registryIdentity(config);
-  const identity = own && { ...own, ...cluster?.identity };
-  const starting = startRegistry({
+  const cluster = await joinedCluster(config, log);
+  try {
+    const registry = await start(config, cluster, { stop, log }).catch((error: unknown) => {
+      // A cluster that was waited for may never have come.
+      if (stop.aborted) return null;
+      throw error;
+    });
+    await stopped;
+    await Promise.race([registry?.close(), aborted(force)]);
+  } finally {
+    await Promise.race([cluster?.close(), aborted(force)]);
+  }
+}
+
+async function start(
+  config: Config,
+  cluster: JoinedCluster | null,
+  parts: { readonly stop: AbortSignal; readonly log: Log },
+): Promise<RunningRegistry> {
+  const { startRegistry } = await import("../../registry/registry.ts");
+  const { bind, port, virtualCidr4, virtualCidr6, pingMs, historyPerResource } = config.registry;
+  const identity = registryIdentity(config);
+  const etcd = registryEtcd(config);
+  const source = cluster === null ? null : await sourceOf(config, cluster);
+  return startRegistry({
     dataDir: config.dataDir,
     bind,
     port,
@@ -65,41 +87,41 @@ async function runRegistry(config: Config): Promise<void> {
     pingMs,
     balancer: { policy: config.balance.policy, slowStartMs: config.balance.slowStartMs },
     resources: { trustDomain: config.identity.trustDomain, historyPerResource },
-    ...(identity === null ? {} : { identity }),
+    ...(identity === null ? {} : { identity: { ...cluster?.identity, ...identity } }),
+    ...(etcd === null ? {} : { etcd }),
     ...(source === null ? {} : { source }),
-    ...{ stop, log },
+    ...parts,
   });
-  const registry = await starting.catch((error: unknown) => {
-    // A cluster that was waited for may never have come.
-    if (stop.aborted) return null;
-    throw error;
-  });
-  if (registry === null) return;
-  await stopped;
-  const closing = registry.close().then(() => cluster?.close());
-  await Promise.race([closing, aborted(force)]);
-}
-
-/** Null: this registry shares its authority with nobody. */
-async function clusterOf(
-  { identity, registry, kubernetes }: Config,
-  log: Log,
-): Promise<ClusterRegistry | null> {
-  if (registry.source === "store" || identity.mode === "off") return null;
-  const { openClusterRegistry } = await import("../../kubernetes/cluster-registry.ts");
-  const { kubeconfig, context, namespace } = kubernetes;
-  const audience = registry.tokenReviewAudience;
-  return openClusterRegistry({ kubeconfig, context, namespace, audience, log });
 }
 
 /** Null: the registry keeps what it is told. The client of the API is large, and loaded by those who need it. */
-async function sourceOf({ registry, kubernetes }: Config): Promise<Source | null> {
+async function joinedCluster(
+  { registry, kubernetes }: Config,
+  log: Log,
+): Promise<JoinedCluster | null> {
   if (registry.source === "store") return null;
+  if (registry.store === "etcd") {
+    const remedy = "leave out --store: replicas share the cluster";
+    throw new CliError("a registry that reads Kubernetes keeps nothing in etcd", {
+      ...{ remedy, exitCode: EXIT.usage },
+    });
+  }
+  const { joinCluster } = await import("../../kubernetes/join-cluster.ts");
+  const { kubeconfig, context, namespace } = kubernetes;
+  return joinCluster({
+    ...{ kubeconfig, context, namespace, log },
+    audience: registry.tokenReviewAudience,
+  });
+}
+
+async function sourceOf({ kubernetes }: Config, cluster: JoinedCluster): Promise<Source> {
   const { KubernetesSource } = await import("../../kubernetes/source/kubernetes-source.ts");
-  const { kubeconfig, context, namespace: meshNamespace, enrol, recogniseLabels } = kubernetes;
+  const { namespace: meshNamespace, enrol, recogniseLabels, writeStatus } = kubernetes;
+  const { api, leader, replica: instance } = cluster;
   return new KubernetesSource({
-    ...{ kubeconfig, context },
+    api,
     rules: { enrol, recogniseLabels, meshNamespace },
+    ...(writeStatus === "on" ? { status: { leader, instance } } : {}),
   });
 }
 

@@ -1,9 +1,21 @@
 import type { Share } from "../../core/share.ts";
+import { COPY_BYTES, copyBuffers } from "../buffers.ts";
+
+/** From this size on a copy has a buffer of the pool, which then is half used at least. */
+const POOLED_BYTES = COPY_BYTES / 2;
+
+/** A piece of what waits: `buffer[at, end)`. */
+interface Piece {
+  readonly buffer: Buffer;
+  at: number;
+  readonly end: number;
+  readonly isPooled: boolean;
+}
 
 /** Copies of what a stream could not send at once, in order; they count as memory of the connection's source. */
 export class SendQueue {
   readonly #share: Share | null;
-  readonly #pieces: Buffer[] = [];
+  readonly #pieces: Piece[] = [];
   #bytes = 0;
 
   constructor(share: Share | null) {
@@ -16,27 +28,36 @@ export class SendQueue {
 
   /** Copies `chunk[start, end)`. */
   push(chunk: Buffer, start: number, end: number): void {
-    if (start === end) return;
-    this.#pieces.push(Buffer.from(chunk.subarray(start, end)));
-    this.#count(end - start);
+    const size = end - start;
+    if (size === 0) return;
+    const isPooled = size >= POOLED_BYTES && size <= COPY_BYTES;
+    const buffer = isPooled ? copyBuffers.take() : Buffer.allocUnsafe(size);
+    chunk.copy(buffer, 0, start, end);
+    this.#pieces.push({ buffer, at: 0, end: size, isPooled });
+    this.#count(size);
   }
 
   /** The first piece; there must be one. */
-  peek(): Buffer {
-    return this.#pieces[0] as Buffer;
+  peek(): Readonly<Piece> {
+    return this.#pieces[0] as Piece;
   }
 
-  /** Drops `size` bytes of the first piece. */
+  /** Drops `size` bytes of the first piece, which have been copied. */
   take(size: number): void {
-    const piece = this.peek();
-    if (size === piece.length) this.#pieces.shift();
-    else this.#pieces[0] = piece.subarray(size);
+    const piece = this.#pieces[0] as Piece;
+    piece.at += size;
+    if (piece.at === piece.end) this.#giveBack(this.#pieces.shift() as Piece);
     this.#count(-size);
   }
 
   clear(): void {
+    for (const piece of this.#pieces) this.#giveBack(piece);
     this.#pieces.length = 0;
     this.#count(-this.#bytes);
+  }
+
+  #giveBack({ buffer, isPooled }: Piece): void {
+    if (isPooled) copyBuffers.give(buffer);
   }
 
   #count(bytes: number): void {

@@ -230,10 +230,12 @@ export class Stream {
     const piece = queue.peek();
     const most = Math.min(room, this.sendWindow.available, DEFAULT_FRAME_BYTES);
     if (most <= 0) return false;
-    const size = Math.min(most, piece.length);
+    const { buffer, at } = piece;
+    const size = Math.min(most, piece.end - at);
     const isLast = this.#endWaits && this.#trailers === null && size === queue.bytes;
-    queue.take(size);
-    this.#write(piece, 0, size, isLast);
+    this.#write(buffer, at, at + size, isLast);
+    // Behind the write, which copies out of it; and unless that has ended the stream.
+    if (!this.#isOver) queue.take(size);
     return queue.bytes > 0 && this.sendWindow.available > 0;
   }
 

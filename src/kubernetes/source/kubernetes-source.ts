@@ -1,7 +1,9 @@
 import type { ClusterRules } from "../../dialects/translator.ts";
 import type { ResourceSettings } from "../../registry/plan-resource.ts";
 import type { RunningSource, Source, SourceParts } from "../../registry/source.ts";
-import { KubeApi } from "../api/kube-api.ts";
+import type { KubeApi } from "../api/kube-api.ts";
+import type { Leader } from "../leader.ts";
+import { startStatus } from "../status/start-status.ts";
 import { ClusterKinds } from "./cluster-kinds.ts";
 import { ClusterWriter, keyOfObject } from "./cluster-writer.ts";
 
@@ -11,11 +13,15 @@ const LOOK_MS = 20;
 const MAX_NAMED = 100;
 
 export interface KubernetesSourceOptions {
-  /** Path of a kubeconfig; empty: KUBECONFIG, the pod's own account, or the kubeconfig of the home folder. */
-  readonly kubeconfig: string;
-  /** Which of its contexts; empty: its current one. */
-  readonly context: string;
+  /** Left open at the end: it is the caller's. */
+  readonly api: KubeApi;
   readonly rules: ClusterRules;
+  /** Who tells in the status of each object what the mesh makes of it, and by Events; absent: nobody. */
+  readonly status?: {
+    readonly leader: Pick<Leader, "isLeader" | "subscribe">;
+    /** Name of this replica. */
+    readonly instance: string;
+  };
 }
 
 /** A Kubernetes cluster as what fills the registry. */
@@ -31,9 +37,8 @@ export class KubernetesSource implements Source {
   }
 
   async start(parts: SourceParts, stop: AbortSignal): Promise<RunningSource> {
-    const { kubeconfig, context, rules } = this.#options;
+    const { api, rules, status } = this.#options;
     const { clock, log } = parts;
-    const api = await KubeApi.open({ kubeconfig, context, log });
     const target = new ClusterWriter({ ...parts, rules });
     const kinds = new ClusterKinds({
       ...{ ...parts, api, keyOf: keyOfObject },
@@ -43,7 +48,6 @@ export class KubernetesSource implements Source {
     const close = async () => {
       await kinds.stop();
       await target.close();
-      await api.close();
     };
     log.info("reading the cluster", { server: api.server });
     const startMs = clock.now();
@@ -57,7 +61,13 @@ export class KubernetesSource implements Source {
     }
     const tookMs = Math.round(clock.now() - startMs);
     log.info("the cluster is read", { ...countsOf(parts), refused: target.refused.size, tookMs });
-    return running(api, kinds, target, close);
+    if (status === undefined) return running(api, kinds, target, close);
+    const { refused } = target;
+    const told = startStatus({ ...parts, ...status, api, refused });
+    return running(api, kinds, target, async () => {
+      await told.close();
+      await close();
+    });
   }
 }
 

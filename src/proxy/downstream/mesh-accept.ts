@@ -5,7 +5,7 @@ import { deadlineAfter, type Expirable } from "../../core/deadlines.ts";
 import { MESH_ALPN } from "../../http/h1/mesh-connect.ts";
 import { MESH_ALPNS, MESH_H2_ALPN } from "../../http/h2/mesh-wire.ts";
 import { NOBODY } from "../../http/nobody.ts";
-import { connOverTls } from "../../http/open-conn.ts";
+import { sessionOverTls } from "../../http/open-conn.ts";
 import { MAX_CLIENT_HELLO_BYTES, readClientHello } from "../../identity/client-hello.ts";
 import { presentedChain } from "../../identity/presented-chain.ts";
 import type { ServerContext } from "../../identity/tls-contexts.ts";
@@ -143,7 +143,7 @@ class Acceptance implements Expirable {
     };
     if (version === MESH_H2_ALPN) {
       this.#deps.handshakes.end();
-      const conn = connOverTls(secured, this.#socket, NOBODY);
+      const conn = sessionOverTls(secured, this.#socket, NOBODY);
       this.#handler.onMeshLink({ ...known, conn, proof: this.#proof });
     } else {
       const { deadlineMs } = this;

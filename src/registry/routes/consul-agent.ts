@@ -94,6 +94,8 @@ async function report(
 ): Promise<Reply> {
   const id = request.params["id"] ?? "";
   const key = checkKey(hostOf(request, parts), id);
+  // It may be registered since a moment, at another registry.
+  if (parts.catalog.get("check", key) === undefined) await parts.writer.refresh();
   const check = parts.catalog.get("check", key);
   if (check === undefined) {
     const hint = "Ensure that the check ID is passed, not the check name.";

@@ -25,6 +25,7 @@ export function statusRoutes(parts: RegistryParts): Route[] {
           trafficPolicies: catalog.count("traffic"),
           scopes: catalog.count("scope"),
           blockingQueries: parts.waiters.waiting(),
+          store: parts.storeStatus(),
           identity: parts.identity?.status() ?? null,
           source: parts.source?.running.status() ?? null,
           daemons: parts.daemons(),

@@ -90,12 +90,16 @@ describe("a queue of content", () => {
     queue.push(chunk, 0, 0);
     queue.push(chunk, 4, 6);
     chunk.fill("x");
+    const first = () => {
+      const { buffer, at, end } = queue.peek();
+      return buffer.toString("latin1", at, end);
+    };
     assert.equal(kept, 5);
-    assert.equal(queue.peek().toString(), "bcd");
+    assert.equal(first(), "bcd");
     queue.take(2);
-    assert.equal(queue.peek().toString(), "d");
+    assert.equal(first(), "d");
     queue.take(1);
-    assert.equal(queue.peek().toString(), "ef");
+    assert.equal(first(), "ef");
     assert.equal(kept, 2);
     queue.clear();
     assert.equal(queue.bytes + kept, 0);

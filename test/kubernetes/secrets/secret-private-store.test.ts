@@ -43,9 +43,10 @@ test("what else stands in the Secret stays, and only its own Secret is watched",
   const told: string[] = [];
   store.watch((name) => told.push(name));
   await until(() => told.length === 2, { what: "what is there at the start" });
-  const watched = server.calls.filter(({ query }) => query.has("watch"));
+  const watched = () => server.calls.filter(({ query }) => query.has("watch"));
+  await until(() => watched().length > 0, { what: "a watch behind the list" });
   assert.deepEqual(
-    watched.map(({ path, query }) => [path, query.get("fieldSelector")]),
+    watched().map(({ path, query }) => [path, query.get("fieldSelector")]),
     [["/api/v1/namespaces/hostmesh-system/secrets", "metadata.name=hostmesh-ca"]],
   );
   server.remove({ apiVersion: "v1", kind: "Secret", metadata });

@@ -1,5 +1,6 @@
 import type { TestContext } from "node:test";
 import type { ClusterRules } from "../../../src/dialects/translator.ts";
+import { KubeApi } from "../../../src/kubernetes/api/kube-api.ts";
 import { KubernetesSource } from "../../../src/kubernetes/source/kubernetes-source.ts";
 import type { RegistryOptions } from "../../../src/registry/registry.ts";
 import { KubeApiServer } from "../../helpers/kube-api-server.ts";
@@ -111,6 +112,13 @@ export function sliceOf(
   };
 }
 
+/** A client of this API server. */
+export async function openApi(t: TestContext, { kubeconfig }: KubeApiServer): Promise<KubeApi> {
+  const api = await KubeApi.open({ kubeconfig, context: "", log: keepingLog() });
+  t.after(() => api.close());
+  return api;
+}
+
 export interface ClusterLabOptions {
   readonly rules?: Partial<ClusterRules>;
   readonly registry?: Partial<RegistryOptions>;
@@ -122,11 +130,9 @@ export interface ClusterLabOptions {
 export async function clusterLab(t: TestContext, options: ClusterLabOptions = {}) {
   const server = await KubeApiServer.start(t);
   for (const object of options.objects ?? []) server.apply(object);
-  const source = new KubernetesSource({
-    ...{ kubeconfig: server.kubeconfig, context: "" },
-    rules: { ...RULES, ...options.rules },
-  });
   const log = keepingLog();
+  const api = await openApi(t, server);
+  const source = new KubernetesSource({ api, rules: { ...RULES, ...options.rules } });
   const registry = await testRegistry(t, { source, log, ...options.registry });
   const { client, records, updates } = await testClient(t, [registry.url]);
   await client.start();

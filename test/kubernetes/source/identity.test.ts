@@ -11,7 +11,16 @@ import {
   spiffe,
 } from "../../registry/identity/setup.ts";
 import { call, dig, testRegistry } from "../../registry/setup.ts";
-import { IN, namespaceOf, nodeOf, podOf, RULES, serviceOf, sliceOf } from "./cluster-lab.ts";
+import {
+  IN,
+  namespaceOf,
+  nodeOf,
+  openApi,
+  podOf,
+  RULES,
+  serviceOf,
+  sliceOf,
+} from "./cluster-lab.ts";
 
 const out = { "hostmesh.io/inject": "disabled" };
 
@@ -36,9 +45,7 @@ test("a node gets certificates for the pods that the API server has placed there
     ]),
   ];
   for (const object of objects) server.apply(object);
-  const source = new KubernetesSource({
-    ...{ kubeconfig: server.kubeconfig, context: "", rules: RULES },
-  });
+  const source = new KubernetesSource({ api: await openApi(t, server), rules: RULES });
   const registry = await secureRegistry(t, {}, { source });
   const { credential } = await enrol(registry, "node-1");
   const certified = async (account: string) => {
@@ -74,9 +81,7 @@ test("nobody is served before everything is read, and a start that waits can be 
   const refused = { status: 403, body: { kind: "Status", reason: "Forbidden", code: 403 } };
   server.fail(/GET \/api\/v1\/pods/, { kind: "answer", ...refused }, 1_000);
   const stop = new AbortController();
-  const source = new KubernetesSource({
-    ...{ kubeconfig: server.kubeconfig, context: "", rules: RULES },
-  });
+  const source = new KubernetesSource({ api: await openApi(t, server), rules: RULES });
   const starting = testRegistry(t, { source, stop: stop.signal });
   const failed = assert.rejects(starting, /given up/);
   await until(() => server.count(/GET \/api\/v1\/pods/) > 0 && server.watches() === 5);

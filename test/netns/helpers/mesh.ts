@@ -19,6 +19,11 @@ import type { ShapedLink } from "./shaped-link.ts";
 
 const MAIN = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url));
 
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+
+/** Of a guardian whose data path is another user's; `test/manifests` compares them with the DaemonSet's. */
+export const GUARDIAN_CAPABILITIES = ["net_admin", "net_raw", "setuid", "setgid", "kill"];
+
 /** Warming up is tested for itself: here it would only keep every daemon, and the machine, busy for a second. */
 const DAEMON_SETTINGS = ["ports.bind=0.0.0.0", "timeouts.warmUpMs=0"];
 
@@ -29,6 +34,11 @@ export interface DaemonOptions {
   readonly enrol?: boolean;
   /** `path=value` of settings. */
   readonly set?: readonly string[];
+  /**
+   * `UID:GID` of the data path. The guardian then has only the capabilities that the manifests give it, and finds its
+   * folder prepared.
+   */
+  readonly user?: string;
 }
 
 /** A batch of `POST /v1/mesh/apply`. */
@@ -213,6 +223,22 @@ export class MeshHost {
     return this.cli(["up", "--host", this.name, "--data", this.folder, ...args]);
   }
 
+  /**
+   * As `cli`, with no more capabilities than these, and from mounts that any user can read, wherever the sources are:
+   * `ip netns exec` has a mount namespace of its own.
+   */
+  #confinedCli(args: readonly string[], capabilities: readonly string[]): Program {
+    const [program, node] = [`${this.folder}-program`, `${this.folder}-node`];
+    mkdirSync(program, { recursive: true });
+    writeFileSync(node, "");
+    const bounds = ["-all", ...capabilities.map((name) => `+${name}`)].join(",");
+    const script = `
+      mount --bind "$1" "$2"; mount --bind "$3" "$4"; program=$2 node=$4; shift 4
+      exec setpriv --bounding-set=${bounds} --inh-caps=-all --no-new-privs "$node" "$program/src/cli/main.ts" "$@"`;
+    const mounts = [ROOT, program, process.execPath, node];
+    return new Program(this.host.namespace, "sh", ["-euc", script, "sh", ...mounts, ...args]);
+  }
+
   get hasDaemon(): boolean {
     return this.#daemon?.running === true;
   }
@@ -224,14 +250,18 @@ export class MeshHost {
 
   /** Starts the daemon, or starts it again, and waits until it captures. */
   async startDaemon(options: DaemonOptions): Promise<Program> {
-    const { capture, onDeath = "open", enrol = false, set = [] } = options;
+    const { capture, onDeath = "open", enrol = false, set = [], user } = options;
     const registry = enrol ? this.#mesh.registryTlsUrl : this.#mesh.registryUrl(this);
     const identity = enrol ? [`identity.joinTokenFile=${await this.#tokenFile()}`] : [];
-    const daemon = this.cli([
+    const args = [
       ...["daemon", "--host", this.name, "--registry", registry],
       ...["--data", this.folder, "--capture", capture, "--on-death", onDeath],
       ...[...DAEMON_SETTINGS, ...identity, ...set].flatMap((setting) => ["--set", setting]),
-    ]);
+    ];
+    const daemon =
+      user === undefined
+        ? this.cli(args)
+        : this.#confinedCli([...args, "--user", user], GUARDIAN_CAPABILITIES);
     this.#daemon = daemon;
     await daemon.said(/capturing connections of local workloads/, 40_000);
     return daemon;

@@ -101,6 +101,13 @@ const HOSTS_TOO: [string, string][] = [
   ["GET", "/v1/agent/services"],
 ];
 
+test("a probe, which has no certificate, hears that the registry serves, and nothing else", async (t) => {
+  const registry = await secureRegistry(t);
+  const { status, body } = await callTls(registry.tlsUrl, "GET", "/healthz");
+  assert.deepEqual([status, body], [200, { ok: true }]);
+  assert.equal((await call(registry, "GET", "/healthz")).status, 200);
+});
+
 test("what is for operators is refused to hosts, and everything but enrolment to strangers", async (t) => {
   const registry = await secureRegistry(t);
   const { credential } = await enrol(registry, "node-1");

@@ -17,7 +17,7 @@ import {
 import { parseResponseHead } from "../../../http/h1/parser.ts";
 import { MESH_ALPNS, MESH_H2_ALPN } from "../../../http/h2/mesh-wire.ts";
 import type { ResponseHead } from "../../../http/message.ts";
-import { connOverTls } from "../../../http/open-conn.ts";
+import { connOverTls, sessionOverTls } from "../../../http/open-conn.ts";
 import type { ClientSession, SessionKey } from "../../../identity/client-sessions.ts";
 import type { VerifiedPeer } from "../../../identity/peer-verifier.ts";
 import { presentedChain } from "../../../identity/presented-chain.ts";
@@ -229,7 +229,7 @@ class MeshAttempt implements Dial, ConnHandler, Expirable {
       return;
     }
     this.#peer = peer;
-    if (isLink) this.#link(connOverTls(secured, socket, this), peer);
+    if (isLink) this.#link(sessionOverTls(secured, socket, this), peer);
     else if (this.#asked === null) this.#endOlder();
     else this.#ask(this.#asked, connOverTls(secured, socket, this));
   }

@@ -67,7 +67,10 @@ describe("a dial of a link", () => {
     const other = await linkPeer(PROOF, () => assert.fail("nobody has asked"));
     t.after(() => other.close());
     const conn = await linked(caller(t), other.address);
-    assert.equal((conn.socket as TLSSocket).alpnProtocol, "h2");
+    const secured = conn.socket as TLSSocket;
+    assert.equal(secured.alpnProtocol, "h2");
+    const { name, version } = secured.getCipher();
+    assert.deepEqual([name, version], ["TLS_AES_128_GCM_SHA256", "TLSv1.3"]);
     await until(() => other.callers.length === 1);
     assert.deepEqual(other.callers, [WEB]);
   });

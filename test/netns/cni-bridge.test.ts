@@ -1,0 +1,3 @@
+import { testNode } from "./helpers/node-tests.ts";
+
+testNode("bridge", "redirect", { mode: "tproxy", reason: /bridge-nf-call/, families: [4, 6] });
