@@ -39,7 +39,7 @@ export const tokenReview = {
     .refine((text) => text === "" || URL.parse(text)?.protocol === "https:", "an https URL")
     .default("")
     .describe(
-      "Kubernetes API server that judges the service-account tokens with which daemons join (https://kubernetes.default.svc). Empty: none is accepted.",
+      "Kubernetes API server that judges the service-account tokens with which daemons join (https://kubernetes.default.svc). Empty: none is accepted, but by a registry that reads a cluster, which asks that one.",
     ),
   tokenReviewCaFile: z
     .string()

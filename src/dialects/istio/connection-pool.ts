@@ -10,7 +10,7 @@ const KEEPALIVE_MS = 7_200_000;
 
 const count = z.number().int().min(0).max(4_294_967_295);
 const unlimited = "0, and absent: no limit but the daemon's own";
-const onlyHttp2 = "connections between proxy and endpoint are HTTP/1.1";
+const ownHttp2 = "the protocol of the port decides which version is spoken, and the daemon how";
 const system = "the operating system's own holds";
 
 const keepaliveField = z.strictObject({
@@ -36,10 +36,10 @@ const httpField = z.strictObject({
   maxRequestsPerConnection: honoured(count, unlimited).optional(),
   maxRetries: honoured(count, `retries under way at a time; ${unlimited}`).optional(),
   idleTimeout: honoured(durationIn(0), "of connections without a request; `0s`: none").optional(),
-  h2UpgradePolicy: ineffective(z.enum(["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"]), onlyHttp2),
-  useClientProtocol: ineffective(z.boolean(), onlyHttp2),
-  maxConcurrentStreams: ineffective(count, onlyHttp2),
-  http2KeepAlive: ineffective(z.unknown(), onlyHttp2),
+  h2UpgradePolicy: ineffective(z.enum(["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"]), ownHttp2),
+  useClientProtocol: ineffective(z.boolean(), ownHttp2),
+  maxConcurrentStreams: ineffective(count, ownHttp2),
+  http2KeepAlive: ineffective(z.unknown(), ownHttp2),
 });
 
 export const connectionPoolField = z.strictObject({

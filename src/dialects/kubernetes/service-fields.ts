@@ -8,19 +8,26 @@ import { addressField } from "./pod-fields.ts";
 const MAX_PORTS = 256;
 const family = z.enum(["IPv4", "IPv6"]);
 
-/** A name of the IANA form, as ports of containers have. */
-const portName = z
+const NOT_A_NAME = "must be the name of a port";
+
+/** Of a Service: a label of DNS, so that `80` is one too (`kubectl create service` gives such names). */
+const servicePortName = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, NOT_A_NAME);
+
+/** Of a container: the IANA form, which has a letter in it. */
+const containerPortName = z
   .string()
-  .regex(/^(?=.*[a-z])[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "must be the name of a port");
+  .regex(/^(?=.*[a-z])[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, NOT_A_NAME);
 
 const port = z.strictObject({
   name: honoured(
-    portName,
+    servicePortName,
     "also its protocol, in Istio's convention: `http-…`, `http2-…`, `grpc-…`, `tcp-…`, `tls-…`",
   ).optional(),
   port: honoured(portField),
   targetPort: honoured(
-    z.union([portField, portName], { error: "must be a port, 1 to 65535, or the name of one" }),
+    z.union([portField, containerPortName], {
+      error: "must be a port, 1 to 65535, or the name of one",
+    }),
     "where the Service finds its endpoints among Pods; EndpointSlices say it themselves. Default: `port`",
   ).optional(),
   protocol: differently(

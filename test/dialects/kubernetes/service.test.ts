@@ -87,6 +87,16 @@ test("opaque ports of the namespace are those of Services that have none of thei
   assert.equal(spoken(service({ ports }, { annotations }) + named("shop")), "http");
 });
 
+test("a port may have a number for its name, as kubectl makes them", () => {
+  const [found] = servicesOf(service({ ports: [{ name: "80-8080", port: 80, targetPort: 8080 }] }));
+  assert.deepEqual(
+    found?.ports.map(({ name, port }) => [name, port]),
+    [["80-8080", 80]],
+  );
+  const [bare] = servicesOf(service({ ports: [{ name: "80", port: 80 }] }));
+  assert.equal(bare?.ports[0]?.name, "80");
+});
+
 test("ports are checked as by an API server", () => {
   const ports = (...list: readonly object[]) => refusals(service({ ports: list }))[0] ?? "";
   assert.match(ports({ port: 80 }, { name: "b", port: 81 }), /^spec\.ports\[0\]\.name: missing/);
