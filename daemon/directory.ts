@@ -81,14 +81,16 @@ export class Directory {
   }
 
   /** What is known of the workload behind an endpoint; nothing where that is outside of the mesh. */
-  describe(endpoint: Endpoint): Pick<DataEndpoint, "identity" | "mesh" | "target"> {
+  describe(endpoint: Endpoint): Pick<DataEndpoint, "identity" | "mesh" | "away" | "target"> {
     const { trustDomain, host } = this.#deps;
     if (endpoint.outside) return {};
     const target = this.#targetOf(endpoint, trustDomain);
     const identity = target.identity === "" ? {} : { identity: target.identity };
     if (endpoint.host === host) return { ...identity, target };
     const mesh = this.#route(endpoint, target);
-    return mesh === null ? identity : { ...identity, mesh };
+    if (mesh === null) return identity;
+    const { away } = this.#hosts.get(endpoint.host) ?? {};
+    return { ...identity, mesh, ...(away === undefined ? {} : { away }) };
   }
 
   /** Identities for which this host needs certificates: its own, those of its live endpoints, and those that are given. */

@@ -134,6 +134,8 @@ export interface MeshHost {
   /** Where its mesh port is reached. */
   readonly address: string;
   readonly meshPort: number;
+  /** Its daemon is about to stop, or not back yet: endpoints behind it are called where there are no others. */
+  readonly away?: true;
 }
 
 /** The authorities that are trusted now; there is one such record, with the key `trust`. */

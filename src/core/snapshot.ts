@@ -17,6 +17,8 @@ export interface DataEndpoint extends Omit<Endpoint, "service" | "namespace"> {
   readonly identity?: string;
   /** Where its host takes mutual TLS for it; absent: it is local, or takes none. */
   readonly mesh?: HostPort;
+  /** Nobody may be there who takes it: see `MeshHost`. */
+  readonly away?: true;
   /** Local endpoints only: the workload as policies select it. */
   readonly target?: PolicyTarget;
 }

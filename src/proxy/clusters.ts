@@ -151,7 +151,7 @@ export class Clusters {
       (one) => hasLabels(one, labels) && (one.local || !isOwnOnly),
     );
     const endpoints = all.filter((one) => !this.#own.has(one.address, one.port));
-    return { endpoints, loops: endpoints.length < all.length };
+    return { endpoints: withoutAway(endpoints), loops: endpoints.length < all.length };
   }
 
   update(before: DataService | undefined, after: DataService): void {
@@ -243,6 +243,12 @@ function isSameTreatment(before: DataService | undefined, after: DataService): b
     JSON.stringify([balancer, traffic, slots, ports, hasRoutes]);
   const isRouted = (service: DataService) => (service.routes ?? []).length > 0;
   return treatment(before, isRouted(before)) === treatment(after, isRouted(after));
+}
+
+/** Those behind a daemon that is away are called only where nobody else could be. */
+function withoutAway(endpoints: readonly DataEndpoint[]): readonly DataEndpoint[] {
+  const there = endpoints.filter(({ away }) => away === undefined);
+  return there.some(isCandidate) ? there : endpoints;
 }
 
 /** A service without ports of its own leads to all its endpoints. */

@@ -67,6 +67,7 @@ const hostSchema = z.object({
   name: z.string(),
   address: z.string(),
   meshPort: z.number().int().min(1).max(65_535),
+  away: z.exactOptional(z.literal(true)),
 });
 
 const trustSchema = z.object({

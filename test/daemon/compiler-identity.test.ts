@@ -80,6 +80,15 @@ test("an endpoint of another host is reached by mutual TLS once that host has a 
   assert.equal(only(delta({ ...nodeB, value: null } as Change)).mesh, undefined);
 });
 
+test("an endpoint is behind a daemon that is away only where that is how it is reached", () => {
+  const { delta } = setup();
+  delta(put(service("web")), put(endpoint("node-b/1", "web")));
+  assert.equal(only(delta(nodeB)).away, undefined);
+  const away = { ...nodeB, value: { ...nodeB.value, away: true } } as Change;
+  assert.equal(only(delta(away)).away, true);
+  assert.equal(only(delta(peer("disable"))).away, undefined, "plaintext needs no daemon");
+});
+
 test("a local endpoint carries the workload as policies select it", () => {
   const { delta } = setup();
   const update = delta(
