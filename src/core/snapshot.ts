@@ -84,6 +84,14 @@ export interface DataUpdate {
   readonly policies?: Policies;
   /** Which services workloads see. Absent: as they were. */
   readonly scopes?: readonly ClientScope[];
+  /** Where this host is, as the registry knows it. Absent: as it was. */
+  readonly place?: Place;
+}
+
+/** Empty: it is not known. */
+export interface Place {
+  readonly zone: string;
+  readonly region: string;
 }
 
 /** A local workload as policies select it, where it was dialled at a port that is no endpoint's. */

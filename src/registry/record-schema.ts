@@ -68,6 +68,8 @@ const hostSchema = z.object({
   address: z.string(),
   meshPort: z.number().int().min(1).max(65_535),
   away: z.exactOptional(z.literal(true)),
+  zone: z.exactOptional(z.string()),
+  region: z.exactOptional(z.string()),
 });
 
 const trustSchema = z.object({

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { canonicalAddress } from "../../core/address.ts";
 import type { MeshHost } from "../../core/model.ts";
+import { NOWHERE, type NodePlace } from "../../dialects/kubernetes/node.ts";
 import type { PodFacts } from "./pod-facts.ts";
 
 const COMPONENT = "app.kubernetes.io/component";
@@ -23,6 +24,7 @@ export class HostTable {
   readonly #pods = new Map<string, PodFacts>();
   /** What each node is known as. */
   readonly #known = new Map<string, MeshHost>();
+  readonly #places = new Map<string, NodePlace>();
   #wanted = new Map<string, MeshHost | null>();
 
   /** `namespace`: where the daemons run. */
@@ -39,8 +41,15 @@ export class HostTable {
     if (node !== undefined) this.#look(node);
   }
 
+  /** Takes where a node is, which its own daemon learns from its record. */
+  setNode(name: string, place: NodePlace): void {
+    this.#places.set(name, place);
+    this.#look(name);
+  }
+
   removeNode(name: string): void {
     this.#known.delete(name);
+    this.#places.delete(name);
     this.#wanted.set(name, null);
   }
 
@@ -52,8 +61,14 @@ export class HostTable {
     );
     const place = newest === undefined ? this.#known.get(node) : placeOf(newest);
     if (place === undefined) return;
-    const { away: _, ...rest } = place;
-    const host: MeshHost = newest?.serves ? rest : { ...rest, away: true };
+    const { name, address, meshPort } = place;
+    const { zone, region } = this.#places.get(node) ?? NOWHERE;
+    const host: MeshHost = {
+      ...{ name, address, meshPort },
+      ...(zone === "" ? {} : { zone }),
+      ...(region === "" ? {} : { region }),
+      ...(newest?.serves ? {} : { away: true }),
+    };
     this.#known.set(node, host);
     this.#wanted.set(node, host);
   }

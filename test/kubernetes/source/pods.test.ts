@@ -162,7 +162,8 @@ test("a node is away from the wish to end its daemon until the next one is ready
   const daemon = daemonOf("node-1", "192.0.2.1");
   const { records, server } = await clusterLab(t, { objects: SHOP });
   const host = () => records.get("host node-1");
-  const there = { name: "node-1", address: "192.0.2.1", meshPort: 15_008 };
+  const place = { zone: "zone-a", region: "here" };
+  const there = { name: "node-1", address: "192.0.2.1", meshPort: 15_008, ...place };
   await until(() => host() !== undefined);
   assert.deepEqual(host(), there);
   const becomes = (away: boolean) => until(() => (dig(host(), "away") === true) === away);
@@ -183,6 +184,22 @@ test("a node is away from the wish to end its daemon until the next one is ready
   assert.deepEqual(host(), there);
   server.remove(again);
   await becomes(true);
+});
+
+test("a daemon learns from its host's record where its Node is", async (t) => {
+  const nowhere = { apiVersion: "v1", kind: "Node", metadata: { name: "node-1" }, spec: {} };
+  const { records, server } = await clusterLab(t, {
+    objects: [nowhere, daemonOf("node-1", "192.0.2.1")],
+  });
+  const zone = () => dig(records.get("host node-1"), "zone");
+  await until(() => records.has("host node-1"));
+  assert.equal(zone(), undefined);
+  server.apply(nodeOf("node-1", "zone-b"));
+  await until(() => zone() === "zone-b");
+  // A later daemon of it is no less there.
+  server.apply(daemonOf("node-1", "192.0.2.9", "hostmesh-again"));
+  await until(() => dig(records.get("host node-1"), "address") === "192.0.2.9");
+  assert.equal(zone(), "zone-b");
 });
 
 test("a daemon with a network of its own is reached at the address of its pod", async (t) => {
