@@ -20,8 +20,10 @@ export class CaptureState {
     return this.#released;
   }
 
-  set(active: boolean): void {
+  /** @param released whether it was given back for good, by whichever generation that was asked of. */
+  set(active: boolean, released: boolean): void {
     this.#active = active;
+    this.#released ||= released;
     if (this.#released && !active) this.#ended.resolve();
   }
 

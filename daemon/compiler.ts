@@ -135,6 +135,7 @@ export class Compiler implements KnownModel {
       removedWorkloads: [],
       policies: this.#policies.all(),
       scopes: this.#traffic.scopes(),
+      place: this.#directory.place(),
     };
   }
 
@@ -312,9 +313,11 @@ export class Compiler implements KnownModel {
     const { workloads, removed: removedWorkloads } = this.#local.flush();
     this.#raiseAlarm();
     const scopes = this.#traffic.flushScopes();
+    const place = this.#directory.takePlace();
     const told = {
       ...(policies === null ? {} : { policies }),
       ...(scopes === null ? {} : { scopes }),
+      ...(place === null ? {} : { place }),
     };
     const revision = this.#revision;
     return {

@@ -8,7 +8,7 @@ import type { DataPathParts } from "./stat-sources.ts";
  */
 export function configDump(parts: DataPathParts, redacted: boolean): object {
   const { config, compiler, supervisor, client, identity, mode, version, capturing } = parts;
-  const { services, workloads, revision } = compiler.full();
+  const { services, workloads, place, revision } = compiler.full();
   const registry = client.state();
   const urls = config.registry.urls.map(redacted ? withoutCredentials : (url) => url);
   return {
@@ -21,7 +21,7 @@ export function configDump(parts: DataPathParts, redacted: boolean): object {
     identity: identity.state(),
     model: compiler.stats(),
     workers: supervisor.list(),
-    snapshot: { services: redacted ? services.map(withoutMeta) : services, workloads },
+    snapshot: { services: redacted ? services.map(withoutMeta) : services, workloads, place },
   };
 }
 

@@ -164,9 +164,9 @@ export class DataPath {
     return ports;
   }
 
-  /** Whether the guardian's rules are in place, for the metrics. */
-  setCapturing(active: boolean): void {
-    this.#capture.set(active);
+  /** Whether the guardian's rules are in place, for the metrics, or were given back for good, for readiness. */
+  setCapturing(active: boolean, released: boolean): void {
+    this.#capture.set(active, released);
   }
 
   /** Gives up the control ports, so that a successor can have them. */

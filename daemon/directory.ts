@@ -2,7 +2,7 @@ import { canonicalAddress, type HostPort } from "../src/core/address.ts";
 import { formatSpiffeId, hostSpiffeId } from "../src/core/identity.ts";
 import type { Endpoint, MeshHost, Workload } from "../src/core/model.ts";
 import { mtlsModeOf, type PeerPolicy, type PolicyTarget } from "../src/core/policy.ts";
-import type { DataEndpoint } from "../src/core/snapshot.ts";
+import type { DataEndpoint, Place } from "../src/core/snapshot.ts";
 
 export interface DirectoryDeps {
   /** Name of this host. */
@@ -25,6 +25,7 @@ export class Directory {
   /** Keys of the workloads that claim a place. */
   readonly #claims = new Map<string, Set<string>>();
   readonly #hosts = new Map<string, MeshHost>();
+  #hasMoved = false;
   #peers: readonly PeerPolicy[] = [];
   #dirty = new Set<string>();
 
@@ -65,7 +66,21 @@ export class Directory {
   setHost(name: string, value: MeshHost | null): void {
     if (value === null) this.#hosts.delete(name);
     else this.#hosts.set(name, value);
-    this.#touch(this.#byHost.get(name));
+    if (name === this.#deps.host) this.#hasMoved = true;
+    else this.#touch(this.#byHost.get(name));
+  }
+
+  /** Where this host is, as the registry knows it. */
+  place(): Place {
+    const { zone = "", region = "" } = this.#hosts.get(this.#deps.host) ?? {};
+    return { zone, region };
+  }
+
+  /** Where it is, if something was said about that since the last call. */
+  takePlace(): Place | null {
+    if (!this.#hasMoved) return null;
+    this.#hasMoved = false;
+    return this.place();
   }
 
   setPeerPolicies(policies: readonly PeerPolicy[]): void {
@@ -81,14 +96,16 @@ export class Directory {
   }
 
   /** What is known of the workload behind an endpoint; nothing where that is outside of the mesh. */
-  describe(endpoint: Endpoint): Pick<DataEndpoint, "identity" | "mesh" | "target"> {
+  describe(endpoint: Endpoint): Pick<DataEndpoint, "identity" | "mesh" | "away" | "target"> {
     const { trustDomain, host } = this.#deps;
     if (endpoint.outside) return {};
     const target = this.#targetOf(endpoint, trustDomain);
     const identity = target.identity === "" ? {} : { identity: target.identity };
     if (endpoint.host === host) return { ...identity, target };
     const mesh = this.#route(endpoint, target);
-    return mesh === null ? identity : { ...identity, mesh };
+    if (mesh === null) return identity;
+    const { away } = this.#hosts.get(endpoint.host) ?? {};
+    return { ...identity, mesh, ...(away === undefined ? {} : { away }) };
   }
 
   /** Identities for which this host needs certificates: its own, those of its live endpoints, and those that are given. */

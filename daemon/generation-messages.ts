@@ -31,10 +31,10 @@ export interface GenerationPorts {
   readonly ready: number;
 }
 
-/** From the guardian. `capture`: are the rules and their dead-man entry in place? `drain`: accept for `lingerMs` more, then end what is open, then exit. */
+/** From the guardian. `capture`: are the rules and their dead-man entry in place, and were they given back for good? `drain`: accept for `lingerMs` more, then end what is open, then exit. */
 export type ToGeneration =
   | { readonly type: "start"; readonly start: GenerationStart }
-  | { readonly type: "capture"; readonly active: boolean }
+  | { readonly type: "capture"; readonly active: boolean; readonly released: boolean }
   | { readonly type: "drain"; readonly lingerMs: number; readonly deadlineMs: number };
 
 /**

@@ -81,9 +81,9 @@ export class GenerationProcess {
     return this.#child.pid;
   }
 
-  /** Tells whether connections are captured. */
-  tellCapture(active: boolean): void {
-    this.#send({ type: "capture", active });
+  /** Tells whether connections are captured, and whether that has ended for good. */
+  tellCapture(active: boolean, released: boolean): void {
+    this.#send({ type: "capture", active, released });
   }
 
   /** Asks for a drain and waits; what is still there two seconds after the deadline is killed. */

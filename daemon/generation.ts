@@ -52,7 +52,7 @@ process.on("message", (message: ToGeneration) => {
       void begin(message.start);
       return;
     case "capture":
-      path?.setCapturing(message.active);
+      path?.setCapturing(message.active, message.released);
       return;
     case "drain":
       end(message.lingerMs, message.deadlineMs);

@@ -191,6 +191,8 @@ export class Guardian {
         exit: (how) => this.#replace(how),
       },
     );
+    // Before it can say that it is ready: nothing will be captured again.
+    if (this.#released) this.#tellCapture();
   }
 
   #hear(message: FromGeneration): void {
@@ -318,7 +320,7 @@ export class Guardian {
   }
 
   #tellCapture(): void {
-    this.#generation?.tellCapture(this.#holdsCapture && this.#serving);
+    this.#generation?.tellCapture(this.#holdsCapture && this.#serving, this.#released);
   }
 
   /** A failure is logged, and the next round tries again. */

@@ -361,8 +361,8 @@ export const configSchema = z.strictObject({
     // Tells the generated page not to print the value: it is this machine's.
     machineDefault: true,
   }),
-  zone: z.string().default("").describe("Zone of this host."),
-  region: z.string().default("").describe("Region of this host, above its zone."),
+  zone: z.string().default("").describe("Zone of this host; empty: as the registry knows it."),
+  region: z.string().default("").describe("Region of this host, above its zone. Empty: likewise."),
   workers: z
     .number()
     .int()

@@ -134,6 +134,11 @@ export interface MeshHost {
   /** Where its mesh port is reached. */
   readonly address: string;
   readonly meshPort: number;
+  /** Its daemon is about to stop, or not back yet: endpoints behind it are called where there are no others. */
+  readonly away?: true;
+  /** Where it is, as far as the registry knows: for its own daemon. */
+  readonly zone?: string;
+  readonly region?: string;
 }
 
 /** The authorities that are trusted now; there is one such record, with the key `trust`. */

@@ -17,6 +17,8 @@ export interface DataEndpoint extends Omit<Endpoint, "service" | "namespace"> {
   readonly identity?: string;
   /** Where its host takes mutual TLS for it; absent: it is local, or takes none. */
   readonly mesh?: HostPort;
+  /** Nobody may be there who takes it: see `MeshHost`. */
+  readonly away?: true;
   /** Local endpoints only: the workload as policies select it. */
   readonly target?: PolicyTarget;
 }
@@ -82,6 +84,14 @@ export interface DataUpdate {
   readonly policies?: Policies;
   /** Which services workloads see. Absent: as they were. */
   readonly scopes?: readonly ClientScope[];
+  /** Where this host is, as the registry knows it. Absent: as it was. */
+  readonly place?: Place;
+}
+
+/** Empty: it is not known. */
+export interface Place {
+  readonly zone: string;
+  readonly region: string;
 }
 
 /** A local workload as policies select it, where it was dialled at a port that is no endpoint's. */

@@ -1,5 +1,5 @@
 import type { HashOn } from "../core/model.ts";
-import type { DataEndpoint, DataService, DataTraffic } from "../core/snapshot.ts";
+import type { DataEndpoint, DataService, DataTraffic, Place } from "../core/snapshot.ts";
 import type { TrafficSettings } from "../core/traffic.ts";
 import { NamedDestinations } from "./named-destinations.ts";
 import type { OwnPlaces } from "./own-places.ts";
@@ -60,7 +60,7 @@ interface Live extends Cluster {
 
 /** What clusters are made with, beside the service. */
 export interface ClusterDeps extends BalancerDeps {
-  /** Where this proxy is: the near endpoints are near to it. */
+  /** Where this proxy is at first: the near endpoints are near to it. */
   readonly here: BalanceOptions["here"];
   readonly adaptive: AdaptiveLimits;
   /** For services that say nothing of it. */
@@ -74,12 +74,14 @@ export interface ClusterDeps extends BalancerDeps {
 export class Clusters {
   readonly #deps: ClusterDeps;
   readonly #own: OwnPlaces;
+  #here: BalanceOptions["here"];
   readonly #byService = new Map<string, Map<string, Live>>();
   /** What names led to, as long as the services stay as they are. */
   readonly named = new NamedDestinations();
 
   constructor(deps: ClusterDeps, own: OwnPlaces) {
     this.#deps = deps;
+    this.#here = deps.here;
     this.#own = own;
   }
 
@@ -121,9 +123,9 @@ export class Clusters {
   }
 
   #optionsOf({ outlier, accrual, locality, concurrency }: TrafficSettings): BalanceOptions {
-    const { here, adaptive, defaults } = this.#deps;
+    const { adaptive, defaults } = this.#deps;
     return {
-      ...{ here, ...defaults },
+      ...{ here: this.#here, ...defaults },
       ...(locality === undefined ? {} : { locality }),
       ...(accrual === undefined ? {} : { accrual }),
       ...(outlier === undefined ? {} : { minHealthPercent: outlier.minHealthPercent }),
@@ -151,7 +153,7 @@ export class Clusters {
       (one) => hasLabels(one, labels) && (one.local || !isOwnOnly),
     );
     const endpoints = all.filter((one) => !this.#own.has(one.address, one.port));
-    return { endpoints, loops: endpoints.length < all.length };
+    return { endpoints: withoutAway(endpoints), loops: endpoints.length < all.length };
   }
 
   update(before: DataService | undefined, after: DataService): void {
@@ -175,6 +177,14 @@ export class Clusters {
       cluster.group = { ...cluster.group, endpoints };
       cluster.balancer.update(endpoints);
     }
+  }
+
+  /** Others are near from now on. False: the place is the one that it was. */
+  moveTo({ zone, region }: Place): boolean {
+    if (zone === this.#here.zone && region === this.#here.region) return false;
+    this.#here = { ...this.#here, zone, region };
+    this.#byService.clear();
+    return true;
   }
 
   remove(service: DataService): void {
@@ -243,6 +253,12 @@ function isSameTreatment(before: DataService | undefined, after: DataService): b
     JSON.stringify([balancer, traffic, slots, ports, hasRoutes]);
   const isRouted = (service: DataService) => (service.routes ?? []).length > 0;
   return treatment(before, isRouted(before)) === treatment(after, isRouted(after));
+}
+
+/** Those behind a daemon that is away are called only where nobody else could be. */
+function withoutAway(endpoints: readonly DataEndpoint[]): readonly DataEndpoint[] {
+  const there = endpoints.filter(({ away }) => away === undefined);
+  return there.some(isCandidate) ? there : endpoints;
 }
 
 /** A service without ports of its own leads to all its endpoints. */

@@ -23,7 +23,7 @@ import type { AcceptedLink, MeshRequest } from "./downstream/mesh-request.ts";
 import { Exchange } from "./exchange.ts";
 import { toMeshError } from "./failure.ts";
 import { joinTurns } from "./join-turns.ts";
-import { hostIdentity, makePlane } from "./make-plane.ts";
+import { hostIdentity, makePlane, placeOf } from "./make-plane.ts";
 import { HandshakeLimit, MeshConnection, RefusalLog } from "./mesh-connection.ts";
 import { MeshSession } from "./mesh-session.ts";
 import type { Plane } from "./plane.ts";
@@ -110,6 +110,7 @@ export class DataPlane {
    */
   apply(update: DataUpdate): void {
     const plane = this.#plane;
+    const { config } = plane;
     const change = plane.services.apply(update);
     const { gone, moved } = plane.workloads.apply(update);
     for (const { before, after } of change.changed) plane.clusters.update(before, after);
@@ -119,6 +120,9 @@ export class DataPlane {
     }
     if (update.scopes !== undefined) {
       plane.scopes.apply(update.scopes);
+      plane.services.touch();
+    }
+    if (update.place !== undefined && plane.clusters.moveTo(placeOf(config, update.place))) {
       plane.services.touch();
     }
     for (const slot of goneSlots(change)) plane.pools.retire(slot);

@@ -5,7 +5,7 @@ import { wallClock } from "../core/clock.ts";
 import { Deadlines, type Expirable } from "../core/deadlines.ts";
 import { MeshError } from "../core/errors.ts";
 import { hostSpiffeId } from "../core/identity.ts";
-import { targetOfWorkload } from "../core/snapshot.ts";
+import { type Place, targetOfWorkload } from "../core/snapshot.ts";
 import type { RetryBudgetRule } from "../core/traffic.ts";
 import type { Carrier } from "../http/carrier.ts";
 import { connOverCarrier } from "../http/carrier-socket.ts";
@@ -47,6 +47,11 @@ function budgetOf({ retries }: Config): RetryBudgetRule | null {
   const { budgetPercent, minPerSecond, windowMs } = retries;
   if (budgetPercent === 0 && minPerSecond === 0) return null;
   return { ratio: budgetPercent / 100, minPerSecond, ttlMs: windowMs };
+}
+
+/** What a host's own settings say of where it is goes before what the registry knows. */
+export function placeOf({ zone, region }: Config, known: Place): Place {
+  return { zone: zone || known.zone, region: region || known.region };
 }
 
 function clusterDeps({ config, clock, random, endpoints, adaptive }: DataPlaneDeps): ClusterDeps {

@@ -67,6 +67,9 @@ const hostSchema = z.object({
   name: z.string(),
   address: z.string(),
   meshPort: z.number().int().min(1).max(65_535),
+  away: z.exactOptional(z.literal(true)),
+  zone: z.exactOptional(z.string()),
+  region: z.exactOptional(z.string()),
 });
 
 const trustSchema = z.object({

@@ -4,6 +4,8 @@ import { parseConnectPrograms } from "../../src/cli/check/pre/collect-node.ts";
 import { kubeProxyFindings, proxyModeOf } from "../../src/cli/check/pre/kube-proxy-findings.ts";
 import { meshFindings } from "../../src/cli/check/pre/mesh-findings.ts";
 import { podNetworkFindings } from "../../src/cli/check/pre/pod-network-findings.ts";
+import { readValues } from "../../src/install/manifests.ts";
+import { VERSION } from "../install/variants.ts";
 import { link, sysctls, testCases, UNSEEN, WELL } from "./pre-cases.ts";
 
 const routed = { ...WELL, links: [link("cali1", "veth"), link("cali2", "veth")] };
@@ -224,4 +226,17 @@ test("programs at connect() are known in the words of old and new versions of bp
   ]);
   assert.deepEqual(parseConnectPrograms(text), ["cil_sock4_connect", "cil_sock6_connect"]);
   assert.deepEqual(parseConnectPrograms(""), []);
+});
+
+test("a mode that does not suit the pods' network is remedied by a value that an installation takes", () => {
+  const cases = [
+    { findings: podNetworkFindings(bridged, "tproxy"), mode: "redirect" },
+    { findings: podNetworkFindings(routed, "redirect"), mode: "tproxy" },
+  ];
+  for (const { findings, mode } of cases) {
+    const [failure] = findings.filter(({ verdict }) => verdict === "failure");
+    const [, name = "", value] = /--set (\w+)=(\w+)/.exec(failure?.remedy ?? "") ?? [];
+    assert.equal(value, mode);
+    assert.equal(readValues(VERSION, { [name]: value }).captureMode, mode);
+  }
 });

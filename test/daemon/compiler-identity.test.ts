@@ -80,6 +80,28 @@ test("an endpoint of another host is reached by mutual TLS once that host has a 
   assert.equal(only(delta({ ...nodeB, value: null } as Change)).mesh, undefined);
 });
 
+test("an endpoint is behind a daemon that is away only where that is how it is reached", () => {
+  const { delta } = setup();
+  delta(put(service("web")), put(endpoint("node-b/1", "web")));
+  assert.equal(only(delta(nodeB)).away, undefined);
+  const away = { ...nodeB, value: { ...nodeB.value, away: true } } as Change;
+  assert.equal(only(delta(away)).away, true);
+  assert.equal(only(delta(peer("disable"))).away, undefined, "plaintext needs no daemon");
+});
+
+test("workers learn where their host is from its own record, once", () => {
+  const { compiler, delta, resync } = setup();
+  assert.equal(delta(put(service("web"))).place, undefined);
+  const value = { name: "node-a", address: "192.168.0.1", meshPort: 15_008, zone: "zone-a" };
+  const own: Change = { kind: "host", key: "node-a", value };
+  assert.equal(delta(nodeB).place, undefined, "another one's");
+  assert.deepEqual(delta(own).place, { zone: "zone-a", region: "" });
+  assert.equal(delta(put(service("shop"))).place, undefined);
+  assert.equal(resync(put(service("web")), own).place, undefined, "nothing new");
+  assert.deepEqual(compiler.full().place, { zone: "zone-a", region: "" });
+  assert.deepEqual(resync(put(service("web"))).place, { zone: "", region: "" });
+});
+
 test("a local endpoint carries the workload as policies select it", () => {
   const { delta } = setup();
   const update = delta(

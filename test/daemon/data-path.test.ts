@@ -139,6 +139,24 @@ async function serves(port: number, name: string, client: Agent): Promise<void> 
   await until(async () => (await get(port, name, client)) === 200, { what: `service ${name}` });
 }
 
+test("is not ready where the capture was given back, whoever was asked for that", {
+  skip,
+}, async (t) => {
+  const central = await registry(t, await temporary(t));
+  const { path, ports } = await start(t, central.url);
+  const status = async () => {
+    const answer = await fetch(`http://127.0.0.1:${ports.ready}/healthz/ready`);
+    return { status: answer.status, text: await answer.text() };
+  };
+  await until(async () => (await status()).status === 200);
+  // A capture that lapses comes again.
+  path.setCapturing(false, false);
+  assert.equal((await status()).status, 200);
+  path.setCapturing(false, true);
+  await until(async () => (await status()).status === 503);
+  assert.match((await status()).text, /draining/);
+});
+
 test("serves a service within moments of its registration, and proves that it is ready", {
   skip,
 }, async (t) => {

@@ -15,10 +15,14 @@ let serving = true;
 let open = 0;
 let addresses = ["10.1.0.1"];
 let guarded: string[] = [];
+/** What the guardian said last of the capture. */
+let capture = "";
 
 process.on("SIGINT", () => undefined);
 process.on("message", (message: ToGeneration) => {
   if (message.type === "start") begin(message.start);
+  else if (message.type === "capture")
+    capture = `active ${message.active}, released ${message.released}`;
   else if (message.type === "drain") setTimeout(() => drain(), message.lingerMs);
 });
 process.on("disconnect", () => process.exit(0));
@@ -41,6 +45,7 @@ function begin(start: GenerationStart): void {
         const [word = "", ...rest] = chunk.toString().split(" ");
         if (word === "who") socket.write(String(process.pid));
         if (word === "urgent") socket.write(String(start.urgent));
+        if (word === "capture") socket.write(capture);
         if (word === "die") process.exit(7);
         if (word === "mute") serving = false;
         if (word === "speak") serving = true;

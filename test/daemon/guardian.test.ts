@@ -259,6 +259,20 @@ test("gives the capture back before a stop, and does not take it up again", asyn
   );
 });
 
+test("the generation that replaces one after that knows that nothing will be captured again", async (t) => {
+  const { guardian, capture, port } = await setup(t);
+  await guardian.start();
+  const control = await open(t, port);
+  assert.equal(await ask(control, "capture"), "active true, released false");
+  control.write("release");
+  await until(() => capture.calls.includes("release"));
+  control.write("die");
+  await once(control, "close");
+  const next = await open(t, port);
+  assert.equal(await ask(next, "capture"), "active false, released true");
+  next.end();
+});
+
 test("force ends a drain that does not end", async (t) => {
   const { guardian, capture, port } = await setup(t, { drainMs: 60_000 });
   await guardian.start();

@@ -4,6 +4,7 @@ import * as z from "zod";
 import { pluralOf } from "../../src/install/objects/access.ts";
 import type { InstallObject } from "../../src/install/resolve.ts";
 import { wantedKinds } from "../../src/kubernetes/api/wanted-kinds.ts";
+import { STATUS_KINDS } from "../../src/kubernetes/status/status-kinds.ts";
 import { objectsOf, VARIANTS } from "./variants.ts";
 
 const role = z.looseObject({
@@ -82,7 +83,22 @@ test("the registry reads what it follows and writes nothing but statuses, events
   const read = followed.flatMap((what) =>
     ["get", "list", "watch"].map((verb) => `${verb} ${what}`),
   );
+  read.push("get events.k8s.io/events");
   assert.deepEqual(rights.filter((right) => !writes.includes(right)).sort(), read.sort());
+});
+
+test("the registry may do all that statuses, their waits and Events need", () => {
+  const rights = new Set(rightsOf(find(objectsOf({}), "ClusterRole", "hostmesh-registry")));
+  const needed = STATUS_KINDS.flatMap(({ group, plural }) => [
+    ...["get", "list", "watch"].map((verb) => `${verb} ${group}/${plural}`),
+    `patch ${group}/${plural}/status`,
+  ]);
+  assert.ok(needed.includes("patch gateway.networking.k8s.io/tcproutes/status"));
+  needed.push(...["get", "create", "patch"].map((verb) => `${verb} events.k8s.io/events`));
+  assert.deepEqual(
+    needed.filter((right) => !rights.has(right)),
+    [],
+  );
 });
 
 test("of secrets and config maps the registry sees its own two alone, in its own namespace", () => {

@@ -52,7 +52,19 @@ export async function installDefinitions(
   client: KubeClient,
   ...projects: (keyof typeof PROJECTS)[]
 ): Promise<void> {
-  const definitions = projects.flatMap(definitionsOf);
+  await install(client, projects.flatMap(definitionsOf));
+}
+
+/** Installs a definition of each of these kinds. */
+export async function installKinds(
+  client: KubeClient,
+  kinds: readonly { group: string; kind: string; versions: readonly string[] }[],
+): Promise<void> {
+  const definitions = kinds.map(({ kind, ...one }) => definitionOf(kind, one));
+  await install(client, definitions);
+}
+
+async function install(client: KubeClient, definitions: readonly KubeObject[]): Promise<void> {
   await Promise.all(definitions.map((definition) => client.apply(definition)));
   await Promise.all(definitions.map((definition) => established(client, definition)));
 }
@@ -67,7 +79,7 @@ async function established(client: KubeClient, definition: KubeObject): Promise<
   await until(isServed, { what: `the definition of ${definition.metadata.name}` });
 }
 
-function definitionOf(kind: string, { group, versions }: Definition): KubeObject {
+function definitionOf(kind: string, { group, versions }: Omit<Definition, "kinds">): KubeObject {
   const plural = pluralOf(kind);
   const scope = kind === "GatewayClass" ? "Cluster" : "Namespaced";
   const schema = {

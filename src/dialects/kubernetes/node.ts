@@ -45,6 +45,12 @@ export function placeOfNode(context: TranslationContext, name: string): NodePlac
 
 const readPlace = readOnce((content): NodePlace => {
   const parsed = schema.safeParse(content);
-  const { [ZONE]: zone = "", [REGION]: region = "" } = parsed.data?.metadata.labels ?? {};
-  return { zone, region };
+  return placeOfLabels(parsed.data?.metadata.labels ?? {});
 });
+
+export function placeOfLabels({
+  [ZONE]: zone = "",
+  [REGION]: region = "",
+}: Readonly<Record<string, string>>): NodePlace {
+  return { zone, region };
+}

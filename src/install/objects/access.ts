@@ -67,8 +67,8 @@ function clusterRules(): Rule[] {
         resources: resources.map((name) => `${name}/status`),
         verbs: ["patch"],
       })),
-    // Of resources that are refused, in their namespace.
-    { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create", "patch"] },
+    // Of resources that are refused, in their namespace. One that is there already is read, for its count.
+    { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["get", "create", "patch"] },
     // Daemons prove who they are by a token of their service account.
     { apiGroups: ["authentication.k8s.io"], resources: ["tokenreviews"], verbs: ["create"] },
   ];

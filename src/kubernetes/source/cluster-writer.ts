@@ -5,6 +5,7 @@ import { HOST_NAMESPACE, SYSTEM_NAMESPACE } from "../../core/identity.ts";
 import { DEFAULT_NAMESPACE } from "../../core/model.ts";
 import { CORE_GROUP, groupVersionOf } from "../../dialects/envelope.ts";
 import { knownPart } from "../../dialects/known-part.ts";
+import { placeOfLabels } from "../../dialects/kubernetes/node.ts";
 import { type IdentifiedResource, identify } from "../../dialects/translate.ts";
 import { type ClusterRules, keyOfResource } from "../../dialects/translator.ts";
 import type { Catalog } from "../../registry/catalog.ts";
@@ -98,6 +99,9 @@ export class ClusterWriter {
     if (isCore && kind === "Namespace") {
       const { labels = {}, annotations = {} } = metadata;
       this.#pods.setNamespace(metadata.name, { labels, annotations });
+    }
+    if (isCore && kind === "Node") {
+      this.#hosts.setNode(metadata.name, placeOfLabels(metadata.labels ?? {}));
     }
     this.#pending.put({ key, object, content });
     this.#settle();

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { canonicalAddress } from "../../core/address.ts";
 import type { MeshHost } from "../../core/model.ts";
+import { NOWHERE, type NodePlace } from "../../dialects/kubernetes/node.ts";
 import type { PodFacts } from "./pod-facts.ts";
 
 const COMPONENT = "app.kubernetes.io/component";
@@ -15,11 +16,15 @@ export interface WantedHost {
 /**
  * Where nodes take mutual TLS: their daemons' pods say so. What a node has said holds until the node is gone: without its
  * daemon, for the time of a restart or longer, nobody goes over to plaintext by himself. That is for an operator to say
- * (`DELETE /v1/mesh/hosts/NAME`).
+ * (`DELETE /v1/mesh/hosts/NAME`). For that time the node is away, from the moment on in which its daemon shall end: the
+ * daemon still serves for as long as others need to hear of it (`preStop`).
  */
 export class HostTable {
   readonly #namespace: string;
   readonly #pods = new Map<string, PodFacts>();
+  /** What each node is known as. */
+  readonly #known = new Map<string, MeshHost>();
+  readonly #places = new Map<string, NodePlace>();
   #wanted = new Map<string, MeshHost | null>();
 
   /** `namespace`: where the daemons run. */
@@ -29,18 +34,43 @@ export class HostTable {
 
   /** Takes what a pod is now; others than daemons say nothing. */
   set(key: string, facts: PodFacts | null): void {
+    const before = this.#pods.get(key);
     this.#pods.delete(key);
-    if (facts === null || !this.#isDaemon(facts)) return;
-    this.#pods.set(key, facts);
-    let newest = facts;
-    for (const one of this.#pods.values()) {
-      if (one.node === facts.node && one.sinceMs > newest.sinceMs) newest = one;
-    }
-    this.#wanted.set(facts.node, hostOf(newest));
+    if (facts !== null && this.#isDaemon(facts)) this.#pods.set(key, facts);
+    const node = (this.#pods.get(key) ?? before)?.node;
+    if (node !== undefined) this.#look(node);
+  }
+
+  /** Takes where a node is, which its own daemon learns from its record. */
+  setNode(name: string, place: NodePlace): void {
+    this.#places.set(name, place);
+    this.#look(name);
   }
 
   removeNode(name: string): void {
+    this.#known.delete(name);
+    this.#places.delete(name);
     this.#wanted.set(name, null);
+  }
+
+  /** Of several daemons the one that was started last counts (of the same second the one that serves, or was heard of last); without any the node is where it was. */
+  #look(node: string): void {
+    const pods = [...this.#pods.values()].filter((one) => one.node === node).reverse();
+    const [newest] = pods.sort(
+      (a, b) => b.sinceMs - a.sinceMs || Number(b.serves) - Number(a.serves),
+    );
+    const place = newest === undefined ? this.#known.get(node) : placeOf(newest);
+    if (place === undefined) return;
+    const { name, address, meshPort } = place;
+    const { zone, region } = this.#places.get(node) ?? NOWHERE;
+    const host: MeshHost = {
+      ...{ name, address, meshPort },
+      ...(zone === "" ? {} : { zone }),
+      ...(region === "" ? {} : { region }),
+      ...(newest?.serves ? {} : { away: true }),
+    };
+    this.#known.set(node, host);
+    this.#wanted.set(node, host);
   }
 
   /** Are there records that are still to be taken? */
@@ -60,17 +90,25 @@ export class HostTable {
     for (const { key, value } of hosts) if (!this.#wanted.has(key)) this.#wanted.set(key, value);
   }
 
-  #isDaemon({ namespace, labels, node, hostAddress, ports }: PodFacts): boolean {
+  #isDaemon(facts: PodFacts): boolean {
+    const { namespace, labels, node, ports } = facts;
     return (
       namespace === this.#namespace &&
       labels[COMPONENT] === "daemon" &&
       node !== "" &&
-      isIP(hostAddress) !== 0 &&
+      isIP(addressOf(facts)) !== 0 &&
       ports.has(MESH_PORT)
     );
   }
 }
 
-function hostOf({ node: name, hostAddress, ports }: PodFacts): MeshHost {
-  return { name, address: canonicalAddress(hostAddress), meshPort: ports.get(MESH_PORT) ?? 0 };
+/** Where nothing is captured the daemon has a network of its own, and its port is not the node's. */
+function addressOf({ hostNetwork, hostAddress, addresses }: PodFacts): string {
+  return hostNetwork ? hostAddress : (addresses[0] ?? "");
+}
+
+function placeOf(facts: PodFacts): MeshHost {
+  const { node: name, ports } = facts;
+  const address = canonicalAddress(addressOf(facts));
+  return { name, address, meshPort: ports.get(MESH_PORT) ?? 0 };
 }

@@ -17,11 +17,14 @@ export interface PodFacts extends PodMarks {
   readonly sinceMs: number;
   /** Numbers of its named ports. */
   readonly ports: ReadonlyMap<string, number>;
+  /** Is it ready, and to stay? */
+  readonly serves: boolean;
 }
 
 /** Null for a pod that has ended, or of which only the object is left: it holds no address any more. */
 export function podFactsOf({ metadata, spec, status }: KubeObject): PodFacts | null {
-  if (isOver(metadata.deletionTimestamp !== undefined, status)) return null;
+  const isLeaving = metadata.deletionTimestamp !== undefined;
+  if (isOver(isLeaving, status)) return null;
   const { namespace = "", name, uid = "", labels = {} } = metadata;
   const annotations = pick(metadata.annotations, ENROLMENT_ANNOTATIONS) as PodMarks["annotations"];
   const listed = listAt(status, "podIPs").map((one) => textAt(one, "ip"));
@@ -38,7 +41,14 @@ export function podFactsOf({ metadata, spec, status }: KubeObject): PodFacts | n
     hostAddress: textAt(status, "hostIP"),
     sinceMs: [started, made].find((ms) => !Number.isNaN(ms)) ?? 0,
     ports: new Map(portsOf(spec)),
+    serves: !isLeaving && isReady(status),
   };
+}
+
+function isReady(status: unknown): boolean {
+  return listAt(status, "conditions").some(
+    (one) => textAt(one, "type") === "Ready" && textAt(one, "status") === "True",
+  );
 }
 
 /** Has it ended, or have all its containers, while it is being deleted? Then its address may already be another's. */

@@ -157,3 +157,59 @@ test("a node keeps its place of mutual TLS without its daemon, and loses it with
   server.remove(nodeOf("node-1"));
   await until(() => !records.has("host node-1"));
 });
+
+test("a node is away from the wish to end its daemon until the next one is ready", async (t) => {
+  const daemon = daemonOf("node-1", "192.0.2.1");
+  const { records, server } = await clusterLab(t, { objects: SHOP });
+  const host = () => records.get("host node-1");
+  const place = { zone: "zone-a", region: "here" };
+  const there = { name: "node-1", address: "192.0.2.1", meshPort: 15_008, ...place };
+  await until(() => host() !== undefined);
+  assert.deepEqual(host(), there);
+  const becomes = (away: boolean) => until(() => (dig(host(), "away") === true) === away);
+
+  const deletionTimestamp = "2026-01-01T00:01:00Z";
+  server.apply({ ...daemon, metadata: { ...daemon.metadata, deletionTimestamp } });
+  await becomes(true);
+  assert.deepEqual(host(), { ...there, away: true });
+  server.remove(daemon);
+  const again = daemonOf("node-1", "192.0.2.1", "hostmesh-again");
+  const conditions = [{ type: "Ready", status: "False" }];
+  server.apply({ ...again, status: { ...again.status, conditions } });
+  server.apply(podOf("web-1", "10.1.0.1"));
+  await until(() => at(records, "shop/web-1") !== undefined);
+  assert.deepEqual(host(), { ...there, away: true }, "it is not ready yet");
+  server.apply(again);
+  await becomes(false);
+  assert.deepEqual(host(), there);
+  server.remove(again);
+  await becomes(true);
+});
+
+test("a daemon learns from its host's record where its Node is", async (t) => {
+  const nowhere = { apiVersion: "v1", kind: "Node", metadata: { name: "node-1" }, spec: {} };
+  const { records, server } = await clusterLab(t, {
+    objects: [nowhere, daemonOf("node-1", "192.0.2.1")],
+  });
+  const zone = () => dig(records.get("host node-1"), "zone");
+  await until(() => records.has("host node-1"));
+  assert.equal(zone(), undefined);
+  server.apply(nodeOf("node-1", "zone-b"));
+  await until(() => zone() === "zone-b");
+  // A later daemon of it is no less there.
+  server.apply(daemonOf("node-1", "192.0.2.9", "hostmesh-again"));
+  await until(() => dig(records.get("host node-1"), "address") === "192.0.2.9");
+  assert.equal(zone(), "zone-b");
+});
+
+test("a daemon with a network of its own is reached at the address of its pod", async (t) => {
+  const daemon = daemonOf("node-1", "192.0.2.1");
+  const own = {
+    ...daemon,
+    spec: { ...daemon.spec, hostNetwork: undefined },
+    status: { ...daemon.status, podIP: "10.1.0.7", podIPs: [{ ip: "10.1.0.7" }] },
+  };
+  const { records } = await clusterLab(t, { objects: [nodeOf("node-1"), own] });
+  await until(() => records.has("host node-1"));
+  assert.equal(dig(records.get("host node-1"), "address"), "10.1.0.7");
+});

@@ -31,6 +31,7 @@ test("what a cluster has is there before anybody is served", async (t) => {
   });
   assert.deepEqual(records.get("host node-1"), {
     ...{ name: "node-1", address: "192.0.2.1", meshPort: 15_008 },
+    ...{ zone: "zone-a", region: "here" },
   });
   const [endpoint] = endpointsIn(records);
   assert.deepEqual(

@@ -1,4 +1,5 @@
 import { type Finding, failure, ok, skipped, warning } from "../finding.ts";
+import { captureValue } from "./capture-value.ts";
 import type { ClusterFacts } from "./cluster-facts.ts";
 
 /** Groups without which the registry cannot read a cluster, and since when they are there. */
@@ -123,7 +124,7 @@ function proxyFindings({ proxyMode, ciliumConfig }: ClusterFacts): Finding[] {
   return [
     warning(
       "kube-proxy in mode ipvs takes connections to service addresses before TPROXY's socket can",
-      "Set capture.mode redirect where the pods' interfaces have addresses, or move kube-proxy to mode nftables.",
+      `Install with ${captureValue("redirect")} where the pods' interfaces have addresses, or move kube-proxy to mode nftables.`,
     ),
   ];
 }

@@ -1,6 +1,7 @@
 import { RULE_PRIORITY } from "../../../../iptables/plan.ts";
 import type { CaptureSpec } from "../../../../iptables/spec.ts";
 import { type Finding, failure, ok, skipped, warning } from "../finding.ts";
+import { captureValue } from "./capture-value.ts";
 import type { NodeFacts, RoutingRule } from "./node-facts.ts";
 
 /** Above this share of the table, new connections are soon dropped. */
@@ -32,7 +33,7 @@ function pathFindings(sysctls: NodeFacts["sysctls"]): Finding[] {
     return [
       failure(
         "net.ipv4.conf.all.src_valid_mark=1 with strict rp_filter: the kernel drops what TPROXY marks",
-        "Set rp_filter to 2 (loose), or src_valid_mark to 0 (wg-quick sets it), or use capture.mode redirect.",
+        `Set rp_filter to 2 (loose), or src_valid_mark to 0 (wg-quick sets it), or install with ${captureValue("redirect")}.`,
       ),
     ];
   }

@@ -1,5 +1,6 @@
 import type { CaptureSpec } from "../../../../iptables/spec.ts";
 import { type Finding, failure, ok, skipped, warning } from "../finding.ts";
+import { captureValue } from "./capture-value.ts";
 import type { NodeFacts } from "./node-facts.ts";
 
 /** Can this kernel, with these tools, capture at all? */
@@ -38,9 +39,12 @@ function capabilityFindings(facts: NodeFacts, wanted: CaptureSpec["mode"]): Find
     needed
       ? failure(
           text,
-          "Install the kernel's extra modules (linux-modules-extra), or use capture.mode explicit.",
+          `Install the kernel's extra modules (linux-modules-extra), or the mesh with ${captureValue("explicit")}.`,
         )
-      : warning(text, "Install the kernel's extra modules, or use capture.mode redirect."),
+      : warning(
+          text,
+          `Install the kernel's extra modules, or the mesh with ${captureValue("redirect")}.`,
+        ),
   ];
 }
 
@@ -57,7 +61,7 @@ function trialFinding(
   const judge = mode === wanted ? failure : warning;
   return judge(
     `rules of ${mode} cannot be installed: ${trouble}`,
-    `Install the module or tool that is missing, or use capture.mode ${other} if the lines below allow it.`,
+    `Install the module or tool that is missing, or install with ${captureValue(other)} if the lines below allow it.`,
   );
 }
 
@@ -85,7 +89,7 @@ function backendFindings({ rules, backend, isRoot }: NodeFacts): Finding[] {
   return [
     warning(
       `Kubernetes uses iptables-${only}, and iptables here is ${backend}: two sets of rules whose order in nat is not defined`,
-      `TPROXY decides earlier and works; for capture.mode redirect make both the same (update-alternatives --set iptables /usr/sbin/iptables-${only}).`,
+      `TPROXY decides earlier and works; for captureMode=redirect make both the same (update-alternatives --set iptables /usr/sbin/iptables-${only}).`,
     ),
   ];
 }

@@ -1,4 +1,5 @@
 import { type Finding, failure, ok, skipped, warning } from "../finding.ts";
+import { captureValue } from "./capture-value.ts";
 import type { NodeFacts } from "./node-facts.ts";
 
 export type ProxyMode = "iptables" | "ipvs" | "nftables" | "none";
@@ -38,7 +39,7 @@ export function kubeProxyFindings(facts: NodeFacts, mode: "tproxy" | "redirect")
       : [
           warning(
             "kube-proxy in mode ipvs takes connections to service addresses before TPROXY's socket can",
-            "Set capture.mode redirect, or move kube-proxy to mode nftables.",
+            `Install with ${captureValue("redirect")}, or move kube-proxy to mode nftables.`,
           ),
         ];
   }
@@ -46,7 +47,7 @@ export function kubeProxyFindings(facts: NodeFacts, mode: "tproxy" | "redirect")
     return [
       failure(
         "kube-proxy in mode nftables, and iptables here is legacy: REDIRECT's rules may come after kube-proxy's, and services are not captured",
-        "Make iptables the nft kind (update-alternatives --set iptables /usr/sbin/iptables-nft), or set capture.mode tproxy.",
+        `Make iptables the nft kind (update-alternatives --set iptables /usr/sbin/iptables-nft), or install with ${captureValue("tproxy")}.`,
       ),
     ];
   }

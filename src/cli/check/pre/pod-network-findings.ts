@@ -1,4 +1,5 @@
 import { type Finding, failure, ok, skipped, warning } from "../finding.ts";
+import { captureValue } from "./capture-value.ts";
 import type { Link, NodeFacts } from "./node-facts.ts";
 
 /** A network plugin as its files and interfaces show it. */
@@ -68,7 +69,7 @@ export function podNetworkFindings(facts: NodeFacts, mode: "tproxy" | "redirect"
     return [
       failure(
         `${network.plugin} switches packets of pods in Open vSwitch: netfilter on the host does not see them`,
-        "Capture is not possible here; use capture.mode explicit.",
+        `Capture is not possible here; install with ${captureValue("explicit")}.`,
       ),
     ];
   }
@@ -98,7 +99,7 @@ function routedFindings({ routed }: PodNetwork, mode: "tproxy" | "redirect"): Fi
   return [
     failure(
       `${bare.length} interfaces of pods have no IPv4 address (${names}): the kernel drops what REDIRECT takes there`,
-      "Set capture.mode tproxy.",
+      `Install with ${captureValue("tproxy")}, the default.`,
     ),
   ];
 }
@@ -114,7 +115,7 @@ function bridgeFindings(
     return [
       warning(
         `pods are on the bridge ${names}, and bridged packets do not pass iptables: calls between pods of this node are not captured, and kube-proxy cannot lead them to a pod of the same node`,
-        "modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1, with capture.mode redirect.",
+        `modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1, and install with ${captureValue("redirect")}.`,
       ),
     ];
   }
@@ -123,7 +124,7 @@ function bridgeFindings(
   return [
     failure(
       `pods are on the bridge ${names}, whose packets pass iptables before they are routed: the kernel forgets TPROXY's choice of a socket, and such pods are not captured`,
-      "Set capture.mode redirect.",
+      `Install with ${captureValue("redirect")}.`,
     ),
   ];
 }
