@@ -2,6 +2,8 @@ import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
 import { parse } from "yaml";
 import * as z from "zod";
+import { ConfigError } from "../config/config-error.ts";
+import { describeIssues } from "../config/issues.ts";
 import { DEFAULT_NAMESPACE, type Installation, readValues } from "../install/manifests.ts";
 import { isTree, mergeValues, namespaceValue } from "../install/values.ts";
 import { CliError, EXIT } from "./cli-error.ts";
@@ -54,7 +56,9 @@ export function readInstallation(
       former,
     );
     const namespace = namespaceValue.parse(flags.namespace);
-    return { version, namespace, given, values: readValues(version, given) };
+    const values = readValues(version, given);
+    refuseBadSettings(values);
+    return { version, namespace, given, values };
   } catch (cause) {
     const message = cause instanceof z.ZodError ? z.prettifyError(cause) : String(cause);
     throw new CliError(`these values cannot be used: ${message}`, {
@@ -63,6 +67,15 @@ export function readInstallation(
       cause,
     });
   }
+}
+
+/** Else a program of the cluster would find out, when it starts. */
+function refuseBadSettings({ registry, daemon }: Installation["values"]): void {
+  const problems = [
+    ...describeIssues(registry.settings, () => "registry.settings"),
+    ...describeIssues(daemon.settings, () => "daemon.settings"),
+  ];
+  if (problems.length > 0) throw new ConfigError(problems);
 }
 
 function readValuesFile(path: string): Readonly<Record<string, unknown>> {

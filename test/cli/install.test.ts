@@ -20,6 +20,16 @@ const namesIn = (stream: string) =>
   objectsIn(stream).map(({ kind, metadata: { name } }) => `${kind} ${name}`);
 
 describe("hostmesh install", () => {
+  it("refuses settings that the programs would refuse in the cluster", async () => {
+    const { code, stdout, stderr } = await runCliHere([
+      ...["install", "--set", "registry.settings.kubernetes.recogniseLabels=istio"],
+      ...["--set", "daemon.settings.capture.mod=tproxy"],
+    ]);
+    assert.deepEqual([code, stdout], [2, ""]);
+    assert.match(stderr, /registry\.settings: kubernetes\.recogniseLabels: .*found "istio"/);
+    assert.match(stderr, /daemon\.settings: capture\.mod: .*did you mean mode/);
+  });
+
   it("prints objects for kubectl, with the values of files, --set and --image, the later winning", async () => {
     const [first, second] = [join(folder, "a.yaml"), join(folder, "b.yaml")];
     writeFileSync(first, "registry: { replicas: 3, terminationGracePeriodSeconds: 40 }\n");
