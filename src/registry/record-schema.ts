@@ -187,6 +187,12 @@ const storedSchemas = {
   scope: scopeSchema,
 };
 
+/** What is wrong with a value of this kind; null: it can be stored, and read back. */
+export function problemOf(kind: RecordKind, value: unknown): string | null {
+  const { error } = storedSchemas[kind].safeParse(value);
+  return error === undefined ? null : z.prettifyError(error);
+}
+
 /** Every kind that a store holds. */
 export const recordKind = z.enum(Object.keys(storedSchemas) as [RecordKind, ...RecordKind[]]);
 

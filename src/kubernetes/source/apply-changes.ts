@@ -9,6 +9,8 @@ import {
   refreshResources,
   removeResource,
 } from "../../registry/plan-resource.ts";
+import { problemOf } from "../../registry/record-schema.ts";
+import type { RecordValues } from "../../registry/records.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
 import type { ResourceChange } from "../../registry/resource-history.ts";
 import type { WantedHost } from "./host-table.ts";
@@ -40,6 +42,8 @@ export interface Applied {
   readonly refusals: readonly Refusal[];
   /** What depends on them, and is still to be translated anew. */
   readonly stale: readonly string[];
+  /** Workloads and hosts that no record can be made of, with the reason. They have none. */
+  readonly unusable: readonly string[];
 }
 
 /**
@@ -52,7 +56,7 @@ export function applyChanges(
   settings: ResourcePlanSettings,
   change: ResourceChange,
 ): Applied {
-  putRecords(draft, records);
+  const unusable = putRecords(draft, records);
   // Steps at which a topic was last spoken of, and a resource translated.
   const changedAt = new Map<string, number>();
   const translatedAt = new Map<string, number>();
@@ -74,7 +78,7 @@ export function applyChanges(
   const left = stale.filter((key) => !translatedAt.has(key));
   const all = [...new Set([...left, ...outdated(draft, changedAt, translatedAt)])];
   refreshResources(draft, all.slice(0, MAX_REFRESHED), settings);
-  return { refusals, stale: all.slice(MAX_REFRESHED) };
+  return { refusals, stale: all.slice(MAX_REFRESHED), unusable };
 }
 
 /** What depends on topics that have changed since it was translated. */
@@ -93,15 +97,24 @@ function* outdated(
 function putRecords(
   draft: Draft,
   { workloads, hosts }: Pick<ClusterChanges, "workloads" | "hosts">,
-): void {
-  for (const { key, value } of workloads) {
-    if (value === null) draft.remove("workload", key);
-    else draft.put("workload", key, value);
-  }
-  for (const { key, value } of hosts) {
-    if (value === null) draft.remove("host", key);
-    else draft.put("host", key, value);
-  }
+): string[] {
+  return [
+    ...workloads.flatMap(({ key, value }) => putRecord(draft, "workload", key, value)),
+    ...hosts.flatMap(({ key, value }) => putRecord(draft, "host", key, value)),
+  ];
+}
+
+/** One that could not be written would hold up all others; and what it was before does not hold any more. */
+function putRecord<K extends "workload" | "host">(
+  draft: Draft,
+  kind: K,
+  key: string,
+  value: RecordValues[K] | null,
+): string[] {
+  const problem = value === null ? null : problemOf(kind, value);
+  if (value === null || problem !== null) draft.remove(kind, key);
+  else draft.put(kind, key, value);
+  return problem === null ? [] : [`${kind} ${key}: ${problem}`];
 }
 
 /** Throws what is no refusal. */

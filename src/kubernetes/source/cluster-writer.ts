@@ -227,6 +227,7 @@ export class ClusterWriter {
         applyChanges(draft, changes, settings, change),
       );
       this.#stale = result.stale;
+      for (const reason of result.unusable) log.warn("no record can be made of it", { reason });
       const known = new Set(resources.map(({ key }) => key));
       this.#report(
         put.filter(({ key }) => known.has(key)),

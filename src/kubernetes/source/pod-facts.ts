@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { canonicalAddress } from "../../core/address.ts";
 import { ENROLMENT_ANNOTATIONS, type PodMarks } from "../../dialects/kubernetes/enrolment.ts";
 import type { KubeObject } from "../api/objects.ts";
@@ -25,7 +26,8 @@ export interface PodFacts extends PodMarks {
 export function podFactsOf({ metadata, spec, status }: KubeObject): PodFacts | null {
   const isLeaving = metadata.deletionTimestamp !== undefined;
   if (isOver(isLeaving, status)) return null;
-  const { namespace = "", name, uid = "", labels = {} } = metadata;
+  const { namespace = "", name, uid = "" } = metadata;
+  const labels = textsOf(metadata.labels ?? {});
   const annotations = pick(metadata.annotations, ENROLMENT_ANNOTATIONS) as PodMarks["annotations"];
   const listed = listAt(status, "podIPs").map((one) => textAt(one, "ip"));
   const all = listed.length > 0 ? listed : [textAt(status, "podIP")];
@@ -37,12 +39,24 @@ export function podFactsOf({ metadata, spec, status }: KubeObject): PodFacts | n
     node: textAt(spec, "nodeName"),
     // An API server sets it where nobody does.
     serviceAccount: textAt(spec, "serviceAccountName") || "default",
-    addresses: all.filter((address) => address !== "").map(canonicalAddress),
-    hostAddress: textAt(status, "hostIP"),
+    addresses: all.flatMap(addressesOf),
+    hostAddress: addressesOf(textAt(status, "hostIP"))[0] ?? "",
     sinceMs: [started, made].find((ms) => !Number.isNaN(ms)) ?? 0,
     ports: new Map(portsOf(spec)),
     serves: !isLeaving && isReady(status),
   };
+}
+
+/** None where it is none: an API server takes what a kubelet reports nearly as it is, such as `010.0.0.9`. */
+function addressesOf(text: string): string[] {
+  const address = canonicalAddress(text);
+  return isIP(address) === 0 || text.includes("%") ? [] : [address];
+}
+
+function textsOf(labels: Readonly<Record<string, unknown>>): Record<string, string> {
+  const isText = (label: [string, unknown]): label is [string, string] =>
+    typeof label[1] === "string";
+  return Object.fromEntries(Object.entries(labels).filter(isText));
 }
 
 function isReady(status: unknown): boolean {

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { applyChanges } from "../../../src/kubernetes/source/apply-changes.ts";
+import { Draft } from "../../../src/registry/draft.ts";
+import type { ResourcePlanSettings } from "../../../src/registry/plan-resource.ts";
 import { until } from "../../helpers/until.ts";
 import { call, dig } from "../../registry/setup.ts";
 import {
@@ -40,6 +43,38 @@ test("an address that is used again is the later pod's at once, whatever the ear
   server.remove(later);
   await until(() => at(records, "shop/earlier")?.addresses[0] === "10.1.0.1");
   assert.equal(at(records, "shop/later"), undefined);
+});
+
+test("what a kubelet reports and is no address harms nobody else", async (t) => {
+  const odd = podOf("odd", "010.0.0.9");
+  const { records, server } = await clusterLab(t, { objects: [...SHOP, odd] });
+  server.apply(podOf("mapped", "::ffff:010.0.0.9"));
+  server.apply(podOf("scoped", "fe80::1%eth0"));
+  server.apply(podOf("sound", "10.1.0.3"));
+  await until(() => at(records, "shop/sound")?.addresses[0] === "10.1.0.3");
+  for (const name of ["odd", "mapped", "scoped"]) {
+    assert.deepEqual(at(records, `shop/${name}`)?.addresses ?? [], [], name);
+  }
+});
+
+test("a record that cannot be written is left out, and does not hold up the others", () => {
+  const draft = new Draft({ get: () => undefined, members: () => [] });
+  const sound = {
+    ...{ name: "sound", namespace: "shop", serviceAccount: "web", host: "node-1" },
+    ...{ addresses: ["10.1.0.3"], labels: {} },
+  };
+  const odd = { ...sound, name: "odd", labels: { n: 5 as unknown as string } };
+  const workloads = [odd, sound].map((value) => ({ key: `shop/${value.name}`, value }));
+  const settings: ResourcePlanSettings = {
+    ...{ rootNamespaces: [], trustDomain: "cluster.local", defaultIntention: "deny" },
+    ...{ historyPerResource: 0, ranges: [], balancer: { policy: "peak-ewma", slowStartMs: 0 } },
+  };
+  const changes = { stale: [], removed: [], resources: [], workloads, hosts: [] };
+  const { unusable } = applyChanges(draft, changes, settings, { atMs: 0, by: "test" });
+  assert.equal(unusable.length, 1);
+  assert.match(unusable.join(), /^workload shop\/odd: /);
+  const keys = draft.writes().map(({ key }) => key);
+  assert.deepEqual(keys, ["shop/sound"]);
 });
 
 test("a later pod outside of the mesh takes the address all the same", async (t) => {
