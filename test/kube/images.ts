@@ -41,6 +41,7 @@ export function makeImages(daemon: DaemonImage): Images {
     };
   const images = {
     ...{ server: script("pod-app"), client: script("agent"), prober: script("prober", false) },
+    echo: script("mesh-echo"),
     "hostmesh-daemon": async (place: PodPlace) => {
       const program = await startDaemon(place, daemon);
       daemons.set(place.node.name, { program, place });
