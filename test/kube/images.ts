@@ -7,6 +7,9 @@ import { MESH_NAMESPACE } from "./install.ts";
 import type { Image, PodPlace, PodProgram } from "./kubelet.ts";
 import { pathOf } from "./objects.ts";
 
+/** What the published tests of Gateway API have in their pods. */
+const PUBLISHED_ECHO = "registry.k8s.io/gateway-api/echo-advanced:v1.5.1";
+
 /** What runs in the pods of the lab, by the name of the image. */
 export interface Images {
   readonly images: Readonly<Record<string, Image>>;
@@ -41,6 +44,7 @@ export function makeImages(daemon: DaemonImage): Images {
     };
   const images = {
     ...{ server: script("pod-app"), client: script("agent"), prober: script("prober", false) },
+    ...{ echo: script("mesh-echo"), [PUBLISHED_ECHO]: script("mesh-echo") },
     "hostmesh-daemon": async (place: PodPlace) => {
       const program = await startDaemon(place, daemon);
       daemons.set(place.node.name, { program, place });

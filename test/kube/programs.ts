@@ -11,7 +11,8 @@ import { skipReason } from "../netns/helpers/privilege.ts";
  * Exit code 3: Go or the module cannot be had here; 1: they can, and the build failed.
  */
 
-const MODULE = join(import.meta.dirname, "apiserver");
+/** Where the programs' sources are. */
+export const KUBE_MODULE = join(import.meta.dirname, "apiserver");
 const NAMES = ["kube-apiserver", "kube-controller-manager", "kube-proxy"];
 const KUBERNETES = "v1.33.13";
 /** A build on two busy CPUs takes about ten minutes. */
@@ -23,7 +24,8 @@ export const CANNOT_BE_BUILT = "Kubernetes is not built here";
 /** Where the programs are, or would be. */
 export function programFolder(): string {
   const key = createHash("sha256");
-  for (const file of ["go.sum", "go.mod", "main.go"]) key.update(readFileSync(join(MODULE, file)));
+  for (const file of ["go.sum", "go.mod", "main.go"])
+    key.update(readFileSync(join(KUBE_MODULE, file)));
   const { XDG_CACHE_HOME = "" } = process.env;
   const cache = XDG_CACHE_HOME === "" ? join(homedir(), ".cache") : XDG_CACHE_HOME;
   return join(cache, "hostmesh-test", `kubernetes-${key.digest("hex").slice(0, 16)}`);
@@ -40,7 +42,7 @@ export function kubeSkipReason(...commands: readonly string[]): string | false {
 /** The go command's exit code is lost, but it has said why. */
 function go(args: readonly string[]): void {
   const env = { CGO_ENABLED: "0", ...process.env };
-  execFileSync("go", args, { cwd: MODULE, stdio: "inherit", timeout: BUILD_TIMEOUT_MS, env });
+  execFileSync("go", args, { cwd: KUBE_MODULE, stdio: "inherit", timeout: BUILD_TIMEOUT_MS, env });
 }
 
 /** @throws Error where the build fails. */
