@@ -48,7 +48,15 @@ export function makeImages(daemon: DaemonImage): Images {
     "hostmesh-daemon": async (place: PodPlace) => {
       const program = await startDaemon(place, daemon);
       daemons.set(place.node.name, { program, place });
-      return stopping(program, () => daemons.delete(place.node.name));
+      const running = stopping(program, () => daemons.delete(place.node.name));
+      return {
+        async stop(graceMs: number) {
+          // As the DaemonSet's preStop has it; a program that has ended has none.
+          const release = ["iptables", "release", "--wait", "2s"];
+          if (program.running) await place.node.cli(release).end();
+          await running.stop(graceMs);
+        },
+      };
     },
   };
   return { images, scripts, daemons };

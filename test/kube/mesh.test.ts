@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { until } from "../helpers/until.ts";
 import { seenBy } from "../netns/helpers/identity-stage.ts";
+import type { MeshHost } from "../netns/helpers/mesh.ts";
 import type { Script } from "../netns/helpers/program.ts";
 import type { LoadReport } from "../netns/helpers/reports.ts";
 import { definitionsOf, installDefinitions } from "./crds.ts";
@@ -98,6 +99,27 @@ describe("a cluster that changes, under load", { skip: kubeSkipReason() }, () =>
     const now = await names();
     assert.equal(now.filter((name) => before.includes(name)).length, 0);
     await untilServedBy(now);
+  });
+
+  test("nor does the replacement of another node's daemon, whose endpoints are left alone meanwhile", async () => {
+    const { admin } = lab.cluster;
+    const all = await pods();
+    const near = all.filter(({ spec }) => spec.nodeName === "n1");
+    const namesOf = (some: readonly KubeObject[]) =>
+      some.map(({ metadata }) => metadata.name).sort();
+    assert.ok(near.length > 0 && near.length < all.length, "endpoints on both nodes");
+    const isAway = async () => {
+      const hosts = await lab.ask<{ name: string; away?: boolean }[]>("/v1/mesh/hosts");
+      return hosts.find(({ name }) => name === "n2")?.away === true;
+    };
+    assert.equal(await isAway(), false);
+    const { pod } = lab.daemonOf(lab.nodes[1] as MeshHost);
+    await admin.remove(pod);
+    await until(isAway, { what: "n2 is away" });
+    await untilServedBy(namesOf(near));
+    await until(async () => !(await isAway()), { timeoutMs: 60_000, what: "n2 is back" });
+    await untilServedBy(namesOf(all));
+    assert.notEqual(lab.daemonOf(lab.nodes[1] as MeshHost).pod.metadata.uid, pod.metadata.uid);
   });
 
   test("traffic goes on while the API server is down, and what changed arrives when it is back", async () => {
