@@ -15,10 +15,12 @@ export type PendingChange = PendingResource | { readonly key: string; readonly c
 /** Those that others build on come first, so that these need not be translated twice. */
 const ORDER = ["Namespace", "Node", "Pod", "Service", "EndpointSlice"];
 
+const CUSTOM = ORDER.length + 1;
+
 /** What is still to be written: the newest state of each resource, once. */
 export class PendingChanges {
   readonly #byRank: readonly Map<string, PendingChange>[] = Array.from(
-    { length: ORDER.length + 2 },
+    { length: CUSTOM + 1 },
     () => new Map(),
   );
 
@@ -47,8 +49,8 @@ export class PendingChanges {
   take(maxWeight: number): readonly PendingChange[] {
     const taken: PendingChange[] = [];
     let weight = 0;
-    for (const changes of this.#byRank) {
-      for (const [key, change] of changes) {
+    for (const [rank, changes] of this.#byRank.entries()) {
+      for (const [key, change] of rank === CUSTOM ? inOrderOfAge(changes) : changes) {
         if (weight >= maxWeight) return taken;
         weight += weightOf(change);
         taken.push(change);
@@ -68,7 +70,23 @@ export class PendingChanges {
 function rankOf(change: PendingChange): number {
   if (change.content === null) return 0;
   const at = ORDER.indexOf(change.object.kind);
-  return at === -1 ? ORDER.length + 1 : at + 1;
+  return at === -1 ? CUSTOM : at + 1;
+}
+
+/**
+ * Of two that want the same the first has it: at a start as in a registry that has seen them being made, so that all replicas
+ * come to the same.
+ */
+function inOrderOfAge(changes: ReadonlyMap<string, PendingChange>): [string, PendingChange][] {
+  return [...changes].sort(
+    ([key, one], [otherKey, other]) => madeMs(one) - madeMs(other) || (key < otherKey ? -1 : 1),
+  );
+}
+
+function madeMs(change: PendingChange): number {
+  const at =
+    change.content === null ? 0 : Date.parse(change.object.metadata.creationTimestamp ?? "");
+  return Number.isNaN(at) ? 0 : at;
 }
 
 function weightOf({ content }: PendingChange): number {
