@@ -29,7 +29,7 @@ export interface JoinedCluster {
   /** Name of this replica. */
   readonly replica: string;
   /** Goes into the registry's identity, in front of what settings say. */
-  readonly identity: Pick<IdentityOptions, "store" | "tokenReview" | "published">;
+  readonly identity: Pick<IdentityOptions, "store" | "tokenReview" | "published" | "isHost">;
   /** After the registry: gives the Lease back, and ends the connections. */
   close(): Promise<void>;
 }

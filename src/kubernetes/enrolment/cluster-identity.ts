@@ -4,6 +4,8 @@ import type { IdentityOptions } from "../../registry/identity/open-identity.ts";
 import type { Log } from "../../registry/log.ts";
 import type { Timers } from "../../registry/timers.ts";
 import type { KubeApi } from "../api/kube-api.ts";
+import { KubeApiError } from "../api/kube-api-error.ts";
+import { type ApiResource, pathOf } from "../api/objects.ts";
 import { SecretPrivateStore } from "../secrets/secret-private-store.ts";
 import { TrustConfigMap } from "../secrets/trust-config-map.ts";
 import { ClusterTokenReview } from "./cluster-token-review.ts";
@@ -12,6 +14,11 @@ import { ClusterTokenReview } from "./cluster-token-review.ts";
 const AUTHORITY_SECRET = "hostmesh-ca";
 const TRUST_CONFIG_MAP = "hostmesh-trust";
 const DAEMON_ACCOUNT = "hostmesh-daemon";
+const NODES: ApiResource = {
+  ...{ group: "", version: "v1", kind: "Node", plural: "nodes", namespaced: false },
+};
+/** The daemon waits for the answer, and gives up after 10 s. */
+const CALL_MS = 4_000;
 
 export interface ClusterIdentityOptions {
   readonly api: KubeApi;
@@ -29,10 +36,21 @@ export interface ClusterIdentityOptions {
 
 export interface ClusterIdentity {
   /** For the registry's identity; its store is closed by the registry. */
-  readonly options: Pick<IdentityOptions, "store" | "tokenReview" | "published">;
+  readonly options: Pick<IdentityOptions, "store" | "tokenReview" | "published" | "isHost">;
   /** This registry has become the leader, or is it no longer. */
   leadershipChanged(): void;
   close(): Promise<void>;
+}
+
+/** An API server that cannot be asked must not cost hosts their certificates. */
+async function isNode(api: KubeApi, name: string): Promise<boolean> {
+  const path = pathOf(NODES, undefined, name);
+  try {
+    await api.request({ method: "GET", path, timeoutMs: CALL_MS });
+    return true;
+  } catch (error) {
+    return !(error instanceof KubeApiError && error.status === 404);
+  }
 }
 
 /** How a registry on Kubernetes keeps its authority, judges daemons, and tells them whom to trust. */
@@ -50,6 +68,7 @@ export function clusterIdentity(options: ClusterIdentityOptions): ClusterIdentit
       }),
       tokenReview: { reviewer, audience, namespace, serviceAccount: DAEMON_ACCOUNT },
       published: ({ anchors }) => trust.publish(anchors),
+      isHost: (host) => isNode(api, host),
     },
     leadershipChanged: () => trust.look(),
     close: () => trust.close(),

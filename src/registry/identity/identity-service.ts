@@ -17,6 +17,8 @@ export interface IdentityServiceDeps {
   readonly enrolment: Enrolment;
   readonly leafLifetimeMs: number;
   readonly hostLifetimeMs: number;
+  /** See `IdentityOptions`. */
+  readonly isHost: ((host: string) => Promise<boolean>) | undefined;
   readonly log: Log;
 }
 
@@ -90,6 +92,7 @@ export class IdentityService {
     let request: SigningRequest;
     try {
       request = this.#readHostRequest(csr, host);
+      await this.#refuseGone(host);
     } catch (error) {
       this.#count("host_request");
       const reason = error instanceof Error ? error.message : String(error);
@@ -97,6 +100,12 @@ export class IdentityService {
       throw error;
     }
     return this.#certifyHost(request, host);
+  }
+
+  /** Else whoever has the key of a host that is gone would be the next one of that name. */
+  async #refuseGone(host: string): Promise<void> {
+    const isThere = (await this.#deps.isHost?.(host)) ?? true;
+    if (!isThere) throw new RegistryError(403, `there is no host ${host} any more`, "host_gone");
   }
 
   /** Certificates for a host's workloads; each is granted or refused on its own. */

@@ -42,6 +42,8 @@ export interface IdentityOptions {
   readonly hostAddress: string;
   /** Judges service-account tokens; absent: none is accepted. */
   readonly tokenReview?: TokenReviewRule;
+  /** Is there a host of this name? Asked before its certificate is renewed; absent: as long as it asks. Where nobody can be asked: yes. */
+  readonly isHost?: (host: string) => Promise<boolean>;
   /** Where authority and join tokens are kept, which is closed with the rest; absent: in `<dataDir>/ca`. */
   readonly store?: PrivateStore;
   /** Told what the mesh trusts, at the start and whenever that changes. */
@@ -140,7 +142,7 @@ export async function openIdentity(
 }
 
 function serviceOf(
-  { trustDomain, leafLifetimeMs, hostLifetimeMs, tokenReview }: IdentityOptions,
+  { trustDomain, leafLifetimeMs, hostLifetimeMs, tokenReview, isHost }: IdentityOptions,
   { catalog, clock, log }: IdentityDeps,
   own: Pick<IdentityParts, "authority" | "issuance" | "tokens">,
 ): IdentityService {
@@ -148,7 +150,7 @@ function serviceOf(
   const enrolment = new Enrolment(tokens, tokenReview ?? null, new FailureLimit(clock));
   return new IdentityService({
     ...{ authority, trustDomain, catalog, issuance, enrolment },
-    ...{ leafLifetimeMs, hostLifetimeMs, log },
+    ...{ leafLifetimeMs, hostLifetimeMs, isHost, log },
   });
 }
 

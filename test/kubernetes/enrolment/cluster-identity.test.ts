@@ -7,7 +7,13 @@ import { clusterIdentity } from "../../../src/kubernetes/enrolment/cluster-ident
 import { processTimers } from "../../../src/registry/timers.ts";
 import { KubeApiServer } from "../../helpers/kube-api-server.ts";
 import { until } from "../../helpers/until.ts";
-import { callTls, requestFor, secureRegistry, spiffe } from "../../registry/identity/setup.ts";
+import {
+  callTls,
+  enrol,
+  requestFor,
+  secureRegistry,
+  spiffe,
+} from "../../registry/identity/setup.ts";
 import { call, dig, keepingLog } from "../../registry/setup.ts";
 
 const NAMESPACE = "hostmesh-system";
@@ -117,4 +123,26 @@ test("a rotation of one replica is taken over by the other, and stands in the Co
   }
   await until(async () => (await phase(leader)) === "steady", { what: "the end" });
   await until(() => published() === 1, { what: "the new anchor alone" });
+});
+
+test("a host renews its certificate for as long as there is such a Node, or nobody can say", async (t) => {
+  const server = await KubeApiServer.start(t);
+  const registry = await replica(t, server, true);
+  const { credential } = await enrol(registry, "node-1");
+  const node = { apiVersion: "v1", kind: "Node", metadata: { name: "node-1" } };
+  const renew = async () => {
+    const { csr } = requestFor(spiffe("hostmesh-hosts", "node-1"));
+    const answer = await callTls(
+      ...([registry.tlsUrl, "POST", "/v1/identity/host", { csr }, credential] as const),
+    );
+    return [answer.status, dig(answer.body, "error")];
+  };
+  server.apply(node);
+  assert.deepEqual(await renew(), [200, undefined]);
+  server.remove(node);
+  const [status, reason] = await renew();
+  assert.equal(status, 403);
+  assert.match(String(reason), /there is no host node-1 any more/);
+  server.fail(/GET \/api\/v1\/nodes/, { kind: "answer", status: 500 }, 100);
+  assert.deepEqual(await renew(), [200, undefined]);
 });
