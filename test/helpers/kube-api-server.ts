@@ -386,8 +386,7 @@ export class KubeApiServer {
     if (from < this.store.compacted && !this.goneAsEvent) throw gone;
     response.writeHead(200, { "content-type": "application/json", "transfer-encoding": "chunked" });
     response.flushHeaders();
-    const write = (type: string, object: object) =>
-      response.write(`${JSON.stringify({ type, object })}\n`);
+    const write = (type: string, object: object) => response.write(`${goJson({ type, object })}\n`);
     if (from < this.store.compacted) {
       write("ERROR", statusOf(gone));
       response.end();
@@ -463,6 +462,16 @@ export class KubeApiServer {
   }
 }
 
+/** As Go's encoding/json writes it, and with it every API server. */
+function goJson(value: unknown): string {
+  return JSON.stringify(value)
+    .replaceAll("<", "\\u003c")
+    .replaceAll(">", "\\u003e")
+    .replaceAll("&", "\\u0026")
+    .replaceAll("\u2028", "\\u2028")
+    .replaceAll("\u2029", "\\u2029");
+}
+
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 function lineOf({ method, path, query }: Call): string {
@@ -486,7 +495,7 @@ function send(
   const isText = typeof body === "string";
   const type = isText ? "text/plain" : "application/json";
   response.writeHead(status, { "content-type": type, ...headers });
-  response.end(isText ? body : JSON.stringify(body));
+  response.end(isText ? body : goJson(body));
 }
 
 async function readBody(request: IncomingMessage): Promise<Loose> {

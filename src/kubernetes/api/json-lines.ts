@@ -1,6 +1,8 @@
+import { TooLongError } from "./too-long-error.ts";
+
 const NEWLINE = 0x0a;
 
-/** Cuts a stream into its lines, however the bytes come. A line that grows longer than the limit is an error. */
+/** Cuts a stream into its lines, however the bytes come. A line that grows longer than the limit is a TooLongError. */
 export class JsonLines {
   readonly #limitBytes: number;
   #parts: Buffer[] = [];
@@ -31,7 +33,7 @@ export class JsonLines {
   #hold(part: Buffer): void {
     this.#length += part.length;
     if (this.#length > this.#limitBytes) {
-      throw new Error(`one event is longer than ${this.#limitBytes} bytes`);
+      throw new TooLongError("one event", this.#limitBytes);
     }
     if (part.length > 0) this.#parts.push(part);
   }

@@ -10,14 +10,20 @@ import {
   pathOf,
   readObject,
 } from "./objects.ts";
+import { TooLongError } from "./too-long-error.ts";
 
 const CALL_MS = 30_000;
 /** A page of a list may be large, and the server slow. */
 const LIST_MS = 60_000;
-/** A page of 500 of the largest objects that etcd takes would be more; no cluster has such. */
+/** Of a list in one piece, and of everything that is no list. */
 const ANSWER_BYTES = 268_435_456;
-/** etcd takes no request over 1.5 MiB; as JSON, and with managed fields, an object stays below this. */
-const EVENT_BYTES = 4_194_304;
+/** Of a page, whose reader can ask for fewer objects: 500 pods of 100 KiB, or four of the largest objects that there are. */
+const PAGE_BYTES = 67_108_864;
+/**
+ * etcd takes no request over 1.5 MiB (`--max-request-bytes`). The JSON of Go writes `<`, `>` and `&` as six bytes each, so such an
+ * object may come as 9 MiB; the rest is for administrators who let etcd take more.
+ */
+const EVENT_BYTES = 16_777_216;
 /** A watch is told to end by the server at its own time; so much later it has hung. */
 const WATCH_SLACK_MS = 30_000;
 /** No server is waited for any longer, whatever it says. */
@@ -33,6 +39,8 @@ export interface KubeCall {
   readonly contentType?: string;
   /** The whole call, in ms. Default 30 s. */
   readonly timeoutMs?: number;
+  /** The longest answer that is taken. Default 256 MiB. */
+  readonly answerBytes?: number;
   /** Ends the call before. */
   readonly signal?: AbortSignal;
 }
@@ -114,10 +122,13 @@ export class KubeApi {
       ...(contentType === undefined ? {} : { contentType }),
       signal: signal === undefined ? inTime : AbortSignal.any([inTime, signal]),
     });
-    return { status: answer.status, body: await this.#read(answer) };
+    return { status: answer.status, body: await this.#read(answer, call.answerBytes) };
   }
 
-  /** One page, as of now: never an older state out of the server's cache. */
+  /**
+   * One page, as of now: never an older state out of the server's cache. Rejects with a TooLongError where a page that has a
+   * limit is longer than 64 MiB, or one without is longer than 256 MiB.
+   */
   async list(
     resource: ApiResource,
     query: ListQuery = {},
@@ -133,6 +144,7 @@ export class KubeApi {
         ...(from === undefined || from === "" ? {} : { continue: from }),
       },
       timeoutMs: LIST_MS,
+      answerBytes: limit === undefined ? ANSWER_BYTES : PAGE_BYTES,
       ...(signal === undefined ? {} : { signal }),
     });
     return readList(body, resource);
@@ -140,7 +152,8 @@ export class KubeApi {
 
   /**
    * Tells of every change after a resourceVersion, in order, until the server ends the watch at its time: then it
-   * resolves. It rejects when the connection fails, hangs or is aborted, and for what is no event or too long (4 MiB).
+   * resolves. It rejects when the connection fails, hangs or is aborted, and for what is no event, or too long
+   * (16 MiB: a TooLongError).
    * `onOpen`: the server has agreed to tell.
    */
   async watch(
@@ -214,12 +227,15 @@ export class KubeApi {
     throw readApiError(answer.status, body, waitMs > 0 ? waitMs : null);
   }
 
-  async #read({ headers, body }: TransportAnswer): Promise<unknown> {
+  async #read(
+    { headers, body }: TransportAnswer,
+    limitBytes: number = ANSWER_BYTES,
+  ): Promise<unknown> {
     const parts: Buffer[] = [];
     let length = 0;
     for await (const chunk of body) {
       length += chunk.length;
-      if (length > ANSWER_BYTES) throw new Error(`an answer is longer than ${ANSWER_BYTES} bytes`);
+      if (length > limitBytes) throw new TooLongError("an answer", limitBytes);
       parts.push(chunk);
     }
     const text = Buffer.concat(parts).toString("utf8");

@@ -7,6 +7,7 @@ import type { KubeApi, Selection, WatchEvent } from "./kube-api.ts";
 import { isGone, KubeApiError } from "./kube-api-error.ts";
 import { listAll } from "./list-all.ts";
 import { type ApiResource, apiVersionOf, type KubeObject } from "./objects.ts";
+import { TooLongError } from "./too-long-error.ts";
 
 /** client-go's reflector: the first pause, what it grows to, and how it is spread: up to its double. */
 const FIRST_PAUSE_MS = 800;
@@ -64,7 +65,8 @@ export interface ReflectorState {
 
 /**
  * Follows all objects of one kind: lists them once, then watches from there, and goes on from the newest version that it
- * has seen when a connection ends. Everything is listed again only when the server's history has a gap (410 Gone).
+ * has seen when a connection ends. Everything is listed again only when the server's history has a gap (410 Gone), or an event
+ * that is too long to be taken: from the same version it would come again for ever.
  */
 export class Reflector {
   readonly #options: ReflectorOptions;
@@ -209,7 +211,8 @@ export class Reflector {
   /** Takes note of what went wrong, and returns how long to wait, in ms. */
   #failed(error: unknown): number {
     const { random } = this.#options;
-    const isAnswer = error instanceof KubeApiError;
+    const isTooLong = error instanceof TooLongError;
+    const isAnswer = isTooLong || error instanceof KubeApiError;
     // A server that is back is not made to wait for having been away.
     if (isAnswer !== this.#wasAnswered) this.#failures = 0;
     this.#wasAnswered = isAnswer;
@@ -223,8 +226,17 @@ export class Reflector {
       // At once, however long the server was away before; but not again and again.
       return this.#isListNew ? pauseMs : 0;
     }
+    if (isTooLong && !this.#mustList) {
+      this.#mustList = true;
+      this.#lastError = describeError(error);
+      this.#options.log.warn("an event is too large, listing everything", {
+        ...this.#facts,
+        error,
+      });
+      return pauseMs;
+    }
     this.#tell(error);
-    if (!isAnswer) return pauseMs;
+    if (!(error instanceof KubeApiError)) return pauseMs;
     return Math.max(pauseMs, error.retryAfterMs ?? 0);
   }
 

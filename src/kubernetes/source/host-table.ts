@@ -14,9 +14,9 @@ export interface WantedHost {
 }
 
 /**
- * Where nodes take mutual TLS: their daemons' pods say so. What a node has said holds until the node is gone: without its
- * daemon, for the time of a restart or longer, nobody goes over to plaintext by himself. That is for an operator to say
- * (`DELETE /v1/mesh/hosts/NAME`). For that time the node is away, from the moment on in which its daemon shall end: the
+ * Where nodes take mutual TLS: their daemons' pods say so. What a node has said holds until the node is gone, and its daemons'
+ * pods with it: without its daemon, for the time of a restart or longer, nobody goes over to plaintext by himself, nor while
+ * a Node is deleted and made again beside a daemon that serves. That is for an operator to say (`DELETE /v1/mesh/hosts/NAME`). For that time the node is away, from the moment on in which its daemon shall end: the
  * daemon still serves for as long as others need to hear of it (`preStop`).
  */
 export class HostTable {
@@ -25,6 +25,8 @@ export class HostTable {
   /** What each node is known as. */
   readonly #known = new Map<string, MeshHost>();
   readonly #places = new Map<string, NodePlace>();
+  /** Nodes that were deleted while a daemon's pod was still there. */
+  readonly #leaving = new Set<string>();
   #wanted = new Map<string, MeshHost | null>();
 
   /** `namespace`: where the daemons run. */
@@ -37,17 +39,28 @@ export class HostTable {
     const before = this.#pods.get(key);
     this.#pods.delete(key);
     if (facts !== null && this.#isDaemon(facts)) this.#pods.set(key, facts);
-    const node = (this.#pods.get(key) ?? before)?.node;
-    if (node !== undefined) this.#look(node);
+    const nodes = new Set([before?.node, this.#pods.get(key)?.node]);
+    for (const node of nodes) {
+      if (node === undefined) continue;
+      if (this.#leaving.has(node)) this.removeNode(node);
+      this.#look(node);
+    }
   }
 
   /** Takes where a node is, which its own daemon learns from its record. */
   setNode(name: string, place: NodePlace): void {
+    this.#leaving.delete(name);
     this.#places.set(name, place);
     this.#look(name);
   }
 
+  /** A kubelet that registers again makes the Node anew and leaves the pods as they are; those of a lost one are collected. */
   removeNode(name: string): void {
+    if ([...this.#pods.values()].some(({ node }) => node === name)) {
+      this.#leaving.add(name);
+      return;
+    }
+    this.#leaving.delete(name);
     this.#known.delete(name);
     this.#places.delete(name);
     this.#wanted.set(name, null);

@@ -143,7 +143,7 @@ const HOSTILE: [string, string | Buffer, RegExp][] = [
     '{"type":"MOVED","object":{"metadata":{"name":"a","resourceVersion":"7"}}}\n',
     /unknown type/,
   ],
-  ["an event of 4 MiB", Buffer.alloc(4_194_305, "x"), /longer than 4194304 bytes/],
+  ["an event of 16 MiB", Buffer.alloc(16_777_217, "x"), /longer than 16777216 bytes/],
 ];
 for (const [what, bytes, expected] of HOSTILE) {
   test(`a watch that says ${what} is an error, and its connection ends`, async (t) => {

@@ -19,6 +19,12 @@ export function podOf(name: string, labels: Record<string, string> = {}) {
   return { apiVersion: "v1", kind: "Pod", metadata: { name, labels }, spec: {} };
 }
 
+/** `letter`: `<` comes six times as long from a server that is written in Go. */
+export function hugePod(name: string, lengthBytes: number, letter = "x") {
+  const { metadata, ...pod } = podOf(name);
+  return { ...pod, metadata: { ...metadata, annotations: { note: letter.repeat(lengthBytes) } } };
+}
+
 /** Holds what a listener is told of, and how. */
 export class Mirror implements ReflectorListener {
   readonly held = new Map<string, KubeObject>();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seeded } from "../../../src/core/random.ts";
 import { until } from "../../helpers/until.ts";
-import { podOf, reflectorLab } from "./reflector-lab.ts";
+import { hugePod, podOf, reflectorLab } from "./reflector-lab.ts";
 
 test("everything is listed once in pages, then followed by a watch", async (t) => {
   const { server, mirror, reflector, watching } = await reflectorLab(t);
@@ -209,14 +209,13 @@ test("a watch without a byte for longer than its time is given up", async (t) =>
   assert.equal(reflector.state().lists, 1);
 });
 
-test("garbled and huge events end the watch, with an error that says so, and nothing is lost", async (t) => {
+test("garbled events end the watch, with an error that says so, and nothing is lost", async (t) => {
   const { server, mirror, reflector, time, watching, paused } = await reflectorLab(t);
   reflector.start();
   await watching(1);
   const hostile: [string | Buffer, RegExp][] = [
     ['{"type":"ADDED","object":\n', /JSON/],
     ['{"type":"ADDED","object":{"kind":"Pod"}}\n', /without a resourceVersion/],
-    [Buffer.alloc(4_194_305, " "), /longer than 4194304 bytes/],
     ['{"type":"ERROR","object":{"kind":"Status","code":500,"message":"etcd is ill"}}\n', /is ill/],
   ];
   for (const [index, [bytes, expected]] of hostile.entries()) {
@@ -228,8 +227,64 @@ test("garbled and huge events end the watch, with an error that says so, and not
     time.advance(pauseMs);
     await watching(index + 2);
   }
-  await until(() => mirror.names === "p0 p1 p2 p3");
+  await until(() => mirror.names === "p0 p1 p2");
   assert.equal(reflector.state().lists, 1);
+});
+
+test("the largest object that etcd takes is told of, as the JSON of Go writes it", async (t) => {
+  const { server, mirror, reflector, watching } = await reflectorLab(t);
+  reflector.start();
+  await watching(1);
+  server.apply(hugePod("huge", 1_572_864, "<"));
+  await until(() => mirror.names === "huge");
+  assert.deepEqual(mirror.told, ["replaced 0", "changed huge"]);
+});
+
+test("an event that is too large is passed over by listing everything, ever less often", async (t) => {
+  const { server, mirror, reflector, time, watching, paused, log } = await reflectorLab(t);
+  reflector.start();
+  await watching(1);
+  for (const [index, expected] of [800, 1_600].entries()) {
+    server.apply(hugePod("huge", 16_777_216 + index));
+    server.apply(podOf(`after-${index}`));
+    assert.equal(await paused(), expected);
+    assert.match(String(reflector.state().lastError), /longer than 16777216 bytes/);
+    time.advance(expected);
+    await watching(index + 2);
+    assert.equal(mirror.told.at(-1), `replaced ${index + 2}`);
+  }
+  assert.equal(mirror.names, "after-0 after-1 huge");
+  assert.deepEqual([reflector.state().lists, reflector.state().lastError], [3, null]);
+  const told = log.lines.filter(({ message }) => message.startsWith("an event is too large"));
+  assert.deepEqual(
+    told.map(({ level, facts }) => [level, facts?.["kind"]]),
+    [
+      ["warn", "Pod"],
+      ["warn", "Pod"],
+    ],
+  );
+});
+
+test("pages that are too large are asked for again with fewer objects, and grow again after them", async (t) => {
+  const { server, mirror, reflector, watching } = await reflectorLab(t);
+  for (let index = 0; index < 5; index++) server.apply(hugePod(`a${index}`, 14_000_000));
+  for (let index = 0; index < 40; index++) server.apply(podOf(`b${index}`));
+  reflector.start();
+  await watching(1);
+  assert.deepEqual(mirror.told, ["replaced 45"]);
+  const lists = server.calls.filter(({ query }) => query.has("limit"));
+  const limits = lists.map(({ query }) => Number(query.get("limit")));
+  assert.deepEqual(limits, [500, 125, 31, 7, 1, 2, 4, 8, 16, 32]);
+});
+
+test("an object that is too large for a page of its own is an error, and is not asked for all the time", async (t) => {
+  const { server, reflector, paused } = await reflectorLab(t);
+  server.apply(hugePod("huge", 67_108_864));
+  reflector.start();
+  assert.equal(await paused(), 800);
+  assert.match(String(reflector.state().lastError), /longer than 67108864 bytes/);
+  assert.equal(server.calls.at(-1)?.query.get("limit"), "1");
+  assert.equal(reflector.state().lists, 0);
 });
 
 test("an event in many parts is one event", async (t) => {

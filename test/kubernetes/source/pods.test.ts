@@ -193,6 +193,44 @@ test("a node keeps its place of mutual TLS without its daemon, and loses it with
   await until(() => !records.has("host node-1"));
 });
 
+test("a node that is deleted and made again beside its unchanged daemon takes mutual TLS all the time", async (t) => {
+  const { records, server } = await clusterLab(t, { objects: SHOP });
+  const host = () => records.get("host node-1");
+  await until(() => host() !== undefined && records.has("host node-2"));
+  const before = host();
+  const written = async (zone: string) => {
+    // Nodes are told of in order.
+    server.apply(nodeOf("node-2", zone));
+    await until(() => dig(records.get("host node-2"), "zone") === zone);
+  };
+  server.remove(nodeOf("node-1"));
+  await written("zone-1");
+  assert.deepEqual(host(), before, "its daemon still serves");
+  server.apply(nodeOf("node-1"));
+  await written("zone-2");
+  assert.deepEqual(host(), before);
+  server.remove(nodeOf("node-1"));
+  server.apply(nodeOf("node-1"));
+  await written("zone-3");
+  assert.deepEqual(host(), before);
+  server.remove(daemonOf("node-1", "192.0.2.1"));
+  await until(() => dig(host(), "away") === true, { what: "away as a node that is there" });
+});
+
+test("a node that is deleted before its daemon's pod goes with that", async (t) => {
+  const daemon = daemonOf("node-1", "192.0.2.1");
+  const { records, server } = await clusterLab(t, { objects: SHOP });
+  await until(() => records.has("host node-1") && records.has("host node-2"));
+  server.remove(nodeOf("node-1"));
+  server.apply(nodeOf("node-2", "zone-b"));
+  await until(() => dig(records.get("host node-2"), "zone") === "zone-b");
+  const deletionTimestamp = "2026-01-01T00:01:00Z";
+  server.apply({ ...daemon, metadata: { ...daemon.metadata, deletionTimestamp } });
+  await until(() => dig(records.get("host node-1"), "away") === true);
+  server.remove(daemon);
+  await until(() => !records.has("host node-1"));
+});
+
 test("a node is away from the wish to end its daemon until the next one is ready", async (t) => {
   const daemon = daemonOf("node-1", "192.0.2.1");
   const { records, server } = await clusterLab(t, { objects: SHOP });
