@@ -39,7 +39,7 @@ export const kubernetes = z
       .array(z.enum(["istio", "linkerd"]))
       .default([])
       .describe(
-        "Other meshes whose labels and annotations of namespaces and pods count like ours, for the time of a migration. istio: istio-injection, istio.io/dataplane-mode, sidecar.istio.io/inject. linkerd: linkerd.io/inject.",
+        "Other meshes whose labels and annotations of namespaces and pods count like ours, for the time of a migration. istio: istio-injection, istio.io/rev (of namespaces), istio.io/dataplane-mode, sidecar.istio.io/inject. linkerd: linkerd.io/inject.",
       ),
     writeStatus: z
       .enum(["on", "off"])

@@ -148,10 +148,8 @@ export class Clusters {
     labels: Readonly<Record<string, string>> | null,
     { locality }: TrafficSettings,
   ): { endpoints: readonly DataEndpoint[]; loops: boolean } {
-    const isOwnOnly = locality?.only === "host";
-    const all = endpointsOf(service, portName).filter(
-      (one) => hasLabels(one, labels) && (one.local || !isOwnOnly),
-    );
+    const fitting = endpointsOf(service, portName).filter((one) => hasLabels(one, labels));
+    const all = locality?.only === "host" ? ofOwnHost(fitting) : fitting;
     const endpoints = all.filter((one) => !this.#own.has(one.address, one.port));
     return { endpoints: withoutAway(endpoints), loops: endpoints.length < all.length };
   }
@@ -253,6 +251,16 @@ function isSameTreatment(before: DataService | undefined, after: DataService): b
     JSON.stringify([balancer, traffic, slots, ports, hasRoutes]);
   const isRouted = (service: DataService) => (service.routes ?? []).length > 0;
   return treatment(before, isRouted(before)) === treatment(after, isRouted(after));
+}
+
+/**
+ * Of a service that is served on each host by itself. An endpoint without a weight leaves it to others, of which there may be
+ * none here: then it serves on, as kube-proxy has it (KEP-1669 asks for ready ones among those that a node may use).
+ */
+function ofOwnHost(endpoints: readonly DataEndpoint[]): readonly DataEndpoint[] {
+  const own = endpoints.filter(({ local }) => local);
+  if (own.some(isCandidate)) return own;
+  return own.map((one) => (one.weight > 0 ? one : { ...one, weight: 1 }));
 }
 
 /** Those behind a daemon that is away are called only where nobody else could be. */

@@ -7,7 +7,7 @@ import { differently, honoured, ineffective } from "../support.ts";
 import { defineTranslator, type TranslationContext } from "../translator.ts";
 import { portField, textField } from "../value-fields.ts";
 import { appProtocolOf } from "./app-protocol.ts";
-import { type Condition, endpointAt, type Place, placeKey, spotOf } from "./endpoint.ts";
+import { type Condition, endpointAt, groupOf, type Place, placeKey, spotOf } from "./endpoint.ts";
 import { NOWHERE, placeOfNode } from "./node.ts";
 import { type Behind, behindTarget, targetField } from "./object-reference.ts";
 import { refuseBadServiceName } from "./service-name.ts";
@@ -95,7 +95,7 @@ export const endpointSlice = defineTranslator<Resource>({
   kind: "EndpointSlice",
   notes: [
     `The label \`${SERVICE_NAME_LABEL}\` says which Service it is of; without it a slice has no effect, and a warning says so.`,
-    "All slices of a Service count together; an endpoint that is in two of them counts once. One that is leaving, or not ready, counts for its own port only.",
+    "All slices of a Service count together; an endpoint that is in two of them counts once. One that is leaving, or not ready, counts for its own port and family of addresses only.",
     "With `--source kubernetes` an endpoint whose pod is not part of the mesh, or that names no pod, is called in the clear; one whose pod is not there any more, or not yet, is not called.",
     "Of a Service with addresses of both families each pod is two endpoints, one for each.",
   ],
@@ -126,10 +126,10 @@ export const endpointSlice = defineTranslator<Resource>({
     const older = new Set(
       slices.slice(0, Math.max(0, before)).flatMap(({ content }) => readPlaces(content).map(keyOf)),
     );
-    const ready = new Set(slices.flatMap(({ content }) => readyPortsOf(readPlaces(content))));
+    const ready = new Set(slices.flatMap(({ content }) => readyGroupsOf(readPlaces(content))));
     const own = placesOf(resource, service, context).filter((place) => !older.has(keyOf(place)));
     return distinct(own).map((place) => {
-      const endpoint = endpointAt(place, ready.has(place.portName));
+      const endpoint = endpointAt(place, ready.has(groupOf(place)));
       return { kind: "endpoint", value: isName ? { ...endpoint, resolve: "dns" } : endpoint };
     });
   },
@@ -158,17 +158,17 @@ const readPlaces = readOnce((content): readonly Place[] => {
   return placesOf(parsed.data, service, null);
 });
 
-/** All that others see of a slice: whose it is, how old, which places it has, and of which ports there are ready ones. */
+/** All that others see of a slice: whose it is, how old, which places it has, and of which groups there are ready ones. */
 const readView = readOnce((content): string => {
   const { labels, creationTimestamp } = schema.safeParse(content).data?.metadata ?? {};
   const places = readPlaces(content);
-  const ready = [...new Set(readyPortsOf(places))].sort();
+  const ready = [...new Set(readyGroupsOf(places))].sort();
   const service = labels?.[SERVICE_NAME_LABEL];
   return JSON.stringify([service, creationTimestamp, places.map(placeKey).sort(), ready]);
 });
 
-function readyPortsOf(places: readonly Place[]): readonly string[] {
-  return places.flatMap(({ condition, portName }) => (condition === "ready" ? [portName] : []));
+function readyGroupsOf(places: readonly Place[]): readonly string[] {
+  return places.flatMap((place) => (place.condition === "ready" ? [groupOf(place)] : []));
 }
 
 /** The places of a slice; without a context who is behind them is left open. */

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { AppProtocol, Endpoint, EndpointHints } from "../../core/model.ts";
 
 /** One address where a port of a service is served. */
@@ -39,9 +40,15 @@ export function spotOf({ portName, address, port }: Place): string {
   return `${portName} ${address} ${port}`;
 }
 
+/** Which places serve in each other's stead: those of one port, and of one family of addresses, as for kube-proxy. */
+export function groupOf({ portName, address }: Place): string {
+  return `${isIP(address)} ${portName}`;
+}
+
 /**
- * An endpoint of the mesh. While a service has a ready endpoint those that are leaving get no new requests, and keep what
- * they have; without one they serve on (KEP-1669). What is not ready never serves.
+ * An endpoint of the mesh. While its group has a ready one those that are leaving get no new requests, and keep what they
+ * have; without one they serve on (KEP-1669). What is not ready never serves. Where each host serves a service by itself,
+ * its proxy sees to it that the ready one is one of its own.
  */
 export function endpointAt(place: Place, hasReady: boolean): Endpoint {
   const { namespace, service, portName, address, port, node, condition, protocol } = place;

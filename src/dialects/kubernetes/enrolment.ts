@@ -6,6 +6,7 @@ export const INJECT = "hostmesh.io/inject";
 const LINKERD_INJECT = "linkerd.io/inject";
 const ISTIO_MODE = "istio.io/dataplane-mode";
 const ISTIO_INJECTION = "istio-injection";
+const ISTIO_REVISION = "istio.io/rev";
 const ISTIO_INJECT = "sidecar.istio.io/inject";
 
 /** Annotations of a pod that say whether it is part of the mesh. */
@@ -36,7 +37,7 @@ const CLUSTER_NAMESPACE = "kube-system";
 export function isEnrolled(pod: PodMarks, namespace: Marks, rules: ClusterRules): boolean {
   if (pod.hostNetwork || isOfMesh(pod.namespace, rules)) return false;
   if (pod.annotations[INJECT] === "disabled") return false;
-  const own = said(pod.labels[INJECT]) ?? saidElsewhere(pod, rules);
+  const own = said(pod.labels[INJECT]) ?? saidElsewhere(pod, namespace, rules);
   if (own !== null) return own;
   if (pod.namespace === CLUSTER_NAMESPACE) return false;
   const inherited = said(namespace.labels[INJECT]) ?? saidOfNamespace(namespace, rules);
@@ -53,13 +54,19 @@ function said(value: string | undefined): boolean | null {
   return value === "disabled" ? false : null;
 }
 
-/** Istio's pods can only opt out of what their namespace says, Linkerd's also in. */
 function saidElsewhere(
   { labels, annotations }: Marks,
+  namespace: Marks,
   { recogniseLabels }: ClusterRules,
 ): boolean | null {
   if (recogniseLabels.includes("istio")) {
     const inject = labels[ISTIO_INJECT] ?? annotations[ISTIO_INJECT];
+    // Its injection and its ambient mode have marks of their own: a pod without the one may be there by the other.
+    if (labels[ISTIO_MODE] === "ambient") return true;
+    // Only as a label, and not where the namespace is out: its webhook is asked about no other pods.
+    if (labels[ISTIO_INJECT] === "true" && namespace.labels[ISTIO_INJECTION] !== "disabled") {
+      return true;
+    }
     if (labels[ISTIO_MODE] === "none" || inject === "false") return false;
   }
   return recogniseLabels.includes("linkerd") ? said(annotations[LINKERD_INJECT]) : null;
@@ -69,7 +76,11 @@ function saidOfNamespace(
   { labels, annotations }: Marks,
   { recogniseLabels }: ClusterRules,
 ): true | null {
-  const isOfIstio = labels[ISTIO_INJECTION] === "enabled" || labels[ISTIO_MODE] === "ambient";
+  const isInjected =
+    labels[ISTIO_INJECTION] === "enabled" ||
+    // Whichever revision it names.
+    (labels[ISTIO_REVISION] !== undefined && labels[ISTIO_INJECTION] !== "disabled");
+  const isOfIstio = isInjected || labels[ISTIO_MODE] === "ambient";
   if (recogniseLabels.includes("istio") && isOfIstio) return true;
   const isOfLinkerd = annotations[LINKERD_INJECT] === "enabled";
   return recogniseLabels.includes("linkerd") && isOfLinkerd ? true : null;

@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import type * as z from "zod";
 import type { Endpoint } from "../../core/model.ts";
 import type { Work } from "../translator.ts";
-import { type Condition, endpointAt, type Place } from "./endpoint.ts";
+import { type Condition, endpointAt, groupOf, type Place } from "./endpoint.ts";
 import { placeOfNode } from "./node.ts";
 import { type KnownPod, podsWith } from "./pod.ts";
 import type { serviceSchema } from "./service-fields.ts";
@@ -30,8 +30,9 @@ export function endpointsOfService(
   if (selector === undefined || isListed) return [];
   const pods = podsWith(context, namespace, selector);
   const places = pods.flatMap((pod) => placesOf(work, pod, ports));
-  const hasReady = places.some(({ condition }) => condition === "ready");
-  return places.map((place) => endpointAt(place, hasReady));
+  const isReady = ({ condition }: Place) => condition === "ready";
+  const ready = new Set(places.filter(isReady).map(groupOf));
+  return places.map((place) => endpointAt(place, ready.has(groupOf(place))));
 }
 
 function ownerOf({ name: { namespace, name } }: Work<Resource>): string {

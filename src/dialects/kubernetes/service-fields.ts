@@ -74,7 +74,7 @@ const spec = z.strictObject({
   sessionAffinityConfig: ineffective(z.unknown(), "hashing forgets nobody, and needs no time-out"),
   internalTrafficPolicy: honoured(
     z.enum(["Cluster", "Local"]),
-    "`Local`: endpoints of the caller's own host only; without one the call fails",
+    "`Local`: endpoints of the caller's own host only, leaving ones where none is ready there; without one the call fails",
   ).optional(),
   trafficDistribution: differently(
     z.enum(["PreferClose", "PreferSameZone", "PreferSameNode"]),

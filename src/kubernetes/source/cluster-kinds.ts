@@ -17,8 +17,8 @@ export interface ClusterKindsOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Takes an object as it is now. */
-  take(object: KubeObject): void;
+  /** Takes an object as it is now; `list`: version of the list that it was in, null where it was told of by itself. */
+  take(object: KubeObject, list: string | null): void;
   /** An object is gone. */
   remove(key: string): void;
   keyOf(object: KubeObject): string;
@@ -118,7 +118,7 @@ export class ClusterKinds {
         const gone = [...before].filter((key) => !keys.has(key));
         for (const key of gone) remove(key);
         for (const item of items) {
-          take(item);
+          take(item, version);
           change(item.metadata.resourceVersion ?? "");
         }
         // When they went is not told; not after this.
@@ -127,7 +127,7 @@ export class ClusterKinds {
       },
       changed(object, version) {
         keys.add(keyOf(object));
-        take(object);
+        take(object, null);
         change(version);
       },
       removed(object, version) {

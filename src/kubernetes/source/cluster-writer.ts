@@ -81,12 +81,12 @@ export class ClusterWriter {
     return !this.#hasWork() && this.#inFlight.size === 0;
   }
 
-  /** Takes an object as it is now. Never throws for what it holds. */
-  take(object: KubeObject): void {
+  /** Takes an object as it is now, or as it was in a list of that version. Never throws for what it holds. */
+  take(object: KubeObject, list: string | null): void {
     const key = keyOfObject(object);
     const { kind, apiVersion, metadata } = object;
     const isCore = apiVersion === "v1";
-    const isOver = isCore && kind === "Pod" && !this.#takePod(keyOfPod(metadata), object);
+    const isOver = isCore && kind === "Pod" && !this.#takePod(object, list);
     if (isOver || isOwn(object)) {
       this.#forget(key);
       return;
@@ -110,7 +110,7 @@ export class ClusterWriter {
   /** An object is gone. */
   remove(key: string): void {
     const [group, kind, namespace = "", name = ""] = key.split("/");
-    if (group === CORE_GROUP && kind === "Pod") this.#setPod(keyOfPod({ namespace, name }), null);
+    if (group === CORE_GROUP && kind === "Pod") this.#removePod(keyOfPod({ namespace, name }));
     if (group === CORE_GROUP && kind === "Namespace") this.#pods.setNamespace(name, null);
     if (group === CORE_GROUP && kind === "Node") this.#hosts.removeNode(name);
     this.#forget(key);
@@ -133,18 +133,24 @@ export class ClusterWriter {
   }
 
   /** True: the pod is there. */
-  #takePod(key: string, object: KubeObject): boolean {
+  #takePod(object: KubeObject, list: string | null): boolean {
+    const key = keyOfPod(object.metadata);
     const facts = podFactsOf(object);
-    this.#setPod(key, facts);
-    return facts !== null;
+    if (facts === null) {
+      this.#removePod(key);
+      return false;
+    }
+    if (isDeepStrictEqual(this.#facts.get(key), facts)) return true;
+    this.#facts.set(key, facts);
+    this.#pods.set(key, facts, { list, version: object.metadata.resourceVersion ?? "" });
+    this.#hosts.set(key, facts);
+    return true;
   }
 
-  #setPod(key: string, facts: PodFacts | null): void {
-    if (isDeepStrictEqual(this.#facts.get(key) ?? null, facts)) return;
-    if (facts === null) this.#facts.delete(key);
-    else this.#facts.set(key, facts);
-    this.#pods.set(key, facts);
-    this.#hosts.set(key, facts);
+  #removePod(key: string): void {
+    if (!this.#facts.delete(key)) return;
+    this.#pods.remove(key);
+    this.#hosts.set(key, null);
   }
 
   /** Its resource is not there any more, if it was. */

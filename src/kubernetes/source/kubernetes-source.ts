@@ -42,7 +42,7 @@ export class KubernetesSource implements Source {
     const target = new ClusterWriter({ ...parts, rules });
     const kinds = new ClusterKinds({
       ...{ ...parts, api, keyOf: keyOfObject },
-      take: (object) => target.take(object),
+      take: (object, list) => target.take(object, list),
       remove: (key) => target.remove(key),
     });
     const close = async () => {

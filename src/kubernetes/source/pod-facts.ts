@@ -16,6 +16,8 @@ export interface PodFacts extends PodMarks {
   readonly hostAddress: string;
   /** When it was started, else made, ms since the epoch. */
   readonly sinceMs: number;
+  /** When it was made, ms since the epoch. */
+  readonly madeMs: number;
   /** Numbers of its named ports. */
   readonly ports: ReadonlyMap<string, number>;
   /** Is it ready, and to stay? */
@@ -42,6 +44,7 @@ export function podFactsOf({ metadata, spec, status }: KubeObject): PodFacts | n
     addresses: all.flatMap(addressesOf),
     hostAddress: addressesOf(textAt(status, "hostIP"))[0] ?? "",
     sinceMs: [started, made].find((ms) => !Number.isNaN(ms)) ?? 0,
+    madeMs: Number.isNaN(made) ? 0 : made,
     ports: new Map(portsOf(spec)),
     serves: !isLeaving && isReady(status),
   };

@@ -9,15 +9,40 @@ export interface WantedWorkload {
   readonly value: Workload | null;
 }
 
+/** How it became known what a pod is. */
+export interface Sighting {
+  /** `resourceVersion` of the list that it was in; null: the API server told of it by itself, when it was so. */
+  readonly list: string | null;
+  /** `resourceVersion` of the pod. */
+  readonly version: string;
+}
+
+/** That a pod has an address, as it was when that was first seen. */
+interface Claim {
+  /** Grows from one sighting to the next; those of one list share it. */
+  readonly order: number;
+  readonly startedMs: number;
+  readonly version: bigint;
+  readonly madeMs: number;
+  readonly uid: string;
+}
+
 /**
- * Which pods are workloads, and which of them has an address. Of several pods with one address the one that was started last
- * has it: the others hold it no more, although their objects do not say so yet. Pods with the host's network have none.
+ * Which pods are workloads, and which of them has an address. Of several pods that say they have it, it is the one's that
+ * said so last: the others hold it no more, although their objects do not say so yet. When it was started does not count, as
+ * a pod gets another address when its node starts again. Of pods that were found in one list the order is not known: the
+ * one that was started last has it, else the one that was written last (KEP-5504), else made last. Pods with the host's
+ * network have none.
  */
 export class PodTable {
   readonly #rules: ClusterRules;
   readonly #pods = new Map<string, PodFacts>();
-  /** Keys of the pods with an address, and of those in a namespace. */
-  readonly #claims = new Map<string, Set<string>>();
+  /** By address, then by key of the pod. */
+  readonly #claims = new Map<string, Map<string, Claim>>();
+  /** Of the newest claim, and the list that it was in. */
+  #order = 0;
+  #list: string | null = null;
+  /** Keys of the pods in a namespace. */
   readonly #members = new Map<string, Set<string>>();
   readonly #namespaces = new Map<string, Marks>();
   readonly #dirty = new Set<string>();
@@ -26,22 +51,49 @@ export class PodTable {
     this.#rules = rules;
   }
 
-  /** Takes what a pod is now; null: it is gone, or over. */
-  set(key: string, facts: PodFacts | null): void {
-    const before = this.#pods.get(key);
-    if (before !== undefined) {
-      for (const address of claimedBy(before)) remove(this.#claims, address, key);
-      remove(this.#members, before.namespace, key);
-      this.#touch(before);
-      this.#pods.delete(key);
-    }
-    if (facts !== null) {
-      this.#pods.set(key, facts);
-      for (const address of claimedBy(facts)) add(this.#claims, address, key);
-      add(this.#members, facts.namespace, key);
-      this.#touch(facts);
-    }
+  /** Takes what a pod is now. */
+  set(key: string, facts: PodFacts, { list, version }: Sighting): void {
+    const before = this.#drop(key);
+    if (list === null || list !== this.#list) this.#order++;
+    this.#list = list;
+    const { sinceMs: startedMs, madeMs, uid, namespace } = facts;
+    const claim = {
+      ...{ order: this.#order, startedMs, madeMs, uid },
+      version: /^\d+$/.test(version) ? BigInt(version) : 0n,
+    };
+    this.#pods.set(key, facts);
     this.#dirty.add(key);
+    for (const address of claimedBy(facts)) {
+      const known = before.get(address);
+      const claims = this.#claims.get(address) ?? new Map<string, Claim>();
+      this.#claims.set(address, claims.set(key, known?.uid === uid ? known : claim));
+    }
+    add(this.#members, namespace, key);
+    this.#touch(facts);
+  }
+
+  /** A pod is gone, or over. */
+  remove(key: string): void {
+    this.#drop(key);
+    this.#dirty.add(key);
+  }
+
+  /** Its claims up to now, by address. */
+  #drop(key: string): ReadonlyMap<string, Claim> {
+    const dropped = new Map<string, Claim>();
+    const pod = this.#pods.get(key);
+    if (pod === undefined) return dropped;
+    this.#touch(pod);
+    for (const address of claimedBy(pod)) {
+      const claims = this.#claims.get(address);
+      const claim = claims?.get(key);
+      if (claim !== undefined) dropped.set(address, claim);
+      claims?.delete(key);
+      if (claims?.size === 0) this.#claims.delete(address);
+    }
+    remove(this.#members, pod.namespace, key);
+    this.#pods.delete(key);
+    return dropped;
   }
 
   /** Takes what a namespace says of its pods; null: it is gone. */
@@ -83,16 +135,25 @@ export class PodTable {
 
   #ownerOf(address: string): string | undefined {
     const claims = [...(this.#claims.get(address) ?? [])];
-    const since = (key: string) => this.#pods.get(key)?.sinceMs ?? 0;
-    return claims.sort((a, b) => since(b) - since(a) || (a < b ? -1 : 1))[0];
+    return claims.sort(([, a], [, b]) => newerFirst(a, b))[0]?.[0];
   }
 
   /** Everybody who has an address of this pod may have another claim to it now. */
   #touch(pod: PodFacts): void {
     for (const address of claimedBy(pod)) {
-      for (const key of this.#claims.get(address) ?? []) this.#dirty.add(key);
+      for (const key of this.#claims.get(address)?.keys() ?? []) this.#dirty.add(key);
     }
   }
+}
+
+function newerFirst(a: Claim, b: Claim): number {
+  return (
+    b.order - a.order ||
+    b.startedMs - a.startedMs ||
+    Number(b.version - a.version) ||
+    b.madeMs - a.madeMs ||
+    (a.uid < b.uid ? 1 : -1)
+  );
 }
 
 function claimedBy({ addresses, hostNetwork }: PodFacts): readonly string[] {

@@ -99,6 +99,25 @@ test("what is leaving keeps what it has while something is ready, and serves on 
   ]);
 });
 
+test("what is leaving serves on while nothing of its own family is ready", () => {
+  const conditions = { ready: false, serving: true, terminating: true };
+  const six = (name: string, ip: string, conditions: object = {}) =>
+    slice(name, [at(ip, conditions)]).replace("addressType: IPv4", "addressType: IPv6");
+  const four = slice("one", [at("10.0.0.1", conditions)]) + slice("two", [at("10.0.0.2")]);
+  const leaving = six("three", "fd00::1", conditions);
+  assert.deepEqual(states(four + leaving), ["passing 0", "passing 1", "passing 1"]);
+  assert.deepEqual(states(four + leaving + six("four", "fd00::2")), [
+    ...["passing 0", "passing 1", "passing 0", "passing 1"],
+  ]);
+  const families = service({ ipFamilies: ["IPv4", "IPv6"] });
+  const both = { podIPs: [{ ip: "10.0.0.1" }, { ip: "fd00::1" }] };
+  const pods =
+    pod("a", "10.0.0.1", {
+      ...{ status: both, metadata: { deletionTimestamp: "2026-01-01T00:00:00Z" } },
+    }) + pod("b", "10.0.0.2");
+  assert.deepEqual(states(families + pods), ["passing 0", "passing 1", "passing 1"]);
+});
+
 test("conditions that are not given mean ready, and not ready is never served", () => {
   const given = [{}, { ready: true }, { ready: false }, { ready: false, serving: true }];
   const yaml = slice(

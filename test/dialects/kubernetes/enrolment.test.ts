@@ -82,6 +82,62 @@ const CASES: Readonly<Record<string, Case>> = {
     rules: both,
     is: false,
   },
+  "Istio's namespace names a revision": {
+    namespace: { labels: { "istio.io/rev": "canary" } },
+    rules: both,
+    is: true,
+  },
+  "a revision does not count where injection is disabled": {
+    namespace: { labels: { "istio.io/rev": "canary", "istio-injection": "disabled" } },
+    rules: both,
+    is: false,
+  },
+  "a revision does not count unasked": {
+    namespace: { labels: { "istio.io/rev": "canary" } },
+    is: false,
+  },
+  "Istio's pod opts out of a revision": {
+    pod: { labels: { "sidecar.istio.io/inject": "false" } },
+    namespace: { labels: { "istio.io/rev": "canary" } },
+    rules: both,
+    is: false,
+  },
+  "Istio's pod opts in to injection": {
+    pod: { labels: { "sidecar.istio.io/inject": "true" } },
+    rules: both,
+    is: true,
+  },
+  "not by an annotation, of which Istio's webhook knows nothing": {
+    pod: { annotations: { "sidecar.istio.io/inject": "true" } },
+    rules: both,
+    is: false,
+  },
+  "nor where its namespace has injection disabled": {
+    pod: { labels: { "sidecar.istio.io/inject": "true" } },
+    namespace: { labels: { "istio-injection": "disabled" } },
+    rules: both,
+    is: false,
+  },
+  "Istio's pod opts in unasked": {
+    pod: { labels: { "sidecar.istio.io/inject": "true", "istio.io/dataplane-mode": "ambient" } },
+    rules: { recogniseLabels: ["linkerd"] },
+    is: false,
+  },
+  "Istio's pod opts in to ambient": {
+    pod: { labels: { "istio.io/dataplane-mode": "ambient" } },
+    rules: both,
+    is: true,
+  },
+  "Istio's pod is in ambient mode, and therefore has no sidecar": {
+    pod: { labels: { "istio.io/dataplane-mode": "ambient", "sidecar.istio.io/inject": "false" } },
+    rules: both,
+    is: true,
+  },
+  "our label of the pod goes before what Istio's let in": {
+    pod: { labels: { ...off, "istio.io/dataplane-mode": "ambient" } },
+    rules: both,
+    is: false,
+  },
   "our label goes before Istio's": {
     pod: { labels: { ...on, "sidecar.istio.io/inject": "false" } },
     rules: both,

@@ -77,6 +77,21 @@ test("a record that cannot be written is left out, and does not hold up the othe
   assert.deepEqual(keys, ["shop/sound"]);
 });
 
+test("an address that goes to a pod of longer standing is that one's at once, and stays so", async (t) => {
+  const young = podOf("young", "10.1.0.1", { status: { startTime: "2026-01-01T00:03:00Z" } });
+  const objects = [...SHOP, podOf("old", "10.1.0.9"), young];
+  const { records, server } = await clusterLab(t, { objects });
+  await until(() => at(records, "shop/young")?.addresses.length === 1);
+  // Their node has started again: they have other sandboxes, and no other startTime.
+  server.apply(podOf("old", "10.1.0.1"));
+  await until(() => at(records, "shop/old")?.addresses[0] === "10.1.0.1");
+  assert.deepEqual(at(records, "shop/young")?.addresses, []);
+  server.apply({ ...young, metadata: { ...young.metadata, labels: { still: "old-address" } } });
+  await until(() => dig(at(records, "shop/young"), "labels.still") !== undefined);
+  assert.deepEqual(at(records, "shop/young")?.addresses, []);
+  assert.deepEqual(at(records, "shop/old")?.addresses, ["10.1.0.1"]);
+});
+
 test("a later pod outside of the mesh takes the address all the same", async (t) => {
   const earlier = podOf("earlier", "10.1.0.1");
   const { records, server } = await clusterLab(t, { objects: [...SHOP, earlier] });
