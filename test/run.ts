@@ -93,7 +93,8 @@ async function runFiles(files: string[], concurrency: number, timeout: number, r
     files,
     concurrency,
     timeout,
-    execArgv: ["--disable-warning=ExperimentalWarning"],
+    // A test that failed may leave something open, and its process would never end.
+    execArgv: ["--disable-warning=ExperimentalWarning", "--test-force-exit"],
   });
   const place = (file: string | undefined) => (file === undefined ? "" : relative(".", file));
   stream.on("test:pass", (event) => {

@@ -25,7 +25,8 @@ export function keepingLog(): Log & { readonly lines: LogLine[] } {
 
 export async function tempFolder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "hostmesh-registry-"));
-  t.after(() => rm(path, { recursive: true, force: true }));
+  // Something of a test that failed may still write there.
+  t.after(() => rm(path, { recursive: true, force: true, maxRetries: 5 }));
   return path;
 }
 

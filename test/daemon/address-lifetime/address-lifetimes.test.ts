@@ -217,6 +217,8 @@ test("a container that has gone while nothing ran here is noticed at the next st
   later.lifetimes.set([{ ...routed, uid: "newer" }], []);
   await later.lifetimes.settled(1_000);
   assert.deepEqual(later.left, [], "it is another container, and known to be");
+  // All of them write into the folder of the first, which goes first.
+  await later.lifetimes.close();
 });
 
 test("what is kept of an earlier start of the machine, or is garbled, counts for nothing", async (t) => {
