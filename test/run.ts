@@ -93,8 +93,7 @@ async function runFiles(files: string[], concurrency: number, timeout: number, r
     files,
     concurrency,
     timeout,
-    // A test that failed may leave something open, and its process would never end.
-    execArgv: ["--disable-warning=ExperimentalWarning", "--test-force-exit"],
+    execArgv: ["--disable-warning=ExperimentalWarning"],
   });
   const place = (file: string | undefined) => (file === undefined ? "" : relative(".", file));
   stream.on("test:pass", (event) => {

@@ -139,7 +139,8 @@ describe("a data path of its own user", { skip: skipReason("setpriv", "mount") }
 
   test("capture is given back before the stop: what is open goes on, what is new goes direct", async () => {
     const { host, front, url } = stage;
-    assert.equal((await host.http("http://127.0.0.1:15021/healthz/ready")).status, 200);
+    const readiness = () => host.http("http://127.0.0.1:15021/healthz/ready");
+    await until(async () => (await readiness()).status === 200, { what: "ready" });
     const request = `GET / HTTP/1.1\r\nHost: back\r\nX-Length: ${"x".repeat(500)}\r\n\r\n`;
     assert.deepEqual(await front.hold("before", new URL(url).hostname, 8_080), {});
     assert.match((await front.echo("before", request)).text ?? "", /"via"/);
@@ -147,7 +148,7 @@ describe("a data path of its own user", { skip: skipReason("setpriv", "mount") }
     await release.said(/capture is given back/);
     assert.equal(way(await front.http(url)), "direct");
     assert.match((await front.echo("before", request)).text ?? "", /"via"/);
-    const ready = await host.http("http://127.0.0.1:15021/healthz/ready");
+    const ready = await readiness();
     assert.equal(ready.status, 503);
     assert.match(ready.text ?? "", /draining/);
   });

@@ -65,9 +65,13 @@ export function testNode(
   });
 }
 
-/** Everything that capture may touch, line by line; counters of policies count what others send. */
+/**
+ * Everything that capture may touch, line by line; counters of policies count what others send, and link-local addresses
+ * come from the kernel, a while after a link is up.
+ */
 async function trace(namespace: Namespace): Promise<string[]> {
-  return (await footprint(namespace)).replace(/ \[\d+:\d+\]$/gm, "").split("\n");
+  const lines = (await footprint(namespace)).replace(/ \[\d+:\d+\]$/gm, "").split("\n");
+  return lines.filter((line) => !/^(anycast|local) fe80:/.test(line));
 }
 
 /** Lines that have come or gone. */
