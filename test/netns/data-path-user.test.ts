@@ -148,9 +148,8 @@ describe("a data path of its own user", { skip: skipReason("setpriv", "mount") }
     await release.said(/capture is given back/);
     assert.equal(way(await front.http(url)), "direct");
     assert.match((await front.echo("before", request)).text ?? "", /"via"/);
-    const ready = await readiness();
-    assert.equal(ready.status, 503);
-    assert.match(ready.text ?? "", /draining/);
+    await until(async () => (await readiness()).status === 503, { what: "not ready any more" });
+    assert.match((await readiness()).text ?? "", /draining/);
   });
 
   test("the guardian can end a generation that does not end, although it is another user's", async () => {
