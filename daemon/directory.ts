@@ -3,6 +3,7 @@ import { formatSpiffeId, hostSpiffeId } from "../src/core/identity.ts";
 import type { Endpoint, MeshHost, Workload } from "../src/core/model.ts";
 import { mtlsModeOf, type PeerPolicy, type PolicyTarget } from "../src/core/policy.ts";
 import type { DataEndpoint, Place } from "../src/core/snapshot.ts";
+import { Buckets } from "../src/registry/buckets.ts";
 
 export interface DirectoryDeps {
   /** Name of this host. */
@@ -19,11 +20,11 @@ export class Directory {
   readonly #deps: DirectoryDeps;
   readonly #endpoints = new Map<string, Endpoint>();
   /** Ids of endpoints, by host and by place (host and address). */
-  readonly #byHost = new Map<string, Set<string>>();
-  readonly #byPlace = new Map<string, Set<string>>();
+  readonly #byHost = new Buckets();
+  readonly #byPlace = new Buckets();
   readonly #workloads = new Map<string, Workload>();
   /** Keys of the workloads that claim a place. */
-  readonly #claims = new Map<string, Set<string>>();
+  readonly #claims = new Buckets();
   readonly #hosts = new Map<string, MeshHost>();
   #hasMoved = false;
   #peers: readonly PeerPolicy[] = [];
@@ -36,14 +37,14 @@ export class Directory {
   setEndpoint(id: string, value: Endpoint | null): void {
     const before = this.#endpoints.get(id) ?? null;
     if (before !== null) {
-      remove(this.#byHost, before.host, id);
-      remove(this.#byPlace, placeOf(before.host, before.address), id);
+      this.#byHost.delete(before.host, id);
+      this.#byPlace.delete(placeOf(before.host, before.address), id);
       this.#endpoints.delete(id);
     }
     if (value !== null) {
       this.#endpoints.set(id, value);
-      add(this.#byHost, value.host, id);
-      add(this.#byPlace, placeOf(value.host, value.address), id);
+      this.#byHost.add(value.host, id);
+      this.#byPlace.add(placeOf(value.host, value.address), id);
     }
     if (before !== null && value !== null && servesSame(before, value)) return;
     for (const one of [before, value]) if (one !== null) this.#touchNeighbours(one);
@@ -54,9 +55,9 @@ export class Directory {
     for (const record of [before, value]) {
       for (const address of record?.addresses ?? []) {
         const place = placeOf(record?.host ?? "", address);
-        if (record === before) remove(this.#claims, place, key);
-        else add(this.#claims, place, key);
-        this.#touch(this.#byPlace.get(place));
+        if (record === before) this.#claims.delete(place, key);
+        else this.#claims.add(place, key);
+        this.#touch(this.#byPlace.members(place));
       }
     }
     if (value === null) this.#workloads.delete(key);
@@ -67,7 +68,7 @@ export class Directory {
     if (value === null) this.#hosts.delete(name);
     else this.#hosts.set(name, value);
     if (name === this.#deps.host) this.#hasMoved = true;
-    else this.#touch(this.#byHost.get(name));
+    else this.#touch(this.#byHost.members(name));
   }
 
   /** Where this host is, as the registry knows it. */
@@ -113,7 +114,7 @@ export class Directory {
     const { trustDomain, host } = this.#deps;
     if (trustDomain === null) return [];
     const found = new Set([hostSpiffeId(trustDomain, host), ...further]);
-    for (const id of this.#byHost.get(host) ?? []) {
+    for (const id of this.#byHost.members(host)) {
       const endpoint = this.#endpoints.get(id);
       if (endpoint === undefined || endpoint.outside || !isLive(endpoint)) continue;
       found.add(this.#targetOf(endpoint, trustDomain).identity);
@@ -151,13 +152,13 @@ export class Directory {
 
   /** Of several records that claim one address, the first by key has it, as with captured traffic. */
   #ownerOf(place: string): Workload | null {
-    const [first] = [...(this.#claims.get(place) ?? [])].sort();
+    const [first] = [...this.#claims.members(place)].sort();
     return first === undefined ? null : (this.#workloads.get(first) ?? null);
   }
 
   #servicesAt(place: string, namespace: string): string[] {
     const names = new Set<string>();
-    for (const id of this.#byPlace.get(place) ?? []) {
+    for (const id of this.#byPlace.members(place)) {
       const one = this.#endpoints.get(id);
       if (one?.namespace === namespace) names.add(one.service);
     }
@@ -167,11 +168,12 @@ export class Directory {
   /** Endpoints of one registered container name, for policies, all services that it serves. */
   #touchNeighbours({ host, address }: Endpoint): void {
     const place = placeOf(host, address);
-    if (host === this.#deps.host && this.#claims.has(place)) this.#touch(this.#byPlace.get(place));
+    if (host === this.#deps.host && this.#claims.has(place))
+      this.#touch(this.#byPlace.members(place));
   }
 
-  #touch(ids: Iterable<string> | undefined): void {
-    for (const id of ids ?? []) {
+  #touch(ids: Iterable<string>): void {
+    for (const id of ids) {
       const endpoint = this.#endpoints.get(id);
       if (endpoint !== undefined) this.#dirty.add(`${endpoint.namespace}/${endpoint.service}`);
     }
@@ -194,16 +196,4 @@ function disables(policies: readonly PeerPolicy[]): boolean {
   return policies.some(
     ({ mode, ports }) => mode === "disable" || Object.values(ports).includes("disable"),
   );
-}
-
-function add(index: Map<string, Set<string>>, key: string, value: string): void {
-  const there = index.get(key);
-  if (there === undefined) index.set(key, new Set([value]));
-  else there.add(value);
-}
-
-function remove(index: Map<string, Set<string>>, key: string, value: string): void {
-  const there = index.get(key);
-  there?.delete(value);
-  if (there?.size === 0) index.delete(key);
 }

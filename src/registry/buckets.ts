@@ -20,6 +20,10 @@ export class Buckets {
     if (present.size === 0) this.#members.delete(bucket);
   }
 
+  has(bucket: string): boolean {
+    return this.#members.has(bucket);
+  }
+
   members(bucket: string): Iterable<string> {
     const present = this.#members.get(bucket);
     if (present === undefined) return [];

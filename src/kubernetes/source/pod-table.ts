@@ -1,6 +1,7 @@
 import { keyOf, type Workload } from "../../core/model.ts";
 import { isEnrolled, type Marks, NO_MARKS } from "../../dialects/kubernetes/enrolment.ts";
 import type { ClusterRules } from "../../dialects/translator.ts";
+import { Buckets } from "../../registry/buckets.ts";
 import type { PodFacts } from "./pod-facts.ts";
 
 /** A workload as it shall be recorded; null: not at all. */
@@ -43,7 +44,7 @@ export class PodTable {
   #order = 0;
   #list: string | null = null;
   /** Keys of the pods in a namespace. */
-  readonly #members = new Map<string, Set<string>>();
+  readonly #members = new Buckets();
   readonly #namespaces = new Map<string, Marks>();
   readonly #dirty = new Set<string>();
 
@@ -68,7 +69,7 @@ export class PodTable {
       const claims = this.#claims.get(address) ?? new Map<string, Claim>();
       this.#claims.set(address, claims.set(key, known?.uid === uid ? known : claim));
     }
-    add(this.#members, namespace, key);
+    this.#members.add(namespace, key);
     this.#touch(facts);
   }
 
@@ -91,7 +92,7 @@ export class PodTable {
       claims?.delete(key);
       if (claims?.size === 0) this.#claims.delete(address);
     }
-    remove(this.#members, pod.namespace, key);
+    this.#members.delete(pod.namespace, key);
     this.#pods.delete(key);
     return dropped;
   }
@@ -100,7 +101,7 @@ export class PodTable {
   setNamespace(name: string, marks: Marks | null): void {
     if (marks === null) this.#namespaces.delete(name);
     else this.#namespaces.set(name, marks);
-    for (const key of this.#members.get(name) ?? []) this.#dirty.add(key);
+    for (const key of this.#members.members(name)) this.#dirty.add(key);
   }
 
   /** Are there pods whose records are still to be taken? */
@@ -163,16 +164,4 @@ function claimedBy({ addresses, hostNetwork }: PodFacts): readonly string[] {
 /** Key of a pod's workload. */
 export function keyOfPod(pod: { readonly namespace?: string; readonly name: string }): string {
   return keyOf({ namespace: pod.namespace ?? "", name: pod.name });
-}
-
-function add(index: Map<string, Set<string>>, key: string, value: string): void {
-  const there = index.get(key);
-  if (there === undefined) index.set(key, new Set([value]));
-  else there.add(value);
-}
-
-function remove(index: Map<string, Set<string>>, key: string, value: string): void {
-  const there = index.get(key);
-  there?.delete(value);
-  if (there?.size === 0) index.delete(key);
 }
