@@ -79,14 +79,18 @@ function rankOf(change: PendingChange): number {
  */
 function inOrderOfAge(changes: ReadonlyMap<string, PendingChange>): [string, PendingChange][] {
   return [...changes].sort(
-    ([key, one], [otherKey, other]) => madeMs(one) - madeMs(other) || (key < otherKey ? -1 : 1),
+    ([key, one], [otherKey, other]) =>
+      compare(madeAt(one), madeAt(other)) || compare(key, otherKey),
   );
 }
 
-function madeMs(change: PendingChange): number {
-  const at =
-    change.content === null ? 0 : Date.parse(change.object.metadata.creationTimestamp ?? "");
-  return Number.isNaN(at) ? 0 : at;
+/** An API server writes all times alike (RFC 3339, seconds, UTC), so they sort as texts. */
+function madeAt(change: PendingChange): string {
+  return change.content === null ? "" : (change.object.metadata.creationTimestamp ?? "");
+}
+
+function compare(one: string, other: string): number {
+  return one === other ? 0 : one < other ? -1 : 1;
 }
 
 function weightOf({ content }: PendingChange): number {
