@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import type { Log } from "../registry/log.ts";
 import type { Timers } from "../registry/timers.ts";
+import { findObject } from "./api/find-object.ts";
 import type { KubeApi } from "./api/kube-api.ts";
 import { KubeApiError } from "./api/kube-api-error.ts";
 import { type ApiResource, apiVersionOf, isRecord, pathOf } from "./api/objects.ts";
@@ -178,18 +179,14 @@ export class Leader {
   /** Null: there is none. */
   async #read(signal?: AbortSignal): Promise<Seen | null> {
     const { api, namespace, name } = this.#options;
-    try {
-      const { body } = await api.request({
-        ...{ method: "GET", path: pathOf(LEASES, namespace, name), timeoutMs: CALL_MS },
-        ...(signal === undefined ? {} : { signal }),
-      });
-      const { metadata, spec = {} } = isRecord(body) ? body : {};
-      if (!isRecord(metadata) || !isRecord(spec)) throw new Error("the answer is no Lease");
-      return { metadata, spec };
-    } catch (error) {
-      if (error instanceof KubeApiError && error.status === 404) return null;
-      throw error;
-    }
+    const found = await findObject(api, {
+      ...{ path: pathOf(LEASES, namespace, name), timeoutMs: CALL_MS },
+      ...(signal === undefined ? {} : { signal }),
+    });
+    if (found === undefined) return null;
+    const { metadata, spec = {} } = isRecord(found) ? found : {};
+    if (!isRecord(metadata) || !isRecord(spec)) throw new Error("the answer is no Lease");
+    return { metadata, spec };
   }
 
   /** False: another candidate was faster. */

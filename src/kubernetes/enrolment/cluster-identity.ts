@@ -3,12 +3,12 @@ import type { Random } from "../../core/random.ts";
 import type { IdentityOptions } from "../../registry/identity/open-identity.ts";
 import type { Log } from "../../registry/log.ts";
 import type { Timers } from "../../registry/timers.ts";
+import { findObject } from "../api/find-object.ts";
 import type { KubeApi } from "../api/kube-api.ts";
-import { KubeApiError } from "../api/kube-api-error.ts";
 import { type ApiResource, pathOf } from "../api/objects.ts";
 import { SecretPrivateStore } from "../secrets/secret-private-store.ts";
 import { TrustConfigMap } from "../secrets/trust-config-map.ts";
-import { ClusterTokenReview } from "./cluster-token-review.ts";
+import { CALL_MS, ClusterTokenReview } from "./cluster-token-review.ts";
 
 /** Secret of the authority, ConfigMap of what is trusted, and the daemons' account, all in the mesh's namespace. */
 const AUTHORITY_SECRET = "hostmesh-ca";
@@ -17,8 +17,6 @@ const DAEMON_ACCOUNT = "hostmesh-daemon";
 const NODES: ApiResource = {
   ...{ group: "", version: "v1", kind: "Node", plural: "nodes", namespaced: false },
 };
-/** The daemon waits for the answer, and gives up after 10 s. */
-const CALL_MS = 4_000;
 
 export interface ClusterIdentityOptions {
   readonly api: KubeApi;
@@ -43,14 +41,12 @@ export interface ClusterIdentity {
 }
 
 /** An API server that cannot be asked must not cost hosts their certificates. */
-async function isNode(api: KubeApi, name: string): Promise<boolean> {
-  const path = pathOf(NODES, undefined, name);
-  try {
-    await api.request({ method: "GET", path, timeoutMs: CALL_MS });
-    return true;
-  } catch (error) {
-    return !(error instanceof KubeApiError && error.status === 404);
-  }
+function isNode(api: KubeApi, name: string): Promise<boolean> {
+  const found = findObject(api, { path: pathOf(NODES, undefined, name), timeoutMs: CALL_MS });
+  return found.then(
+    (node) => node !== undefined,
+    () => true,
+  );
 }
 
 /** How a registry on Kubernetes keeps its authority, judges daemons, and tells them whom to trust. */

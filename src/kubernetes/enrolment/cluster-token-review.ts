@@ -6,15 +6,15 @@ import {
   TOKEN_REVIEWS,
   tokenReviewOf,
 } from "../../registry/identity/token-review-answer.ts";
+import { findObject } from "../api/find-object.ts";
 import type { KubeApi } from "../api/kube-api.ts";
-import { KubeApiError } from "../api/kube-api-error.ts";
 import { type ApiResource, pathOf } from "../api/objects.ts";
 
 const PODS: ApiResource = {
   ...{ group: "", version: "v1", kind: "Pod", plural: "pods", namespaced: true },
 };
 /** The daemon waits for the answer, and gives up after 10 s. */
-const CALL_MS = 4_000;
+export const CALL_MS = 4_000;
 const ENDED = new Set(["Succeeded", "Failed"]);
 
 const podSchema = z.object({
@@ -63,13 +63,8 @@ export class ClusterTokenReview implements TokenReview {
   }
 
   async #find(namespace: string, name: string) {
-    try {
-      const path = pathOf(PODS, namespace, name);
-      const { body } = await this.#api.request({ method: "GET", path, timeoutMs: CALL_MS });
-      return podSchema.parse(body);
-    } catch (error) {
-      if (error instanceof KubeApiError && error.status === 404) return null;
-      throw error;
-    }
+    const path = pathOf(PODS, namespace, name);
+    const found = await findObject(this.#api, { path, timeoutMs: CALL_MS });
+    return found === undefined ? null : podSchema.parse(found);
   }
 }

@@ -10,6 +10,7 @@ import {
 } from "../../registry/identity/private-store.ts";
 import type { Log } from "../../registry/log.ts";
 import type { Timers } from "../../registry/timers.ts";
+import { findObject } from "../api/find-object.ts";
 import type { KubeApi } from "../api/kube-api.ts";
 import { KubeApiError } from "../api/kube-api-error.ts";
 import { type ApiResource, type KubeObject, pathOf } from "../api/objects.ts";
@@ -152,15 +153,12 @@ export class SecretPrivateStore implements PrivateStore {
   }
 
   async #get(): Promise<Secret | null> {
-    try {
-      const { body } = await this.#options.api.request({ method: "GET", path: this.#path });
-      return secretSchema.parse(body);
-    } catch (error) {
-      if (error instanceof KubeApiError && error.status === 404) return null;
-      // What a malformed answer says of itself may quote what is secret.
-      if (error instanceof z.ZodError) throw new Error(`GET ${this.#path} answered no Secret`);
-      throw error;
-    }
+    const found = await findObject(this.#options.api, { path: this.#path });
+    if (found === undefined) return null;
+    const { data } = secretSchema.safeParse(found);
+    // What a malformed answer says of itself may quote what is secret.
+    if (data === undefined) throw new Error(`GET ${this.#path} answered no Secret`);
+    return data;
   }
 
   async #put(secret: Secret | null, data: Data): Promise<void> {

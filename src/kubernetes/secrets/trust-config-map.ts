@@ -1,8 +1,8 @@
 import * as z from "zod";
 import type { Log } from "../../registry/log.ts";
 import type { Timers } from "../../registry/timers.ts";
+import { findObject } from "../api/find-object.ts";
 import type { KubeApi } from "../api/kube-api.ts";
-import { KubeApiError } from "../api/kube-api-error.ts";
 import { type ApiResource, pathOf } from "../api/objects.ts";
 
 const CONFIG_MAPS: ApiResource = {
@@ -110,12 +110,7 @@ export class TrustConfigMap {
   }
 
   async #read(path: string) {
-    try {
-      const { body } = await this.#options.api.request({ method: "GET", path });
-      return schema.parse(body);
-    } catch (error) {
-      if (error instanceof KubeApiError && error.status === 404) return null;
-      throw error;
-    }
+    const found = await findObject(this.#options.api, { path });
+    return found === undefined ? null : schema.parse(found);
   }
 }

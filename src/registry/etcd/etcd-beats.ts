@@ -5,7 +5,7 @@ import type { Log } from "../log.ts";
 import type { Timers } from "../timers.ts";
 import type { EtcdClient } from "./etcd-client.ts";
 import { headerAnswer, manyKeys, put, type WatchEvent } from "./etcd-messages.ts";
-import { Follower } from "./follower.ts";
+import { Followers } from "./follower.ts";
 import type { Layout } from "./layout.ts";
 
 /** Heartbeats of so long go together, so that etcd has ten writes a second of a registry at most. */
@@ -40,7 +40,7 @@ export class EtcdBeats implements SharedBeats {
   #batch: { readonly checks: Set<string>; readonly written: Promise<void> } | null = null;
   #writing: Promise<void> = Promise.resolve();
   #endPause: () => void = () => {};
-  readonly #followers = new Set<Follower>();
+  readonly #followers = new Followers();
 
   constructor(options: EtcdBeatsOptions) {
     this.#options = options;
@@ -66,7 +66,7 @@ export class EtcdBeats implements SharedBeats {
     /** Revisions of etcd's: of the newest beat that was heard, and of the newest that there is. */
     let seen = 0;
     let newest = 0;
-    const follower = new Follower({
+    return this.#followers.follow({
       ...{ client, timers, random, log, pollMs, prefix: layout.beats(), what: "heartbeats" },
       async read() {
         const { kvs, header } = await client.range(manyKeys(layout.beats(), { keysOnly: true }));
@@ -84,20 +84,11 @@ export class EtcdBeats implements SharedBeats {
         }
       },
     });
-    this.#followers.add(follower);
-    follower.start();
-    return () => {
-      this.#followers.delete(follower);
-      void follower.close();
-    };
   }
 
   async close(): Promise<void> {
     this.#endPause();
-    await Promise.all([
-      this.#writing.catch(() => {}),
-      ...[...this.#followers].map((each) => each.close()),
-    ]);
+    await Promise.all([this.#writing.catch(() => {}), this.#followers.close()]);
   }
 
   /** Batches are written one after the other; one takes what comes until its turn. */

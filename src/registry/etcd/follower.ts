@@ -160,3 +160,23 @@ export class Follower {
     });
   }
 }
+
+/** Those of one owner, who ends them one by one or all together. */
+export class Followers {
+  readonly #all = new Set<Follower>();
+
+  /** Begins to follow; the result ends it. */
+  follow(options: FollowerOptions): () => void {
+    const follower = new Follower(options);
+    this.#all.add(follower);
+    follower.start();
+    return () => {
+      this.#all.delete(follower);
+      void follower.close();
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#all].map((follower) => follower.close()));
+  }
+}

@@ -20,7 +20,7 @@ import {
   remove,
   wasWrittenAt,
 } from "./etcd-messages.ts";
-import { Follower } from "./follower.ts";
+import { Followers } from "./follower.ts";
 import type { Layout } from "./layout.ts";
 import { pages } from "./stored-state.ts";
 
@@ -47,7 +47,7 @@ export interface EtcdPrivateStoreOptions {
  */
 export class EtcdPrivateStore implements PrivateStore {
   readonly #options: EtcdPrivateStoreOptions;
-  readonly #followers = new Set<Follower>();
+  readonly #followers = new Followers();
 
   constructor(options: EtcdPrivateStoreOptions) {
     this.#options = options;
@@ -107,7 +107,7 @@ export class EtcdPrivateStore implements PrivateStore {
     let seen = 0;
     let newest = 0;
     let names: readonly string[] = [];
-    const follower = new Follower({
+    return this.#followers.follow({
       ...{ client, timers, random, log, pollMs, prefix: layout.secrets(), what: "the authority" },
       read: async () => {
         const { header } = await client.range(
@@ -130,16 +130,10 @@ export class EtcdPrivateStore implements PrivateStore {
         }
       },
     });
-    this.#followers.add(follower);
-    follower.start();
-    return () => {
-      this.#followers.delete(follower);
-      void follower.close();
-    };
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#followers].map((follower) => follower.close()));
+  close(): Promise<void> {
+    return this.#followers.close();
   }
 
   async #keys(): Promise<KeyValue[]> {
