@@ -6,16 +6,13 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { DataPath } from "../../daemon/data-path.ts";
-import { openDataPathSockets } from "../../daemon/sockets.ts";
-import { type ConfigInput, configSchema } from "../../src/config/schema.ts";
-import { duplicateFd } from "../../src/proxy/downstream/libc.ts";
+import type { ConfigInput } from "../../src/config/schema.ts";
 import type { PrivateStore } from "../../src/registry/identity/private-store.ts";
 import type { RegistryOptions } from "../../src/registry/registry.ts";
 import { MemoryPlace } from "../helpers/memory-private-store.ts";
 import { startTestRegistry } from "../helpers/registry.ts";
 import { until } from "../helpers/until.ts";
-import { memoryLog } from "./fixtures.ts";
+import { makeDataPath } from "./start-data-path.ts";
 
 const skip = process.platform !== "linux" && "shared listening sockets need Linux";
 
@@ -66,29 +63,9 @@ async function registry(t: TestContext, { store, tlsPort = 0, more = {} }: Regis
 }
 
 async function daemon(t: TestContext, more: ConfigInput, joinToken?: string) {
-  const config = configSchema.parse({
-    ...{ host: "node-a", dataDir: await temporary(t), mesh: { port: 0 }, ...more },
-    ports: { explicit: 0, admin: 0, metrics: 0, ready: 0, metricsBind: "127.0.0.1" },
-    timeouts: { warmUpMs: 0 },
-  });
-  const sockets = openDataPathSockets({
-    ...{ workers: 1, mode: "explicit", ipv6: false, bind: "127.0.0.1", meshBind: "127.0.0.1" },
-    ports: { ...config.ports, inbound: 0, mesh: 0 },
-  });
+  const choice = { dataDir: await temporary(t), ...more };
+  const { path, sockets, lines } = makeDataPath(choice, joinToken);
   t.after(() => sockets.close());
-  const { log, lines } = memoryLog();
-  const path = new DataPath(
-    {
-      ...{ config, mode: "explicit", workers: 1, ownAddresses: ["127.0.0.1"], lingerMs: 0 },
-      listeners: sockets.workers.map(({ explicit }, worker) => ({
-        ...{ worker, entry: "explicit" as const, fd: duplicateFd(explicit) },
-      })),
-      ...{ explicitPort: sockets.ports.explicit, meshPort: sockets.ports.mesh, urgent: false },
-      ownPorts: [sockets.ports.explicit],
-      ...(joinToken === undefined ? {} : { joinToken }),
-    },
-    { log: Object.assign(log, { level: "info" as const }), tell: () => undefined },
-  );
   t.after(() => path.stop());
   const { admin, metrics } = await path.start();
   const text = async (url: string) => (await fetch(url)).text();

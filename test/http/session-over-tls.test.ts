@@ -1,16 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { type AddressInfo, createServer, type Socket } from "node:net";
 import { afterEach, describe, it } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { connect as connectTls, TLSSocket } from "node:tls";
 import { decryptedBuffer } from "../../src/http/decrypt-into.ts";
 import { sessionOverTls } from "../../src/http/open-conn.ts";
 import { ConnProbe, closePairs, connPair } from "../helpers/conn-pair.ts";
+import { tlsPair } from "../helpers/tls-pair.ts";
 import { until } from "../helpers/until.ts";
-
-const PSK = Buffer.alloc(32, 7);
-const OPTIONS = { ciphers: "PSK-AES128-GCM-SHA256", maxVersion: "TLSv1.2" } as const;
 
 const closers: (() => void)[] = [];
 
@@ -19,28 +15,14 @@ afterEach(() => {
   for (const close of closers.splice(0)) close();
 });
 
-/** A connection over TLS whose handshake is done, not yet ours, and its peer. No certificates: both know a key. */
-async function tlsPair() {
-  const server = createServer({ allowHalfOpen: true }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  const peer = connectTls({
-    ...OPTIONS,
-    host: "127.0.0.1",
-    port,
-    pskCallback: () => ({ psk: PSK, identity: "a" }),
-    checkServerIdentity: () => undefined,
-  });
-  const [carrier] = (await once(server, "connection")) as [Socket];
-  server.close();
-  const ours = { ...OPTIONS, isServer: true, pskCallback: () => PSK };
-  const secured = new TLSSocket(carrier, ours);
+/** A connection over TLS whose handshake is done, not yet ours, and its peer. */
+async function securedPair() {
+  const { secured, carrier, peer, isConnected } = await tlsPair();
   closers.push(() => {
     peer.destroy();
     secured.destroy();
   });
-  const isSecured = once(secured, "secure");
-  await Promise.all([once(peer, "secureConnect"), isSecured]);
+  await Promise.all([isConnected, once(secured, "secure")]);
   return { peer, secured, carrier };
 }
 
@@ -63,7 +45,7 @@ class Keeper extends ConnProbe {
 
 describe("a session over TLS", () => {
   it("is decrypted into one buffer, and brings every byte in order", async () => {
-    const { peer, secured, carrier } = await tlsPair();
+    const { peer, secured, carrier } = await securedPair();
     const keeper = new Keeper();
     sessionOverTls(secured, carrier, keeper);
     const content = counted(1_000_000);
@@ -79,7 +61,7 @@ describe("a session over TLS", () => {
   });
 
   it("brings what came before it was one first", async () => {
-    const { peer, secured, carrier } = await tlsPair();
+    const { peer, secured, carrier } = await securedPair();
     peer.write("before ");
     await until(() => {
       secured.read(0);
@@ -93,7 +75,7 @@ describe("a session over TLS", () => {
   });
 
   it("hands on what it has still received behind a stop, and goes on when it is let", async () => {
-    const { peer, secured, carrier } = await tlsPair();
+    const { peer, secured, carrier } = await securedPair();
     const keeper = new Keeper();
     const conn = sessionOverTls(secured, carrier, keeper);
     const { take } = keeper;
@@ -117,7 +99,7 @@ describe("a session over TLS", () => {
   });
 
   it("lends its buffer to nobody: what it relays to a slow peer is copied", async () => {
-    const { peer, secured, carrier } = await tlsPair();
+    const { peer, secured, carrier } = await securedPair();
     const slow = await connPair();
     const probe = new ConnProbe();
     const conn = sessionOverTls(secured, carrier, probe);
@@ -138,7 +120,7 @@ describe("a session over TLS", () => {
   });
 
   it("tells of the end", async () => {
-    const { peer, secured, carrier } = await tlsPair();
+    const { peer, secured, carrier } = await securedPair();
     const probe = new ConnProbe();
     const conn = sessionOverTls(secured, carrier, probe);
     peer.end("last");

@@ -1,3 +1,5 @@
+import type { ObjectMeta } from "../../src/kubernetes/api/objects.ts";
+
 /** An object of the Kubernetes API as tests write and read it. */
 export interface KubeObject {
   readonly apiVersion: string;
@@ -7,17 +9,8 @@ export interface KubeObject {
   readonly [field: string]: any;
 }
 
-export interface Metadata {
-  readonly name: string;
-  readonly namespace?: string;
-  readonly uid?: string;
-  readonly resourceVersion?: string;
-  readonly generation?: number;
-  readonly creationTimestamp?: string;
-  readonly deletionTimestamp?: string;
+export interface Metadata extends ObjectMeta {
   readonly deletionGracePeriodSeconds?: number;
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** Kinds that live in no namespace. */

@@ -1,15 +1,13 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { after, before, describe, type TestContext, test } from "node:test";
 import { KubeApi } from "../../src/kubernetes/api/kube-api.ts";
 import { wantedKinds } from "../../src/kubernetes/api/wanted-kinds.ts";
 import { ClusterTokenReview } from "../../src/kubernetes/enrolment/cluster-token-review.ts";
 import { STATUS_KINDS } from "../../src/kubernetes/status/status-kinds.ts";
-import { MAIN } from "../cli/run.ts";
 import { until } from "../helpers/until.ts";
 import { objectsOf } from "../install/variants.ts";
-import { call, dig, keepingLog, tempFolder } from "../registry/setup.ts";
+import { registryProgram } from "../kubernetes/registry-program.ts";
+import { call, dig, keepingLog } from "../registry/setup.ts";
 import { Cluster } from "./cluster.ts";
 import { installKinds } from "./crds.ts";
 import { MESH_NAMESPACE } from "./install.ts";
@@ -82,27 +80,10 @@ describe("the registry with the rights that an installation gives it", {
 
   /** `hostmesh registry` until the end of what is done with its address. */
   async function run(t: TestContext, work: (url: string) => Promise<void>): Promise<void> {
-    const source = ["--source", "kubernetes", "--kubeconfig", kubeconfig];
-    const settings = SETTINGS.flatMap((setting) => ["--set", setting]);
-    const args = [MAIN, "registry", ...source, "--data", await tempFolder(t), ...settings];
-    const env = { PATH: process.env["PATH"] ?? "" };
-    const child = spawn(process.execPath, args, { env, stdio: ["ignore", "ignore", "pipe"] });
-    const exited = once(child, "exit");
-    t.after(() => child.kill("SIGKILL"));
-    let log = "";
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      log += text;
-    });
-    const address = () => /"the registry listens","address":"([^"]+)"/.exec(log)?.[1] ?? "";
-    await until(() => address() !== "" || child.exitCode !== null, {
-      timeoutMs: 30_000,
-      what: "the registry listens",
-    });
-    assert.notEqual(address(), "", log);
-    await work(`http://${address()}`);
-    child.kill("SIGTERM");
-    assert.deepEqual(await exited, [0, null]);
-    assert.doesNotMatch(log, /forbidden/i);
+    const registry = await registryProgram(t, kubeconfig, SETTINGS, 30_000);
+    await work(registry.url);
+    assert.deepEqual(await registry.stop(), [0, null]);
+    assert.doesNotMatch(registry.log(), /forbidden/i);
   }
 
   const mesh = (apiVersion: string, kind: string, name: string) =>

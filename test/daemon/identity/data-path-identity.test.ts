@@ -4,14 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import test from "node:test";
-import { DataPath } from "../../../daemon/data-path.ts";
-import { openDataPathSockets } from "../../../daemon/sockets.ts";
-import { configSchema } from "../../../src/config/schema.ts";
-import { duplicateFd } from "../../../src/proxy/downstream/libc.ts";
+import type { DataPath } from "../../../daemon/data-path.ts";
 import type { RunningRegistry } from "../../../src/registry/registry.ts";
 import { startTestRegistry } from "../../helpers/registry.ts";
 import { until } from "../../helpers/until.ts";
-import { memoryLog } from "../fixtures.ts";
+import { makeDataPath } from "../start-data-path.ts";
 
 const skip = process.platform !== "linux" && "shared listening sockets need Linux";
 const HOST_ID = "spiffe://cluster.local/ns/hostmesh-hosts/sa/node-a";
@@ -49,29 +46,10 @@ interface StartOptions {
 }
 
 async function start({ t, paths, registry, dataDir, urls, joinToken }: StartOptions) {
-  const config = configSchema.parse({
-    ...{ host: "node-a", dataDir, timeouts: { warmUpMs: 0 }, mesh: { port: 0 } },
-    ports: { explicit: 0, admin: 0, metrics: 0, ready: 0, metricsBind: "127.0.0.1" },
-    registry: { urls, reconnectMaxMs: 200, tlsUrl: registry.tlsUrl ?? "" },
-  });
-  const sockets = openDataPathSockets({
-    ...{ workers: 1, mode: "explicit", ipv6: false, bind: "127.0.0.1", meshBind: "127.0.0.1" },
-    ports: { ...config.ports, inbound: 0, mesh: 0 },
-  });
+  const tlsUrl = registry.tlsUrl ?? "";
+  const choice = { dataDir, registry: { urls, reconnectMaxMs: 200, tlsUrl } };
+  const { path, sockets, lines } = makeDataPath(choice, joinToken);
   t.after(() => sockets.close());
-  const { log, lines } = memoryLog();
-  const path = new DataPath(
-    {
-      ...{ config, mode: "explicit", workers: 1, ownAddresses: ["127.0.0.1"], lingerMs: 0 },
-      listeners: sockets.workers.map(({ explicit }, worker) => ({
-        ...{ worker, entry: "explicit" as const, fd: duplicateFd(explicit) },
-      })),
-      ...{ explicitPort: sockets.ports.explicit, meshPort: sockets.ports.mesh, urgent: false },
-      ownPorts: [sockets.ports.explicit],
-      ...(joinToken === undefined ? {} : { joinToken }),
-    },
-    { log: Object.assign(log, { level: "info" as const }), tell: () => undefined },
-  );
   paths.push(path);
   const { admin, metrics } = await path.start();
   const dump = async () => {

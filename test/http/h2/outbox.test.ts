@@ -3,7 +3,6 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { afterEach, describe, it } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { connect as connectTls, TLSSocket } from "node:tls";
 import { seeded } from "../../../src/core/random.ts";
 import type { Share } from "../../../src/core/share.ts";
 import type { Conn } from "../../../src/http/conn.ts";
@@ -15,6 +14,7 @@ import { Outbox } from "../../../src/http/h2/outbox.ts";
 import { connOverTls, dialConn } from "../../../src/http/open-conn.ts";
 import { type ConnPair, ConnProbe, closePairs, connPair } from "../../helpers/conn-pair.ts";
 import { FrameLog, frame } from "../../helpers/h2-frames.ts";
+import { tlsPair } from "../../helpers/tls-pair.ts";
 import { until, untilStill } from "../../helpers/until.ts";
 
 /** Ends what a test opened besides pairs, also if it failed. */
@@ -468,39 +468,23 @@ describe("a peer that does not read", () => {
 });
 
 describe("over TLS", () => {
-  const PSK = Buffer.alloc(32, 7);
-  const OPTIONS = { ciphers: "PSK-AES128-GCM-SHA256", maxVersion: "TLSv1.2" } as const;
-
-  /** An outbox over TLS and the decrypting peer. No certificates: both know a key. */
-  async function tlsPair() {
-    const server = createServer({ allowHalfOpen: true }).listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const { port } = server.address() as AddressInfo;
-    const peer = connectTls({
-      ...OPTIONS,
-      host: "127.0.0.1",
-      port,
-      pskCallback: () => ({ psk: PSK, identity: "a" }),
-      checkServerIdentity: () => undefined,
-    });
-    const [carrier] = (await once(server, "connection")) as [Socket];
-    server.close();
-    const ours = { ...OPTIONS, isServer: true, pskCallback: () => PSK };
-    const secured = new TLSSocket(carrier, ours);
+  /** An outbox over TLS and the decrypting peer. */
+  async function outboxOverTls() {
+    const { secured, carrier, peer, isConnected } = await tlsPair();
     const probe = new ConnProbe();
     const conn = connOverTls(secured, carrier, probe);
     closers.push(() => {
       peer.destroy();
       conn.destroy();
     });
-    await once(peer, "secureConnect");
+    await isConnected;
     const share = new CountingShare();
     conn.share = share;
     return { outbox: new Outbox(conn), conn, peer, probe, share };
   }
 
   it("all frames come, those of a slow peer when it reads, and no buffer stays", async () => {
-    const { outbox, peer, probe, share } = await tlsPair();
+    const { outbox, peer, probe, share } = await outboxOverTls();
     outbox.settingsAck();
     const log = readAt(peer, new ContentCount());
     await until(() => log.lines.length === 1);
@@ -524,7 +508,7 @@ describe("over TLS", () => {
   });
 
   it("frames of a turn are one write, in every turn", async () => {
-    const { outbox, conn, peer, share } = await tlsPair();
+    const { outbox, conn, peer, share } = await outboxOverTls();
     const log = readAt(peer, new ContentCount());
     const writes = countWrites(conn);
     for (let round = 0; round < 50; round++) {
