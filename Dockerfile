@@ -1,8 +1,9 @@
 # Build:  docker buildx build --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" \
 #           --output type=docker,name=hostmesh:0.1.0,rewrite-timestamp=true .
 # The same sources, base image and Debian packages give the same bytes. So for a build that can be repeated name the base
-# by its digest (--build-arg BASE=node:24-slim@sha256:...) and the moment of snapshot.debian.org whose packages are taken
-# (--build-arg DEBIAN_SNAPSHOT=20261101T000000Z); without it they are those of today.
+# by its digest (--build-arg BASE=node:24-slim@sha256:...), and the archive of Debian's snapshots (or a mirror of it) with the
+# moment whose packages are taken (--build-arg DEBIAN_ARCHIVE=http://HOST/archive --build-arg DEBIAN_SNAPSHOT=20261101T000000Z);
+# without them they are those of today.
 #
 # The registry, and a daemon that only offers the explicit proxy, run as the unprivileged user of the image.
 # A daemon that captures needs the host's network, user 0 and a few capabilities; its data path runs without any:
@@ -27,10 +28,11 @@ RUN npm run build && chmod 755 dist/src/cli/main.js \
   && npm prune --omit=dev && rm -f node_modules/.package-lock.json
 
 FROM ${BASE}
+ARG DEBIAN_ARCHIVE=""
 ARG DEBIAN_SNAPSHOT=""
 # What the capture rules are made with; the data path itself needs only Node. What apt and dpkg note of this moment goes.
 RUN if [ -n "${DEBIAN_SNAPSHOT}" ]; then \
-    sed -i "s,http://deb.debian.org/,http://snapshot.debian.org/archive/,; s,^\(URIs: .*/debian[a-z-]*\)/*$,\1/${DEBIAN_SNAPSHOT}," \
+    sed -i "s,^URIs: .*/\(debian[a-z-]*\)/*$,URIs: ${DEBIAN_ARCHIVE:?}/\1/${DEBIAN_SNAPSHOT}," \
       /etc/apt/sources.list.d/debian.sources; \
   fi \
   && apt-get -o Acquire::Check-Valid-Until=false update \

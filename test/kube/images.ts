@@ -8,9 +8,9 @@ import type { Image, PodPlace, PodProgram } from "./kubelet.ts";
 import { pathOf } from "./objects.ts";
 
 /** What the published tests of Gateway API have in their pods. */
-const PUBLISHED_ECHO = "registry.k8s.io/gateway-api/echo-advanced:v1.5.1";
+const PUBLISHED_ECHO = "gateway-api/echo-advanced:v1.5.1";
 
-/** What runs in the pods of the lab, by the name of the image. */
+/** What runs in the pods of the lab, by the name of the image without that of its registry. */
 export interface Images {
   readonly images: Readonly<Record<string, Image>>;
   /** Programs of running pods, `namespace/name`; of hosts, daemons by the name of the node. */

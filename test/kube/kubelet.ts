@@ -8,6 +8,9 @@ import { Informer } from "./informer.ts";
 import type { KubeClient } from "./kube-client.ts";
 import { type KubeObject, pathOf, pathOfObject } from "./objects.ts";
 
+/** The host of an image's name: a first part with a dot. */
+const REGISTRY = /^[^/]*\.[^/]*\//;
+
 /** A pod that asks for an address gets it as soon as nobody on the node has it; others get the lowest that is free. */
 export const ADDRESS_ANNOTATION = "test.hostmesh.io/address";
 
@@ -123,8 +126,9 @@ export class Kubelet {
 
   async #run(uid: string, pod: KubeObject): Promise<void> {
     const { containers, hostNetwork = false } = pod["spec"];
-    const image = this.#images[containers[0].image];
-    if (image === undefined) throw new Error(`no image ${containers[0].image}`);
+    const name: string = containers[0].image;
+    const image = this.#images[name.replace(REGISTRY, "")];
+    if (image === undefined) throw new Error(`no image ${name}`);
     const { container, addresses } = hostNetwork
       ? { container: null, addresses: [this.#node.host.address4] }
       : await this.#sandbox(pod);
