@@ -25,6 +25,7 @@ const CORE = /^src\/core\//;
 const CONFIG = /^src\/config\//;
 const HTTP = /^src\/http\//;
 const TELEMETRY = /^src\/telemetry\//;
+const SIGHT = /^src\/sight\//;
 const BENCH = /^bench\//;
 const IDENTITY = /^src\/identity\//;
 const STAGE =
@@ -39,6 +40,8 @@ const RULES: readonly Rule[] = [
   { of: CONFIG, may: [CORE] },
   { of: HTTP, may: [CORE] },
   { of: TELEMETRY, may: [CORE] },
+  // What daemons tell of their traffic, and what registries make of it.
+  { of: SIGHT, may: [CORE, /^src\/telemetry\/buckets\.ts$/] },
   { of: IDENTITY, may: [CORE] },
   { of: /^src\/dialects\//, may: [CORE] },
   { of: ROUTING_TEXT, may: [CORE, HTTP] },
@@ -50,7 +53,7 @@ const RULES: readonly Rule[] = [
   },
   {
     of: /^src\/registry\//,
-    may: [CORE, CONFIG, IDENTITY, /^src\/dialects\//, /^src\/telemetry\/log\.ts$/],
+    may: [CORE, CONFIG, IDENTITY, SIGHT, /^src\/dialects\//, /^src\/telemetry\/log\.ts$/],
   },
   {
     of: /^src\/kubernetes\//,
@@ -78,6 +81,7 @@ const RULES: readonly Rule[] = [
       IDENTITY,
       /^src\/dialects\//,
       /^src\/telemetry\/(log|stat-report)\.ts$/,
+      SIGHT,
       /^iptables\//,
       /^daemon\//,
       BENCH,
