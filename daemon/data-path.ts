@@ -12,7 +12,7 @@ import { CheckRunner } from "../src/registry/check-runner.ts";
 import { RegistryClient } from "../src/registry/client.ts";
 import { processTimers } from "../src/registry/timers.ts";
 import type { RootLog } from "../src/telemetry/log.ts";
-import { createMetrics } from "../src/telemetry/metrics.ts";
+import { Metrics } from "../src/telemetry/metrics.ts";
 import { RateSampler } from "../src/telemetry/rate-sampler.ts";
 import { SeriesReader } from "../src/telemetry/series-reader.ts";
 import { buildStatReport } from "../src/telemetry/stat-report.ts";
@@ -218,6 +218,7 @@ export class DataPath {
       }),
       fullState: () => this.#compiler.full(),
       onSeries: (index, label) => this.#series.learn(index, label),
+      onTraced: (request) => this.#series.exemplars.learn(request),
       release: (index) => {
         this.#own.endpoints.releaseWorker(index);
         this.#own.quotas.releaseWorker(index);
@@ -375,7 +376,7 @@ export class DataPath {
       },
       log,
     });
-    const metrics = metricsServer(createMetrics(metricsSources(parts)), log);
+    const metrics = metricsServer(new Metrics(metricsSources(parts)), log);
     return { admin, metrics, ready: readyServer(this.#readiness, log) };
   }
 

@@ -41,6 +41,7 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
     series,
     known: start.known,
     onSeries: (label) => tell({ type: "series", label }),
+    onTraced: (request) => tell({ type: "traced", request }),
     log: lines === null ? null : lines.log,
   });
   const plane = new DataPlane({

@@ -55,6 +55,7 @@ export class Ledger {
     if (this.#admitted) this.#plane.quotas.end(this.#origin.workload?.slot ?? 0);
     this.#admitted = false;
     if (this.#plane.config.telemetry.accessLog !== "off") describe(facts, head, ids);
+    facts.ids = ids;
     facts.error = error?.code ?? null;
     facts.durationMs = nowMs - facts.startMs;
     this.#plane.recorder.exchange(facts);

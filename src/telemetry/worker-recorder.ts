@@ -12,6 +12,8 @@ import type { Http2Count, Http2Side } from "../core/http2.ts";
 import { SECURITIES } from "../core/security.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
+import type { TracedRequest } from "./exemplar-book.ts";
+import { ExemplarPicker } from "./exemplar-picker.ts";
 import {
   CODE_CLASSES,
   codeClass,
@@ -56,6 +58,8 @@ export interface WorkerRecorderOptions {
   /** Called once per new label set, synchronously; post it to the main thread. */
   readonly onSeries: (label: SeriesLabel) => void;
   readonly log?: ExchangeLog | null;
+  /** Called at a low rate for requests whose trace is recorded; absent: nobody asks for them. */
+  readonly onTraced?: (request: TracedRequest) => void;
 }
 
 interface EndpointSeries {
@@ -80,6 +84,7 @@ const NOTHING = -1;
 export class WorkerRecorder implements Recorder {
   readonly #series: Series;
   readonly #log: ExchangeLog | null;
+  readonly #exemplars: ExemplarPicker | null;
   readonly #pairs: SlotAllotter;
   readonly #flows: SlotAllotter;
   readonly #outcomes: SlotAllotter;
@@ -93,9 +98,10 @@ export class WorkerRecorder implements Recorder {
   /** By the endpoint's slot in the shared endpoint state, which is dense. */
   readonly #byEndpoint: (EndpointSeries | undefined)[] = [];
 
-  constructor({ series, known = [], onSeries, log = null }: WorkerRecorderOptions) {
+  constructor({ series, known = [], onSeries, log = null, onTraced }: WorkerRecorderOptions) {
     this.#series = series;
     this.#log = log;
+    this.#exemplars = onTraced === undefined ? null : new ExemplarPicker(onTraced);
     series.adopt();
     const allotter = (name: TableName) => new SlotAllotter(series.tables[name], known, onSeries);
     this.#pairs = allotter("pairs");
@@ -125,6 +131,8 @@ export class WorkerRecorder implements Recorder {
     this.#countDestination(pair.destination, facts);
     if (facts.endpoint !== null) this.#countEndpoint(facts.endpoint, facts, fine);
     if (isRouted(facts)) this.#countRoute(pair, facts, fine);
+    const flow = pair.handles.flows[pair.flowIndex];
+    if (flow !== undefined) this.#exemplars?.offer(flow, facts, fine);
     this.#series.countProxyTime(facts);
     if (facts.version !== 0) this.#series.countVersions(facts);
     if (this.#log !== null) this.#series.countAccessLog(this.#log.write(facts));
