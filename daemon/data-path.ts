@@ -219,6 +219,7 @@ export class DataPath {
       fullState: () => this.#compiler.full(),
       onSeries: (index, label) => this.#series.learn(index, label),
       onFailure: (failure) => this.#errors.add(failure),
+      onTraced: (request) => this.#series.exemplars.learn(request),
       release: (index) => {
         this.#own.endpoints.releaseWorker(index);
         this.#own.quotas.releaseWorker(index);

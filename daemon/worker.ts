@@ -44,6 +44,7 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
     series,
     known: start.known,
     onSeries: (label) => tell({ type: "series", label }),
+    onTraced: (request) => tell({ type: "traced", request }),
     log: lines === null ? null : lines.log,
     failures: new FailureTeller({
       perSecond: Math.ceil(FAILURES_PER_SECOND / memory.workers),

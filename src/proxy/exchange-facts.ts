@@ -39,6 +39,7 @@ export function newFacts(origin: Origin): RequestFacts {
     attempts: 0,
     requestId: "",
     traceparent: "",
+    ids: "",
   };
 }
 

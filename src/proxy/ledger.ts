@@ -54,6 +54,7 @@ export class Ledger {
     this.#counted = false;
     if (this.#admitted) this.#plane.quotas.end(this.#origin.workload?.slot ?? 0);
     this.#admitted = false;
+    facts.ids = ids;
     facts.error = error?.code ?? null;
     const isLogged = this.#plane.config.telemetry.accessLog !== "off";
     if (isLogged || mayHaveFailed(facts)) describe(facts, head, ids);
