@@ -1,4 +1,5 @@
 import type { MeshErrorCode } from "./errors.ts";
+import type { ExchangeDetails } from "./exchange-details.ts";
 import type { Http2Count, Http2Side } from "./http2.ts";
 import type { DataEndpoint, DataService } from "./snapshot.ts";
 
@@ -27,9 +28,11 @@ export interface RequestFacts {
   upstreamVersion: 0 | 1 | 2;
   source: TrafficSource | null;
   sourceAddress: string;
+  /** Null where nobody asks for them (`Watch.details`). */
+  details: ExchangeDetails | null;
   service: DataService | null;
   endpoint: DataEndpoint | null;
-  /** The texts (this one and those below) are filled in only while an access log is written. */
+  /** The texts (this one and those below) are filled in only while somebody asks for them (`Watch.texts`). */
   method: string;
   /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: the version of the request. */
   httpVersion: string;
