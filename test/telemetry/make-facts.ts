@@ -52,6 +52,8 @@ export function makeFacts(changes: Partial<RequestFacts> = {}): RequestFacts {
     details: null,
     service: null,
     endpoint: null,
+    route: "default",
+    security: "same_host",
     method: "GET",
     httpVersion: "HTTP/1.1",
     target: "/",
