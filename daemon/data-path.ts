@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import type { Server } from "node:http";
 import { extname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -29,6 +28,8 @@ import { IdentityService } from "./identity/identity-service.ts";
 import { JwksKeeper } from "./identity/jwks-keeper.ts";
 import type { TiedAddress } from "./local-workloads.ts";
 import { makeCompiler } from "./make-compiler.ts";
+import { makeDataDir } from "./make-data-dir.ts";
+import { forWorker, makeObserving, type Observing } from "./make-observing.ts";
 import type { Memory, MemoryLayout } from "./memory.ts";
 import { layout, MAIN_THREAD, openMemory, openSeries } from "./memory.ts";
 import { metricsServer, readyServer } from "./metrics-server.ts";
@@ -84,6 +85,7 @@ export class DataPath {
   readonly #identity: IdentityService;
   readonly #jwks: JwksKeeper;
   readonly #names: NameResolver;
+  readonly #observing: Observing;
   readonly #client: RegistryClient;
   readonly #checks: CheckRunner;
   readonly #series: SeriesReader;
@@ -121,6 +123,7 @@ export class DataPath {
         this.#post(this.#compiler.apply({ revision, full: false, changes }));
       },
     });
+    this.#observing = makeObserving(start.config, deps.log, (to) => this.workers.tell(to));
     this.workers = this.#makeSupervisor();
     this.#checks = new CheckRunner({
       timers: processTimers,
@@ -141,7 +144,7 @@ export class DataPath {
 
   /** Resolves with the control ports when every worker accepts. Rejects with what stood in the way. */
   async start(): Promise<GenerationPorts> {
-    this.#makeDataDir();
+    makeDataDir(this.#config, this.#deps.log);
     const ports = await this.#listen();
     await this.#identity.start();
     // Before the saved snapshot says whose they are.
@@ -190,6 +193,7 @@ export class DataPath {
   async stop(): Promise<void> {
     this.#draining = true;
     for (const timer of this.#timers) clearInterval(timer);
+    this.#observing.taps.endAll();
     this.closeControl();
     this.#checks.stop();
     this.#jwks.close();
@@ -212,12 +216,14 @@ export class DataPath {
         memory: this.#memory,
         known: this.#series.known(index),
         state: this.#compiler.full(),
+        ...forWorker(this.#observing),
         credentials: this.#identity.credentials(),
         identityExpected: this.#identity.isExpected(),
         warmUpMs: Math.min(warmUpMs, urgent || this.#start.urgent ? URGENT_WARM_UP_MS : warmUpMs),
       }),
       fullState: () => this.#compiler.full(),
       onSeries: (index, label) => this.#series.learn(index, label),
+      onTapped: (id, events) => this.#observing.taps.take(id, events),
       release: (index) => {
         this.#own.endpoints.releaseWorker(index);
         this.#own.quotas.releaseWorker(index);
@@ -369,24 +375,10 @@ export class DataPath {
       ready: this.#readiness,
       drain: () => tell({ type: "stop-requested" }),
       release: () => this.#capture.release(),
-      logLevel: () => log.level,
-      setLogLevel: (level) => {
-        log.level = level;
-      },
-      log,
+      ...{ ...this.#observing, log },
     });
     const metrics = metricsServer(createMetrics(metricsSources(parts)), log);
     return { admin, metrics, ready: readyServer(this.#readiness, log) };
-  }
-
-  /** Without the folder the daemon serves all the same; it only forgets its snapshot at the next start. */
-  #makeDataDir(): void {
-    const { dataDir } = this.#config;
-    try {
-      mkdirSync(dataDir, { recursive: true, mode: 0o750 });
-    } catch (error) {
-      this.#deps.log.warn("no folder for the snapshot", { dataDir, reason: String(error) });
-    }
   }
 
   #every(intervalMs: number, action: () => void): void {

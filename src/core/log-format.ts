@@ -195,7 +195,7 @@ function within<T>(place: string, read: () => T): T {
 const OPERATOR = /%(?:%|([A-Z_]+)(?:\(([^)]*)\))?(?::(\d{1,6}))?%)/y;
 
 function partsOf(text: string): FormatPart[] {
-  const line = /[\0-\x08\x0a-\x1f\x7f-\uffff]/.exec(text);
+  const line = /[^\t\x20-\x7e]/.exec(text);
   if (line !== null) {
     throw new LogFormatError(
       `character ${line.index + 1} is no printable ASCII: a log line is, and has no line ends within`,
@@ -248,7 +248,9 @@ function checkArgument(kind: Argument, argument: string, place: string): void {
     throw new LogFormatError(`${place}: this operator takes nothing in parentheses`);
   }
   if (kind === "header" && !HEADER.test(argument)) {
-    throw new LogFormatError(`${place}: a header's name belongs into the parentheses, or NAME?OTHER`);
+    throw new LogFormatError(
+      `${place}: a header's name belongs into the parentheses, or NAME?OTHER`,
+    );
   }
   if (kind === "grpc" && !GRPC_FORMS.some((form) => form === argument)) {
     throw new LogFormatError(`${place}: it takes one of ${GRPC_FORMS.slice(1).join(", ")}`);

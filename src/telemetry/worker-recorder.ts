@@ -44,9 +44,9 @@ import {
 import { type Handle, type SeriesLabel, SlotAllotter } from "./slot-allotter.ts";
 import type { SlotTable, TableName } from "./slot-table.ts";
 
-/** Takes the facts of each exchange; `false`: it had to be dropped. */
+/** Takes the facts of each exchange; `false`: it had to be dropped, null: it is none for the log. */
 export interface ExchangeLog {
-  write(facts: Readonly<RequestFacts>): boolean;
+  write(facts: Readonly<RequestFacts>): boolean | null;
 }
 
 export interface WorkerRecorderOptions {
@@ -78,8 +78,9 @@ const NOTHING = -1;
  * same source and service.
  */
 export class WorkerRecorder implements Recorder {
+  /** Who looks at each exchange; may be set and taken away at any time. */
+  log: ExchangeLog | null;
   readonly #series: Series;
-  readonly #log: ExchangeLog | null;
   readonly #pairs: SlotAllotter;
   readonly #flows: SlotAllotter;
   readonly #outcomes: SlotAllotter;
@@ -95,7 +96,7 @@ export class WorkerRecorder implements Recorder {
 
   constructor({ series, known = [], onSeries, log = null }: WorkerRecorderOptions) {
     this.#series = series;
-    this.#log = log;
+    this.log = log;
     series.adopt();
     const allotter = (name: TableName) => new SlotAllotter(series.tables[name], known, onSeries);
     this.#pairs = allotter("pairs");
@@ -127,7 +128,12 @@ export class WorkerRecorder implements Recorder {
     if (isRouted(facts)) this.#countRoute(pair, facts, fine);
     this.#series.countProxyTime(facts);
     if (facts.version !== 0) this.#series.countVersions(facts);
-    if (this.#log !== null) this.#series.countAccessLog(this.#log.write(facts));
+    if (this.log !== null) this.#tell(this.log, facts);
+  }
+
+  #tell(log: ExchangeLog, facts: Readonly<RequestFacts>): void {
+    const taken = log.write(facts);
+    if (taken !== null) this.#series.countAccessLog(taken);
   }
 
   event(event: DataEvent): void {

@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { SECURITIES } from "../../src/core/security.ts";
-import type { Counts, EndpointReport, FlowReport, HostReport } from "../../src/sight/host-report.ts";
+import type {
+  Counts,
+  EndpointReport,
+  FlowReport,
+  HostReport,
+} from "../../src/sight/host-report.ts";
 import { type MergeContext, mergeReports } from "../../src/sight/merge.ts";
 import type { Figures, MeshReport } from "../../src/sight/mesh-report.ts";
 import { FINE_BUCKETS, fineBucket, quantileMs } from "../../src/telemetry/buckets.ts";

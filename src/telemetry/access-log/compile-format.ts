@@ -15,8 +15,7 @@ export interface LineForm {
 
 /** Compiles a format once, so that a line costs one call for each of its parts. `host`: name of this host. */
 export function compileFormat(format: LogFormat, host: string): LineForm {
-  const line =
-    format.kind === "text" ? textOf(format.parts, host) : objectOf(format.fields, host);
+  const line = format.kind === "text" ? textOf(format.parts, host) : objectOf(format.fields, host);
   const parts = format.kind === "text" ? format.parts : allParts(format.fields);
   const details = parts.some(
     (part) => typeof part !== "string" && needsDetails(part.operator, part.argument),
@@ -78,7 +77,7 @@ function textOf(parts: readonly FormatPart[], host: string): MakeLine {
 function objectOf(fields: FormatFields, host: string): MakeLine {
   const members = Object.entries(fields).map(([name, child], at) => ({
     before: `${at === 0 ? "" : ","}${quoted(name)}:`,
-    value: isParts(child) ? valueOf(child, host) : objectOf(child, host),
+    value: isParts(child) ? fieldValue(child, host) : objectOf(child, host),
   }));
   return (facts, endMs) => {
     let line = "{";
@@ -87,7 +86,7 @@ function objectOf(fields: FormatFields, host: string): MakeLine {
   };
 }
 
-function valueOf(parts: readonly FormatPart[], host: string): MakeLine {
+function fieldValue(parts: readonly FormatPart[], host: string): MakeLine {
   const [only] = parts;
   if (parts.length === 1 && only !== undefined && typeof only !== "string") {
     const read = readOf(only, host);

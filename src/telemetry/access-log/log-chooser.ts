@@ -3,7 +3,7 @@ import { judgedStatus } from "../../core/grpc.ts";
 import { type LogForm, type LogMark, type LogSwitches, logMarkOf } from "../../core/log-mark.ts";
 import { keyOf } from "../../core/model.ts";
 import type { Random } from "../../core/random.ts";
-import type { DataUpdate, DataWorkload } from "../../core/snapshot.ts";
+import type { DataEndpoint, DataService, DataUpdate, DataWorkload } from "../../core/snapshot.ts";
 import { traceIdOf } from "../trace-context.ts";
 
 /** In which form an exchange is written; `off`: not at all. */
@@ -32,6 +32,9 @@ export class LogChooser {
   readonly #byAddress = new Map<string, DataWorkload>();
   /** Marks of registrations, by key of the workload. */
   readonly #marks = new Map<string, LogMark>();
+  /** Marks in the `Meta` of local endpoints, and by service those that have some. */
+  readonly #byEndpoint = new WeakMap<DataEndpoint, LogMark>();
+  readonly #marked = new Map<string, readonly LogMark[]>();
 
   /** `own`: what `on` means. */
   constructor(
@@ -55,12 +58,18 @@ export class LogChooser {
     const { default: usual, errors, workloads } = this.#switches;
     if (usual.form !== "off" || errors) return true;
     const isOn = ({ form }: LogMark) => form !== undefined && form !== "off";
-    return Object.values(workloads).some(isOn) || [...this.#marks.values()].some(isOn);
+    const said = [...this.#marks.values(), ...[...this.#marked.values()].flat()];
+    return Object.values(workloads).some(isOn) || said.some(isOn);
   }
 
   /** Takes what registrations say. */
-  apply({ full, workloads, removedWorkloads }: DataUpdate): void {
-    if (full) for (const key of [...this.#byKey.keys()]) this.#forget(key);
+  apply({ full, services, removedServices, workloads, removedWorkloads }: DataUpdate): void {
+    if (full) {
+      for (const key of [...this.#byKey.keys()]) this.#forget(key);
+      this.#marked.clear();
+    }
+    for (const key of removedServices) this.#marked.delete(key);
+    for (const service of services) this.#takeService(service);
     for (const key of removedWorkloads) this.#forget(key);
     for (const workload of workloads) {
       const { key, labels = {} } = workload;
@@ -72,6 +81,19 @@ export class LogChooser {
     }
   }
 
+  #takeService({ key, endpoints }: DataService): void {
+    const marks: LogMark[] = [];
+    for (const endpoint of endpoints) {
+      if (!endpoint.local) continue;
+      const mark = logMarkOf(endpoint.meta, (name, message) => this.#warn(key, name, message));
+      if (mark === null) continue;
+      this.#byEndpoint.set(endpoint, mark);
+      marks.push(mark);
+    }
+    if (marks.length > 0) this.#marked.set(key, marks);
+    else this.#marked.delete(key);
+  }
+
   #forget(key: string): void {
     for (const address of this.#byKey.get(key)?.addresses ?? []) {
       if (this.#byAddress.get(address)?.key === key) this.#byAddress.delete(address);
@@ -81,13 +103,9 @@ export class LogChooser {
   }
 
   choose(facts: Readonly<RequestFacts>): Chosen {
-    const { source, endpoint } = facts;
     const { errors, default: usual } = this.#switches;
-    const caller = source === null ? null : this.#saidOf(this.#byKey.get(source.key));
-    const called =
-      endpoint === null || !endpoint.local
-        ? null
-        : this.#saidOf(this.#byAddress.get(endpoint.address));
+    const caller = this.#saidOfCaller(facts);
+    const called = this.#saidOfCalled(facts);
     const said = caller === null || called === null ? (caller ?? called) : larger(caller, called);
     const { form, sample } = said ?? this.#resolve(usual);
     if (errors && isFailed(facts) && (form !== "off" || said === null)) {
@@ -97,13 +115,26 @@ export class LogChooser {
     return this.#shareOf(facts) < sample ? form : "off";
   }
 
+  #saidOfCaller({ source }: Readonly<RequestFacts>): Said | null {
+    const workload = source === null ? undefined : this.#byKey.get(source.key);
+    return workload === undefined
+      ? null
+      : this.#saidOf(keyOf(workload), this.#marks.get(workload.key));
+  }
+
+  /** An endpoint without a workload is known by its service. */
+  #saidOfCalled({ service, endpoint }: Readonly<RequestFacts>): Said | null {
+    if (endpoint === null || !endpoint.local) return null;
+    const workload = this.#byAddress.get(endpoint.address);
+    const own = this.#byEndpoint.get(endpoint);
+    if (workload === undefined) return this.#saidOf(service?.key ?? "", own);
+    return this.#saidOf(keyOf(workload), this.#marks.get(workload.key) ?? own);
+  }
+
   /** Null: nothing is said of it. */
-  #saidOf(workload: DataWorkload | undefined): Said | null {
-    if (workload === undefined) return null;
+  #saidOf(name: string, mark: LogMark | undefined): Said | null {
     const { workloads, default: usual } = this.#switches;
-    const name = keyOf(workload);
     const now = Object.hasOwn(workloads, name) ? workloads[name] : undefined;
-    const mark = this.#marks.get(workload.key);
     if (now === undefined && mark === undefined) return null;
     return this.#resolve({
       form: now?.form ?? mark?.form ?? usual.form,

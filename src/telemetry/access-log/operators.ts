@@ -189,8 +189,7 @@ function grpcStatus(form: string): Read {
   }
   const write = form === "SNAKE_STRING" ? (name: string) => name : camel;
   const names = new Map([...SNAKE].map(([number, name]) => [number, write(name)]));
-  return ({ grpcStatus: status }) =>
-    status === -1 ? null : (names.get(status) ?? String(status));
+  return ({ grpcStatus: status }) => (status === -1 ? null : (names.get(status) ?? String(status)));
 }
 
 /** `DEADLINE_EXCEEDED` as `DeadlineExceeded`. Envoy writes OK as it is. */
