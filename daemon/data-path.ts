@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import type { Server } from "node:http";
 import { extname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -23,6 +22,7 @@ import { CaptureState } from "./capture-state.ts";
 import type { Compiler } from "./compiler.ts";
 import { configDump } from "./config-dump.ts";
 import { closeServer, listen } from "./control-server.ts";
+import { makeDataDir } from "./data-dir.ts";
 import type { FromGeneration, GenerationPorts, GenerationStart } from "./generation-messages.ts";
 import { fetchJwks } from "./identity/fetch-jwks.ts";
 import { IdentityService } from "./identity/identity-service.ts";
@@ -39,6 +39,8 @@ import type { Readiness } from "./readiness.ts";
 import { readinessCheck } from "./readiness.ts";
 import { resolveName } from "./resolve-name.ts";
 import { metricsSources, statSources } from "./stat-sources.ts";
+import { makeExporter } from "./tracing/make-exporter.ts";
+import type { SpanExporter } from "./tracing/span-exporter.ts";
 import type { WorkerStart } from "./worker-messages.ts";
 import { defaultResourceLimits, WorkerSupervisor } from "./workers.ts";
 
@@ -62,6 +64,8 @@ const WORKER_HANG_MS = 5_000;
  * was never compiled) is over by then.
  */
 const URGENT_WARM_UP_MS = 250;
+/** Longest wait at a stop for the collector to take the last spans. */
+const FLUSH_MS = 2_000;
 /** Longest wait for the certificates of local workloads before connections of other hosts are taken. */
 const CERTIFICATES_MS = 1_000;
 /** Longest wait until it is known by which links local workloads are reached, and whether those have changed meanwhile. */
@@ -88,6 +92,7 @@ export class DataPath {
   readonly #checks: CheckRunner;
   readonly #series: SeriesReader;
   readonly #sampler: RateSampler;
+  readonly #spans: SpanExporter | null;
   readonly #readiness: () => Promise<Readiness>;
   readonly #servers: Server[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
@@ -108,6 +113,7 @@ export class DataPath {
     const regions = this.#memory.seriesOffsets.map((_, index) => openSeries(this.#memory, index));
     this.#series = new SeriesReader(regions);
     this.#sampler = new RateSampler({ series: this.#series, clock: processClock });
+    this.#spans = makeExporter(start.config, this.#version, deps.log);
     this.#compiler = makeCompiler(start, this.#memory, this.#own, deps.log);
     this.#lifetimes = this.#makeLifetimes();
     this.#identity = this.#makeIdentity();
@@ -141,7 +147,7 @@ export class DataPath {
 
   /** Resolves with the control ports when every worker accepts. Rejects with what stood in the way. */
   async start(): Promise<GenerationPorts> {
-    this.#makeDataDir();
+    makeDataDir(this.#config.dataDir, this.#deps.log);
     const ports = await this.#listen();
     await this.#identity.start();
     // Before the saved snapshot says whose they are.
@@ -183,6 +189,7 @@ export class DataPath {
     // With the last copy of a listening socket its port refuses connections.
     for (const { fd } of this.#start.listeners) closeFd(fd);
     await this.workers.drain(deadlineMs);
+    await this.#spans?.close(FLUSH_MS);
     await this.stop();
   }
 
@@ -195,6 +202,7 @@ export class DataPath {
     this.#jwks.close();
     this.#names.close();
     await this.workers.stop();
+    await this.#spans?.close(0);
     await this.#client.stop();
     await this.#lifetimes.close();
     await this.#identity.stop();
@@ -218,6 +226,7 @@ export class DataPath {
       }),
       fullState: () => this.#compiler.full(),
       onSeries: (index, label) => this.#series.learn(index, label),
+      onSpans: (batch) => this.#spans?.take(batch),
       release: (index) => {
         this.#own.endpoints.releaseWorker(index);
         this.#own.quotas.releaseWorker(index);
@@ -358,7 +367,7 @@ export class DataPath {
       identity: this.#identity,
       jwks: this.#jwks,
       series: this.#series,
-      sampler: this.#sampler,
+      ...{ sampler: this.#sampler, spans: this.#spans },
       ...{ endpoints: this.#own.endpoints, quotas: this.#own.quotas },
       clock: processClock,
     };
@@ -377,16 +386,6 @@ export class DataPath {
     });
     const metrics = metricsServer(createMetrics(metricsSources(parts)), log);
     return { admin, metrics, ready: readyServer(this.#readiness, log) };
-  }
-
-  /** Without the folder the daemon serves all the same; it only forgets its snapshot at the next start. */
-  #makeDataDir(): void {
-    const { dataDir } = this.#config;
-    try {
-      mkdirSync(dataDir, { recursive: true, mode: 0o750 });
-    } catch (error) {
-      this.#deps.log.warn("no folder for the snapshot", { dataDir, reason: String(error) });
-    }
   }
 
   #every(intervalMs: number, action: () => void): void {

@@ -39,11 +39,21 @@ export interface WorkerStart {
   readonly warmUpMs: number;
 }
 
+/** Spans on their way to the collector. */
+export interface SpanBatch {
+  /** Resource and span in turn, as OTLP's JSON has them. */
+  readonly spans: readonly string[];
+  /** Those that the worker had no room for. */
+  readonly dropped: number;
+}
+
 /** From the main thread to a worker. */
 export type ToWorker =
   | { readonly type: "update"; readonly update: DataUpdate }
   | { readonly type: "credentials"; readonly credentials: Credentials }
   | { readonly type: "ping"; readonly id: number }
+  /** So many characters of its spans are taken over. */
+  | { readonly type: "spans-taken"; readonly bytes: number }
   /** Connections wait for it: what is left of its warm-up is not done. */
   | { readonly type: "hurry" }
   | { readonly type: "drain"; readonly deadlineMs: number };
@@ -53,6 +63,7 @@ export type FromWorker =
   | { readonly type: "ready" }
   | ({ readonly type: "warm" } & CrewResult)
   | { readonly type: "series"; readonly label: SeriesLabel }
+  | ({ readonly type: "spans" } & SpanBatch)
   | { readonly type: "pong"; readonly id: number; readonly stats: DataPlaneStats }
   | { readonly type: "rejected"; readonly revision: number; readonly reason: string }
   | { readonly type: "log"; readonly message: string; readonly facts?: object };

@@ -10,6 +10,7 @@ import { AccessLog } from "../src/telemetry/access-log.ts";
 import { fdWriter } from "../src/telemetry/fd-writer.ts";
 import { LineWriter } from "../src/telemetry/line-writer.ts";
 import { describeError } from "../src/telemetry/log.ts";
+import { SpanBuffer } from "../src/telemetry/tracing/span-buffer.ts";
 import { WorkerRecorder } from "../src/telemetry/worker-recorder.ts";
 import { openMemory, openSeries } from "./memory.ts";
 import { warmUp } from "./warm-up/warm-up.ts";
@@ -43,10 +44,11 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
     onSeries: (label) => tell({ type: "series", label }),
     log: lines === null ? null : lines.log,
   });
+  const spans = spanBuffer(start, tell);
   const plane = new DataPlane({
     config,
     ...openMemory(memory, index, config),
-    recorder,
+    ...{ recorder, spans },
     clock: processClock,
     random: Math.random,
     destination: SOURCES[start.mode],
@@ -69,6 +71,7 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
   const drain = async (deadlineMs: number) => {
     await plane.drain(deadlineMs);
     await lines?.writer.drained();
+    spans?.flush();
     process.exit(0);
   };
   const hurry = new AbortController();
@@ -85,6 +88,9 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
         return;
       case "ping":
         tell({ type: "pong", id: message.id, stats: plane.stats() });
+        return;
+      case "spans-taken":
+        spans?.taken(message.bytes);
         return;
       case "drain":
         void drain(message.deadlineMs);
@@ -126,6 +132,17 @@ function accessLines(
     onLost,
   });
   return { writer, log: new AccessLog({ format, writer }) };
+}
+
+/** Takes the spans of this worker; undefined where none are recorded. */
+function spanBuffer(
+  { config }: WorkerStart,
+  tell: (message: FromWorker) => void,
+): SpanBuffer | undefined {
+  if (config.telemetry.tracing.endpoint === "") return;
+  return new SpanBuffer({
+    post: (spans, dropped) => tell({ type: "spans", spans, dropped }),
+  });
 }
 
 /** Duplicates of the sockets that belong to this worker; the port itself where there are none to share. */

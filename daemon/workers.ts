@@ -9,7 +9,7 @@ import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
 import type { WorkerStat } from "../src/telemetry/stat-report.ts";
-import type { FromWorker, ToWorker } from "./worker-messages.ts";
+import type { FromWorker, SpanBatch, ToWorker } from "./worker-messages.ts";
 
 export interface SupervisorDeps {
   /** Script of a worker thread. */
@@ -23,6 +23,8 @@ export interface SupervisorDeps {
   readonly fullState: () => DataUpdate;
   /** A worker counts under labels that it had not used before. */
   readonly onSeries: (index: number, label: SeriesLabel) => void;
+  /** A worker hands spans over. */
+  readonly onSpans: (batch: SpanBatch) => void;
   /** Takes back what a dead worker still counted in shared memory. */
   readonly release: (index: number) => void;
   readonly clock: Clock;
@@ -247,6 +249,10 @@ export class WorkerSupervisor {
       case "series":
         this.#deps.onSeries(slot.index, message.label);
         return;
+      case "spans":
+        this.#deps.onSpans(message);
+        send(slot, { type: "spans-taken", bytes: bytesOf(message) });
+        return;
       case "rejected":
         this.#rejected++;
         slot.stale = true;
@@ -325,6 +331,12 @@ export class WorkerSupervisor {
       send(slot, { type: "ping", id });
     });
   }
+}
+
+function bytesOf({ spans }: SpanBatch): number {
+  let bytes = 0;
+  for (let at = 1; at < spans.length; at += 2) bytes += spans[at]?.length ?? 0;
+  return bytes;
 }
 
 function send(slot: Slot, message: ToWorker): void {

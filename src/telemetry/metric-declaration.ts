@@ -19,6 +19,14 @@ export interface JwksFigures {
   readonly failed: number;
 }
 
+/** Spans by what became of them, and those that wait for the collector. */
+export interface TraceFigures {
+  readonly exported: number;
+  readonly dropped: number;
+  readonly refused: number;
+  readonly waiting: number;
+}
+
 /** What the metrics read; parts of the daemon that own a value hand in a plain getter. */
 export interface MetricsSources {
   readonly series: SeriesReader;
@@ -47,6 +55,7 @@ export interface MetricsSources {
   capture(): { readonly mode: string; readonly active: boolean };
   certificates(): CertificateFigures;
   jwks(): JwksFigures;
+  traces(): TraceFigures;
 }
 
 interface Declared {
