@@ -78,10 +78,12 @@ export class Ledger {
   close(
     error: MeshError | null,
     head: RequestHead | null,
-    { ids, spans }: Pick<RequestState, "ids" | "spans">,
+    state: RequestState,
     nowMs: number,
   ): void {
     const { facts } = this;
+    const { ids, spans } = state;
+    state.spans = null;
     if (!this.#counted) this.#count();
     this.#counted = false;
     if (this.#admitted) this.#plane.quotas.end(this.#origin.workload?.slot ?? 0);

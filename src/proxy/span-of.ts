@@ -177,6 +177,7 @@ function meshAttributes(
   return [
     ...["hostmesh.entry", origin.entry, "hostmesh.request_id", textOf(requestIdIn(ids))],
     ...(service === null ? [] : ["hostmesh.service", service.key]),
+    ...["hostmesh.route", facts.route, "hostmesh.security", facts.security],
     ...(endpoint === null ? [] : ["hostmesh.endpoint", endpoint.id]),
     ...["hostmesh.queue_ms", rounded(queueMs), "hostmesh.proxy_ms", rounded(proxyMs)],
   ];
