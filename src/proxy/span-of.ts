@@ -63,12 +63,14 @@ export function spanOf(told: Told, parts: SpanParts, { traceId, flags }: SpanIds
   const isCall = isGrpcCall(head, facts.version === 2 ? 2 : 1);
   const failure = failureOf(told, isCall);
   const { tracestate } = head;
+  const startMs = unixMs(told.startMs);
   return {
     ...{ traceId, spanId: told.spanId, parentId: told.parentId },
     traceState: tracestate.length > MAX_STATE ? "" : tracestate,
     ...{ traceFlags: flags, isParentRemote: told.isParentRemote, kind: told.kind },
     name: nameOf(told, head, isCall),
-    ...{ startMs: unixMs(told.startMs), endMs: unixMs(told.endMs) },
+    // The time of day may be set anew between two looks at it.
+    ...{ startMs, endMs: startMs + told.endMs - told.startMs },
     attributes: [
       ...httpAttributes(told, parts),
       ...(isCall ? callAttributes(told, head) : []),
