@@ -181,7 +181,7 @@ function meshAttributes(
     ...(service === null ? [] : ["hostmesh.service", service.key]),
     ...["hostmesh.route", facts.route, "hostmesh.security", facts.security],
     ...(endpoint === null ? [] : ["hostmesh.endpoint", endpoint.id]),
-    ...["hostmesh.queue_ms", rounded(queueMs), "hostmesh.proxy_ms", rounded(proxyMs)],
+    ...["hostmesh.queue_us", micros(queueMs), "hostmesh.proxy_us", micros(proxyMs)],
   ];
 }
 
@@ -203,6 +203,7 @@ function textOf(value: string): string {
   return Buffer.from(value.slice(0, MAX_TEXT), "latin1").toString();
 }
 
-function rounded(ms: number): number {
-  return Math.round(ms * 1_000) / 1_000;
+/** Whole, so that an attribute has the same type in each span. */
+function micros(ms: number): number {
+  return Math.round(ms * 1_000);
 }

@@ -97,8 +97,8 @@ describe("spans of a request", () => {
     assert.equal(field(sent, "tracestate"), "a=1,b=2");
     assert.equal(span.traceState, "a=1,b=2");
     assert.equal(span.flags, 0x301, "sampled, and the parent is remote");
-    const { "network.peer.port": port, "hostmesh.proxy_ms": proxyMs, ...rest } = span.attributes;
-    assert.ok(Number(port) > 0 && Number(proxyMs) >= 0);
+    const { "network.peer.port": port, "hostmesh.proxy_us": proxyUs, ...rest } = span.attributes;
+    assert.ok(Number(port) > 0 && Number(proxyUs) >= 0);
     assert.deepEqual(rest, {
       "http.request.method": "GET",
       "http.response.status_code": 200,
@@ -114,7 +114,7 @@ describe("spans of a request", () => {
       "hostmesh.route": rest["hostmesh.route"],
       "hostmesh.security": rest["hostmesh.security"],
       "hostmesh.endpoint": rest["hostmesh.endpoint"],
-      "hostmesh.queue_ms": rest["hostmesh.queue_ms"],
+      "hostmesh.queue_us": rest["hostmesh.queue_us"],
     });
     assert.deepEqual(span.resource, {
       "service.name": "shop",
