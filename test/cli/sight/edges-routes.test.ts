@@ -53,9 +53,9 @@ describe("edges", () => {
     assert.match(stdout, /^SOURCE +DESTINATION +PROTOCOL +SECURED +RPS +SUCCESS +WHY NOT$/m);
     assert.match(stdout, /^front +catalog +http +mutual TLS +9\.5 +98\.0 %$/m);
     assert.match(stdout, /^front +store +http +same host, mutual TLS +/m);
-    assert.match(stdout, /^front +passthrough .* no .* the mesh does not know the destination$/m);
-    assert.match(stdout, /^job +store .* partly .* 25\.0 %: a policy asks for clear text$/m);
-    assert.match(stdout, /^a policy asks for clear text: find it with `hostmesh get /m);
+    assert.match(stdout, /^front +passthrough .* no .* unknown destination$/m);
+    assert.match(stdout, /^job +store .* partly .* 25\.0 %: policy asks for clear text$/m);
+    assert.match(stdout, /^policy asks for clear text: find it with `hostmesh get /m);
     assert.match(stdout, /^unknown +catalog\.shop .* no .* by_pigeon$/m);
   });
 

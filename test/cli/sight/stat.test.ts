@@ -71,8 +71,14 @@ describe("stat", () => {
 
   it("shows the endpoints of one service, and which hosts ejected them", async () => {
     const { stdout } = await stat("catalog");
-    assert.match(stdout, /^ENDPOINT +ADDRESS +HEALTH +SHARE +IN-FLIGHT +COST .*EJECTED BY$/m);
-    assert.match(stdout, /^catalog-1 +10\.0\.0\.7:8080 +passing +75\.0 % +1 +1\.8 ms .* -$/m);
+    assert.match(
+      stdout,
+      /^ENDPOINT +ADDRESS +HEALTH +SHARE +SUCCESS +IN-FLIGHT +COST .*EJECTED BY$/m,
+    );
+    assert.match(
+      stdout,
+      /^catalog-1 +10\.0\.0\.7:8080 +passing +75\.0 % +98\.0 % +1 +1\.8 ms .* -$/m,
+    );
     assert.match(stdout, /^catalog-2 .* critical .* 2 of 90 +node-a, node-b$/m);
     assert.match(stdout, /^FAILED counts tries since/m);
     assert.match(stdout, /^COST is .* a failure counts as slow\.$/m);
