@@ -40,6 +40,8 @@ const service = z.looseObject({
   inFlight: figure,
   errors: z.record(text, figure),
   endpoints: z.array(endpoint),
+  retries: z.exactOptional(figure),
+  retriesPerSecond: z.exactOptional(figure),
 });
 
 const edge = z.looseObject({
