@@ -10,7 +10,11 @@ export interface Reply {
   readonly body: string;
 }
 
-export type Handler = (query: URLSearchParams) => Reply | Promise<Reply>;
+/** `readBody` gives the request's JSON; it throws a {@link BadBody} for what is none or too long. */
+export type Handler = (
+  query: URLSearchParams,
+  readBody: () => Promise<unknown>,
+) => Reply | Promise<Reply>;
 export type Method = "GET" | "POST" | "PUT";
 /** Handlers by path and method. HEAD is answered by GET. */
 export type Routes = Readonly<Record<string, Readonly<Partial<Record<Method, Handler>>>>>;
@@ -24,6 +28,12 @@ export interface ControlServerOptions {
   readonly log: Log;
 }
 
+/** A request's body that cannot be read: its sender is told so. */
+export class BadBody extends Error {}
+
+/** A question of a person is short. */
+const MAX_BODY_BYTES = 262_144;
+
 /** A JSON reply, indented for people. */
 export function json(status: number, value: unknown): Reply {
   return { status, type: "application/json", body: `${JSON.stringify(value, null, 2)}\n` };
@@ -35,8 +45,8 @@ export function text(status: number, body: string): Reply {
 }
 
 /**
- * A small HTTP server for control traffic: exact paths, no request bodies, short time limits. What a
- * handler throws becomes a 500 and a line in the log.
+ * A small HTTP server for control traffic: exact paths, short request bodies, short time limits. What a
+ * handler throws becomes a 500 and a line in the log, a {@link BadBody} a 400.
  */
 export function controlServer(routes: Routes, options: ControlServerOptions): Server {
   const limits = {
@@ -95,11 +105,27 @@ async function answer(
   if (handler === undefined)
     return { ...json(405, { error: "method not allowed" }), ...allow(route) };
   try {
-    return await handler(url.searchParams);
+    return await handler(url.searchParams, () => readJson(request));
   } catch (error) {
+    if (error instanceof BadBody) return json(400, { error: error.message });
     const stack = error instanceof Error ? error.stack : String(error);
     options.log.error("control request failed", { path: url.pathname, stack });
     return json(500, { error: "internal error" });
+  }
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_BODY_BYTES) throw new BadBody(`the body exceeds ${MAX_BODY_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString()) as unknown;
+  } catch (cause) {
+    throw new BadBody("the body is no JSON", { cause });
   }
 }
 
@@ -136,7 +162,7 @@ function send(
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
     ...(reply.allow === undefined ? {} : { allow: reply.allow }),
-    // Nobody reads a body here, so the connection cannot serve another request after one.
+    // Most bodies are not read here, so the connection cannot serve another request after one.
     ...(unread && request.method !== "GET" ? { connection: "close" } : {}),
   });
   response.end(request.method === "HEAD" ? undefined : body);

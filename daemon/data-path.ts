@@ -23,6 +23,7 @@ import { CaptureState } from "./capture-state.ts";
 import type { Compiler } from "./compiler.ts";
 import { configDump } from "./config-dump.ts";
 import { closeServer, listen } from "./control-server.ts";
+import { explainAnswer } from "./explain/explain-answer.ts";
 import type { FromGeneration, GenerationPorts, GenerationStart } from "./generation-messages.ts";
 import { fetchJwks } from "./identity/fetch-jwks.ts";
 import { IdentityService } from "./identity/identity-service.ts";
@@ -360,7 +361,7 @@ export class DataPath {
       series: this.#series,
       sampler: this.#sampler,
       ...{ endpoints: this.#own.endpoints, quotas: this.#own.quotas },
-      clock: processClock,
+      ...{ clock: processClock, memory: this.#memory, start: this.#start },
     };
     const stats = statSources(parts);
     const admin = adminServer({
@@ -369,6 +370,7 @@ export class DataPath {
       ready: this.#readiness,
       drain: () => tell({ type: "stop-requested" }),
       release: () => this.#capture.release(),
+      explain: (request) => explainAnswer(parts, request),
       logLevel: () => log.level,
       setLogLevel: (level) => {
         log.level = level;

@@ -41,6 +41,7 @@ async function setup(t: TestContext, more: Partial<AdminDeps> = {}) {
     ready: async () => ({ ready: true, reasons: [] }),
     drain: () => calls.push("drain"),
     release: async () => void calls.push("release"),
+    explain: async (request) => ({ request }),
     logLevel: () => level,
     setLogLevel: (wanted) => {
       level = wanted;
@@ -180,6 +181,7 @@ test("says what it could not listen on", async (t) => {
     ready: async () => ({ ready: true, reasons: [] }),
     drain: () => undefined,
     release: async () => undefined,
+    explain: async () => ({}),
     logLevel: () => "info",
     setLogLevel: () => undefined,
     log: memoryLog().log,
