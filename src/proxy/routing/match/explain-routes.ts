@@ -5,6 +5,7 @@ import type {
   RouteTable,
   TextMatch,
 } from "../../../core/traffic.ts";
+import { CompiledRule } from "./compiled-rule.ts";
 import { Condition } from "./condition.ts";
 import { RequestFacts } from "./request-facts.ts";
 import type { RouteConnection, RouteRequest } from "./route-request.ts";
@@ -60,7 +61,9 @@ export function explainRoutes(
   const { port } = subject.request;
   const compiled = tables.map((table) => ({
     table,
-    candidates: table.rules.flatMap((rule) => candidatesOf(rule, table, () => 0, NOBODY_MINDS)),
+    candidates: table.rules.flatMap((rule, index) =>
+      candidatesOf(rule, new CompiledRule(rule, index, table, Math.random), table, NOBODY_MINDS),
+    ),
   }));
   const fitting = compiled.filter(
     ({ table }) =>
@@ -73,8 +76,7 @@ export function explainRoutes(
   const counting = new Set(together.map(({ table }) => table));
   const rank = together[0]?.table.rank ?? 0;
   const shown = tables.filter((table) => table.role === role);
-  const places = new Map(tables.flatMap(({ rules }) => rules.map((rule, at) => [rule, at + 1])));
-  const rules = trialsOf(candidates ?? [], subject, places);
+  const rules = trialsOf(candidates ?? [], subject);
   return {
     tables: shown.map((table) => ({
       source: table.source,
@@ -97,11 +99,7 @@ function reasonOf(table: RouteTable, { protocol, request }: RouteSubject, rank: 
   return "an older table of the same rank counts alone";
 }
 
-function trialsOf(
-  candidates: readonly RouteCandidate[],
-  subject: RouteSubject,
-  places: ReadonlyMap<RouteRule, number>,
-): RuleTrial[] {
+function trialsOf(candidates: readonly RouteCandidate[], subject: RouteSubject): RuleTrial[] {
   const trials: RuleTrial[] = [];
   const facts = new RequestFacts();
   for (const { condition } of candidates) {
@@ -112,7 +110,7 @@ function trialsOf(
     const parts = match === null ? [] : partsOf(match);
     const holds = condition === null || condition.matches(facts);
     const failed = holds ? [] : failing(parts, subject, facts);
-    const rule = found.rule.rule.name || `#${places.get(found.rule.rule)}`;
+    const rule = found.rule.rule.name || found.rule.label.slice(source.length);
     trials.push({ source, rule, failed, asks: parts.map(({ text }) => text) });
     facts.release();
     if (holds) break;
