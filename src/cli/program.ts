@@ -9,6 +9,7 @@ import { configCommand } from "./commands/config.ts";
 import { daemonCommand } from "./commands/daemon.ts";
 import { deleteCommand } from "./commands/delete.ts";
 import { diffCommand } from "./commands/diff.ts";
+import { explainCommand } from "./commands/explain.ts";
 import { getCommand } from "./commands/get.ts";
 import { historyCommand } from "./commands/history.ts";
 import { identityCommand } from "./commands/identity.ts";
@@ -71,6 +72,7 @@ export function buildProgram(
     rollbackCommand(output, errors),
     statCommand(output),
     checkCommand(output, onExit),
+    explainCommand(output, errors),
     identityCommand(output),
     iptablesCommand(output, onExit),
     installCommand(output, errors),

@@ -10,6 +10,7 @@ import type { DataEndpoint, DataWorkload } from "../../core/snapshot.ts";
 import type { RequestHead } from "../../http/message.ts";
 import { type Guarded, guardedAt, guardedOutside } from "../admission.ts";
 import type { Cluster, ToCluster } from "../clusters.ts";
+import { newFacts } from "../exchange-facts.ts";
 import { toMeshError } from "../failure.ts";
 import { answerOf } from "../local-answer.ts";
 import { declaredBy } from "../peek.ts";
@@ -61,8 +62,9 @@ class Explainer {
     this.#facts = facts;
     this.#request = request;
     this.#imagined = imagine(plane, facts.workloads, request);
-    this.#planner = new Planner(plane, this.#imagined.origin);
-    this.#limits = new RequestLimits(plane, this.#imagined.origin, this.#planner);
+    const { origin } = this.#imagined;
+    this.#planner = new Planner(plane, origin, newFacts(origin));
+    this.#limits = new RequestLimits(plane, origin, this.#planner);
   }
 
   async run(): Promise<ExplainOutcome> {
@@ -106,7 +108,7 @@ class Explainer {
     this.#called(called);
     if (goesRound(head)) throw new MeshError("LOOP", `Via: ${head.via.slice(0, 100)}`);
     if (called.kind === "cluster" && this.#protocol(called) === "opaque") {
-      return this.#onward(routeTcp(plane, origin, called), null);
+      return this.#onward(routeTcp(plane, origin, called, newFacts(origin)), null);
     }
     const destination = this.#plan(head, called);
     const { plan } = this.#planner;
@@ -230,7 +232,7 @@ class Explainer {
     const parts = found === null || found === "refuse" ? null : plane.routes.partsOf(found.rule);
     explainRules(called.cluster, { protocol: "tcp", request }, parts, this.list);
     if (parts !== null) explainEffects(parts, this.list);
-    return this.#onward(routeTcp(plane, origin, called), null);
+    return this.#onward(routeTcp(plane, origin, called, newFacts(origin)), null);
   }
 
   /** From the backend on: balance, transport, authorise. */

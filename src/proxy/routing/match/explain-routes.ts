@@ -1,10 +1,4 @@
-import type {
-  FieldMatch,
-  RouteMatch,
-  RouteRule,
-  RouteTable,
-  TextMatch,
-} from "../../../core/traffic.ts";
+import type { FieldMatch, RouteMatch, RouteTable, TextMatch } from "../../../core/traffic.ts";
 import { CompiledRule } from "./compiled-rule.ts";
 import { Condition } from "./condition.ts";
 import { RequestFacts } from "./request-facts.ts";
