@@ -3,6 +3,7 @@ import { packageVersion } from "../../daemon/package-version.ts";
 import { analyzeCommand } from "./commands/analyze.ts";
 import { applyCommand } from "./commands/apply.ts";
 import { benchCommand } from "./commands/bench.ts";
+import { bugReportCommand } from "./commands/bug-report.ts";
 import { checkCommand } from "./commands/check.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
@@ -79,6 +80,7 @@ export function buildProgram(
     proxyStatusCommand(output, errors),
     checkCommand(output, onExit),
     explainCommand(output, errors),
+    bugReportCommand(output, errors),
     identityCommand(output),
     iptablesCommand(output, onExit),
     installCommand(output, errors),

@@ -1,20 +1,15 @@
 import { Command, Option } from "commander";
 import type { Config } from "../../config/schema.ts";
 import { type AdminFlag, addAdminOption, adminUrl } from "../admin.ts";
-import { captureSpecOf, isRootOnLinux } from "../capture.ts";
-import { captureGroup } from "../check/capture-group.ts";
-import { daemonGroup } from "../check/daemon-group.ts";
-import { type CheckGroup, skipped } from "../check/finding.ts";
-import { hostGroup } from "../check/host-group.ts";
-import { lossesGroup } from "../check/losses-group.ts";
-import { meshGroups } from "../check/mesh/mesh-groups.ts";
+import { captureSpecOf } from "../capture.ts";
+import { checkGroups, explained } from "../check/check-groups.ts";
+import type { CheckGroup } from "../check/finding.ts";
 import { clusterGroup, nodeGroups } from "../check/pre/pre-groups.ts";
-import { registryGroup, servicesGroup } from "../check/registry-group.ts";
 import { printGroup, printShort, runChecks, summary } from "../check/run-checks.ts";
 import { EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { OUTPUT_FORMATS, printStructured } from "../print-data.ts";
-import { namesCapture, runningConfig } from "../running-daemon.ts";
+import { runningConfig } from "../running-daemon.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
 
@@ -49,7 +44,7 @@ export function checkCommand(output: TerminalOutput, onExit: (code: number) => v
     .option("--namespace <name>", "with --pre: where the mesh will be", "hostmesh-system")
     .action(async (flags: CheckFlags) => {
       const config = readSettings(flags);
-      const groups = await (flags.pre === true ? groupsBefore : groupsFor)(config, flags);
+      const groups = await (flags.pre === true ? groupsBefore : checkGroups)(config, flags);
       const asTable = flags.output === "table";
       const results = await runChecks(groups, (result) => {
         if (asTable) printGroup(output, result);
@@ -93,30 +88,4 @@ async function groupsBefore(config: Config, flags: CheckFlags): Promise<CheckGro
   }
   const running = await runningConfig(adminUrl(flags, config));
   return [...nodeGroups(config, spec, running !== null), ...cluster];
-}
-
-async function groupsFor(config: Config, flags: SettingsFlags & AdminFlag): Promise<CheckGroup[]> {
-  const admin = adminUrl(flags, config);
-  const running = await runningConfig(admin);
-  const actual = running === null || namesCapture(flags) ? config : running;
-  const spec = await captureSpecOf(actual);
-  const root = isRootOnLinux();
-  const capture = spec !== null && (root || actual.capture.mode !== "auto");
-  return [
-    registryGroup(config),
-    daemonGroup(admin),
-    hostGroup(actual, { capture, running: running !== null }),
-    !capture
-      ? explained("capture", "not used: the mode is explicit, or auto without root on Linux")
-      : root
-        ? captureGroup(spec, running !== null)
-        : explained("capture", `${spec.mode}: only root can look at the rules; try sudo`),
-    lossesGroup(actual.ports.metrics),
-    servicesGroup(config),
-    ...meshGroups(config),
-  ];
-}
-
-function explained(title: string, text: string): CheckGroup {
-  return { title, run: () => Promise.resolve([skipped(text)]) };
 }
