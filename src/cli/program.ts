@@ -9,6 +9,7 @@ import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
 import { daemonCommand } from "./commands/daemon.ts";
 import { deleteCommand } from "./commands/delete.ts";
+import { describeThingCommand } from "./commands/describe.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { edgesCommand } from "./commands/edges.ts";
 import { explainCommand } from "./commands/explain.ts";
@@ -80,6 +81,7 @@ export function buildProgram(
     proxyStatusCommand(output, errors),
     checkCommand(output, onExit),
     explainCommand(output, errors),
+    describeThingCommand(output),
     bugReportCommand(output, errors),
     identityCommand(output),
     iptablesCommand(output, onExit),
