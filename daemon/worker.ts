@@ -6,12 +6,16 @@ import type { ListenerSpec } from "../src/proxy/downstream/accept.ts";
 import type { DestinationSource } from "../src/proxy/downstream/destination.ts";
 import { localAddressSource, redirectSource } from "../src/proxy/downstream/destination.ts";
 import { duplicateFd } from "../src/proxy/downstream/libc.ts";
+import { FailureTeller } from "../src/telemetry/failure-teller.ts";
 import { describeError } from "../src/telemetry/log.ts";
 import { WorkerRecorder } from "../src/telemetry/worker-recorder.ts";
 import { makeObservers, obey } from "./make-observers.ts";
 import { openMemory, openSeries } from "./memory.ts";
 import { warmUp } from "./warm-up/warm-up.ts";
 import type { CaptureMode, FromWorker, ToWorker, WorkerStart } from "./worker-messages.ts";
+
+/** Failures that all workers of a host together tell of. */
+const FAILURES_PER_SECOND = 20;
 
 const SOURCES: Readonly<Record<CaptureMode, DestinationSource | null>> = {
   tproxy: localAddressSource,
@@ -34,6 +38,7 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
     series,
     known: start.known,
     onSeries: (label) => tell({ type: "series", label }),
+    failures: failureTeller(start, tell),
   });
   const deps = { watch, recorder, series, tell, log };
   const { observers, writer } = makeObservers(start, deps);
@@ -82,6 +87,18 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
   await warm(start, hurry.signal, tell);
   for (const spec of listeners(start)) await plane.listen(spec);
   tell({ type: "ready" });
+}
+
+function failureTeller(
+  { memory }: WorkerStart,
+  tell: (message: FromWorker) => void,
+): FailureTeller {
+  return new FailureTeller({
+    perSecond: Math.ceil(FAILURES_PER_SECOND / memory.workers),
+    clock: processClock,
+    wall: Date.now,
+    tell: (failure) => tell({ type: "failure", failure }),
+  });
 }
 
 /** What a data plane is made of that only the worker's start decides. */

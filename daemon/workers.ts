@@ -7,6 +7,7 @@ import type { Credentials } from "../src/core/identity.ts";
 import type { DataUpdate } from "../src/core/snapshot.ts";
 import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
 import type { TapEvent } from "../src/sight/tap-event.ts";
+import type { Failure } from "../src/telemetry/failure-teller.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
 import type { WorkerStat } from "../src/telemetry/stat-report.ts";
@@ -24,6 +25,8 @@ export interface SupervisorDeps {
   readonly fullState: () => DataUpdate;
   /** A worker counts under labels that it had not used before. */
   readonly onSeries: (index: number, label: SeriesLabel) => void;
+  /** An exchange failed; not told of all of them. */
+  readonly onFailure?: (failure: Failure) => void;
   /** Takes back what a dead worker still counted in shared memory. */
   readonly release: (index: number) => void;
   /** What a tap has seen in one of them. */
@@ -257,6 +260,9 @@ export class WorkerSupervisor {
         return;
       case "tapped":
         this.#deps.onTapped?.(message.id, message.events);
+        return;
+      case "failure":
+        this.#deps.onFailure?.(message.failure);
         return;
       case "rejected":
         this.#rejected++;

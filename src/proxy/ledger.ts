@@ -4,7 +4,7 @@ import type { Share } from "../core/share.ts";
 import type { RequestHead } from "../http/message.ts";
 import { type Origin, trafficSource } from "./context.ts";
 import { newDetails } from "./details.ts";
-import { beginFacts, describe, newFacts } from "./exchange-facts.ts";
+import { beginFacts, describe, mayHaveFailed, newFacts } from "./exchange-facts.ts";
 import type { Plane } from "./plane.ts";
 import type { RequestState } from "./request-state.ts";
 
@@ -66,12 +66,12 @@ export class Ledger {
     this.#counted = false;
     if (this.#admitted) this.#plane.quotas.end(this.#origin.workload?.slot ?? 0);
     this.#admitted = false;
-    if (this.#plane.watch.texts) describe(facts, head, ids);
+    facts.error = error?.code ?? null;
+    if (this.#plane.watch.texts || mayHaveFailed(facts)) describe(facts, head, ids);
     if (facts.details !== null) {
       facts.details.request = head;
       facts.details.failure = error?.message ?? "";
     }
-    facts.error = error?.code ?? null;
     facts.durationMs = nowMs - facts.startMs;
     this.#plane.recorder.exchange(facts);
     facts.details = null;

@@ -12,6 +12,7 @@ import type { Http2Count, Http2Side } from "../core/http2.ts";
 import { SECURITIES } from "../core/security.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
+import type { FailureTeller } from "./failure-teller.ts";
 import {
   CODE_CLASSES,
   codeClass,
@@ -56,6 +57,8 @@ export interface WorkerRecorderOptions {
   /** Called once per new label set, synchronously; post it to the main thread. */
   readonly onSeries: (label: SeriesLabel) => void;
   readonly log?: ExchangeLog | null;
+  /** Told of exchanges that failed. */
+  readonly failures?: Pick<FailureTeller, "tell"> | null;
 }
 
 interface EndpointSeries {
@@ -81,6 +84,7 @@ export class WorkerRecorder implements Recorder {
   /** Who looks at each exchange; may be set and taken away at any time. */
   log: ExchangeLog | null;
   readonly #series: Series;
+  readonly #failures: Pick<FailureTeller, "tell"> | null;
   readonly #pairs: SlotAllotter;
   readonly #flows: SlotAllotter;
   readonly #outcomes: SlotAllotter;
@@ -94,9 +98,11 @@ export class WorkerRecorder implements Recorder {
   /** By the endpoint's slot in the shared endpoint state, which is dense. */
   readonly #byEndpoint: (EndpointSeries | undefined)[] = [];
 
-  constructor({ series, known = [], onSeries, log = null }: WorkerRecorderOptions) {
+  constructor(options: WorkerRecorderOptions) {
+    const { series, known = [], onSeries, log = null, failures = null } = options;
     this.#series = series;
     this.log = log;
+    this.#failures = failures;
     series.adopt();
     const allotter = (name: TableName) => new SlotAllotter(series.tables[name], known, onSeries);
     this.#pairs = allotter("pairs");
@@ -124,11 +130,14 @@ export class WorkerRecorder implements Recorder {
     this.#outcomes.use(pair.outcome);
     add(this.#series.tables.outcomes.words, pair.outcome + OUTCOME.count, 1);
     this.#countDestination(pair.destination, facts);
-    if (facts.endpoint !== null) this.#countEndpoint(facts.endpoint, facts, fine);
+    // What comes from another host counts there: else the mesh's sums would have it twice.
+    if (facts.endpoint !== null && facts.entry !== "mesh")
+      this.#countEndpoint(facts.endpoint, facts, fine);
     if (isRouted(facts)) this.#countRoute(pair, facts, fine);
     this.#series.countProxyTime(facts);
     if (facts.version !== 0) this.#series.countVersions(facts);
     if (this.log !== null) this.#tell(this.log, facts);
+    if (this.#failures !== null && hasFailed(facts)) this.#failures.tell(facts);
   }
 
   #tell(log: ExchangeLog, facts: Readonly<RequestFacts>): void {
@@ -352,6 +361,10 @@ export class WorkerRecorder implements Recorder {
     this.#byEndpoint[endpoint.slot] = series;
     return series;
   }
+}
+
+function hasFailed({ status, grpcStatus, error }: Readonly<RequestFacts>): boolean {
+  return isFailedExchange(judgedStatus(status, grpcStatus), error);
 }
 
 /** For whole numbers: a fraction would be boxed wherever the compiler does not inline the call. */
