@@ -1,6 +1,6 @@
 import type { Server } from "node:http";
 import type { RootLog } from "../src/telemetry/log.ts";
-import { createMetrics } from "../src/telemetry/metrics.ts";
+import { Metrics } from "../src/telemetry/metrics.ts";
 import { buildStatReport } from "../src/telemetry/stat-report.ts";
 import { type AdminDeps, adminServer } from "./admin.ts";
 import { configDump } from "./config-dump.ts";
@@ -29,6 +29,6 @@ export function controlServers(parts: HostReportParts, deps: ControlDeps): Contr
     report: () => buildHostReport(parts, true),
     ...{ ready, drain, release, logging, taps, log },
   });
-  const metrics = metricsServer(createMetrics(metricsSources(parts)), log);
+  const metrics = metricsServer(new Metrics(metricsSources(parts)), log);
   return { admin, metrics, ready: readyServer(ready, log) };
 }

@@ -225,6 +225,7 @@ export class DataPath {
       onSeries: (index, label) => this.#series.learn(index, label),
       onTapped: (id, events) => this.#observing.taps.take(id, events),
       onFailure: (failure) => this.#errors.add(failure),
+      onTraced: (request) => this.#series.exemplars.learn(request),
       release: (index) => {
         this.#own.endpoints.releaseWorker(index);
         this.#own.quotas.releaseWorker(index);

@@ -5,6 +5,7 @@ import type { DataUpdate } from "../src/core/snapshot.ts";
 import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
 import type { ListenerEntry } from "../src/proxy/downstream/accept.ts";
 import type { TapEvent } from "../src/sight/tap-event.ts";
+import type { TracedRequest } from "../src/telemetry/exemplar-book.ts";
 import type { Failure } from "../src/telemetry/failure-teller.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
 import type { InstalledTap } from "../src/telemetry/tap/worker-taps.ts";
@@ -63,6 +64,7 @@ export type FromWorker =
   | ({ readonly type: "warm" } & CrewResult)
   | { readonly type: "series"; readonly label: SeriesLabel }
   | { readonly type: "failure"; readonly failure: Failure }
+  | { readonly type: "traced"; readonly request: TracedRequest }
   | { readonly type: "pong"; readonly id: number; readonly stats: DataPlaneStats }
   /** What a tap has seen. */
   | { readonly type: "tapped"; readonly id: number; readonly events: readonly TapEvent[] }

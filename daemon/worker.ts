@@ -39,6 +39,7 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
     known: start.known,
     onSeries: (label) => tell({ type: "series", label }),
     failures: failureTeller(start, tell),
+    onTraced: (request) => tell({ type: "traced", request }),
   });
   const deps = { watch, recorder, series, tell, log };
   const { observers, writer } = makeObservers(start, deps);

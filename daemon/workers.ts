@@ -7,6 +7,7 @@ import type { Credentials } from "../src/core/identity.ts";
 import type { DataUpdate } from "../src/core/snapshot.ts";
 import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
 import type { TapEvent } from "../src/sight/tap-event.ts";
+import type { TracedRequest } from "../src/telemetry/exemplar-book.ts";
 import type { Failure } from "../src/telemetry/failure-teller.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
@@ -27,6 +28,8 @@ export interface SupervisorDeps {
   readonly onSeries: (index: number, label: SeriesLabel) => void;
   /** An exchange failed; not told of all of them. */
   readonly onFailure?: (failure: Failure) => void;
+  /** A request whose trace is recorded, as an example for the metrics. */
+  readonly onTraced: (request: TracedRequest) => void;
   /** Takes back what a dead worker still counted in shared memory. */
   readonly release: (index: number) => void;
   /** What a tap has seen in one of them. */
@@ -263,6 +266,9 @@ export class WorkerSupervisor {
         return;
       case "failure":
         this.#deps.onFailure?.(message.failure);
+        return;
+      case "traced":
+        this.#deps.onTraced(message.request);
         return;
       case "rejected":
         this.#rejected++;

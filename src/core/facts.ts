@@ -69,6 +69,8 @@ export interface RequestFacts {
   attempts: number;
   requestId: string;
   traceparent: string;
+  /** The lines of request id and trace that the request went on with (telemetry/trace-context.ts); "": none. */
+  ids: string;
 }
 
 /** What the peek found; `declared` needed none, and for `remembered` (HTTP, as before) nothing was dialled ahead. */

@@ -40,6 +40,7 @@ export function newFacts(origin: Origin): RequestFacts {
     attempts: 0,
     requestId: "",
     traceparent: "",
+    ids: "",
   };
 }
 

@@ -66,6 +66,7 @@ export class Ledger {
     this.#counted = false;
     if (this.#admitted) this.#plane.quotas.end(this.#origin.workload?.slot ?? 0);
     this.#admitted = false;
+    facts.ids = ids;
     facts.error = error?.code ?? null;
     if (this.#plane.watch.texts || mayHaveFailed(facts)) describe(facts, head, ids);
     if (facts.details !== null) {
