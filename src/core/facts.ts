@@ -39,7 +39,7 @@ export interface RequestFacts {
   /** Name of the rule that routed it (`CompiledRule.label`), or `DEFAULT_ROUTE`. */
   route: string;
   security: Security;
-  /** The texts (this one and those below) are filled in only while somebody asks for them (`Watch.texts`). */
+  /** The texts (this one and those below) are filled in while somebody asks for them (`Watch.texts`), and of what failed. */
   method: string;
   /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: the version of the request. */
   httpVersion: string;

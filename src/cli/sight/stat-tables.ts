@@ -39,9 +39,15 @@ interface Wide<T> {
 /** One line per service. */
 export function servicesTable(services: readonly ServiceFigures[], wide: boolean): TableData {
   const more: Wide<ServiceFigures> = {
-    columns: [...TOTAL_COLUMNS, { title: "PROTOCOLS" }, { title: "ERRORS", minWidth: 10 }],
+    columns: [
+      ...TOTAL_COLUMNS,
+      { title: "RETRIES", align: "right" },
+      { title: "PROTOCOLS" },
+      { title: "ERRORS", minWidth: 10 },
+    ],
     cells: (service) => [
       ...totalCells(service),
+      service.retries === undefined ? "-" : String(service.retries),
       service.protocols.join(" ") || "-",
       errorsText(service.errors),
     ],
