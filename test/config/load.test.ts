@@ -269,7 +269,10 @@ test("an access-log format that cannot be used is refused with its place, before
   const [unknown, ...rest] = set({ accessLogFormat: "%START_TIME% %NOPE%" });
   assert.match(unknown ?? "", /telemetry\.accessLogFormat\|.*%NOPE%.*character 14.*not known/);
   assert.deepEqual(rest, []);
-  assert.match(set({ accessLog: "json", accessLogFormat: "%DURATION%" })[0] ?? "", /is a format for text/);
+  assert.match(
+    set({ accessLog: "json", accessLogFormat: "%DURATION%" })[0] ?? "",
+    /is a format for text/,
+  );
   assert.match(set({ accessLog: "text", accessLogFormat: "{}" })[0] ?? "", /is a format for JSON/);
   assert.match(set({ accessLogSample: 2 })[0] ?? "", /accessLogSample/);
   assert.deepEqual(problems({ env: { HOSTMESH_TELEMETRY_ACCESS_LOG_SAMPLE: "0.25" } }), []);

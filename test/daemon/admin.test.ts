@@ -104,7 +104,14 @@ test("a change of logging is JSON of its form and of bounded size, or nothing is
     const answer = await fetch(`http://127.0.0.1:${port}/logging`, { method: "PUT", body });
     return { status: answer.status, text: await answer.text() };
   };
-  for (const body of ["", "{", "[]", '{"level":1}', '{"levels":"debug"}', `"${"x".repeat(300_000)}"`]) {
+  for (const body of [
+    "",
+    "{",
+    "[]",
+    '{"level":1}',
+    '{"levels":"debug"}',
+    `"${"x".repeat(300_000)}"`,
+  ]) {
     assert.equal((await put(body)).status, 400, body.slice(0, 20));
   }
   const set = await put('{"level":"warn","accessLog":{"workloads":{"shop/web":{"enabled":true}}}}');
