@@ -12,7 +12,7 @@ import { CheckRunner } from "../src/registry/check-runner.ts";
 import { RegistryClient } from "../src/registry/client.ts";
 import { processTimers } from "../src/registry/timers.ts";
 import type { RootLog } from "../src/telemetry/log.ts";
-import { Metrics } from "../src/telemetry/metrics.ts";
+import { Metrics, metricsOf } from "../src/telemetry/metrics.ts";
 import { RateSampler } from "../src/telemetry/rate-sampler.ts";
 import { SeriesReader } from "../src/telemetry/series-reader.ts";
 import { buildStatReport } from "../src/telemetry/stat-report.ts";
@@ -376,7 +376,7 @@ export class DataPath {
       },
       log,
     });
-    const metrics = metricsServer(new Metrics(metricsSources(parts)), log);
+    const metrics = metricsServer(new Metrics(metricsSources(parts), metricsOf(this.#config)), log);
     return { admin, metrics, ready: readyServer(this.#readiness, log) };
   }
 

@@ -42,6 +42,9 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
     known: start.known,
     onSeries: (label) => tell({ type: "series", label }),
     onTraced: (request) => tell({ type: "traced", request }),
+    ...(config.telemetry.istioMetrics === "on"
+      ? { istioCluster: config.telemetry.istioCluster }
+      : {}),
     log: lines === null ? null : lines.log,
   });
   const plane = new DataPlane({

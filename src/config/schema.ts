@@ -3,6 +3,7 @@ import * as z from "zod";
 import { balance } from "./schema-balance.ts";
 import { detection } from "./schema-detection.ts";
 import { registryStore } from "./schema-etcd.ts";
+import { istioMetrics } from "./schema-istio-metrics.ts";
 import { kubernetes, registrySource } from "./schema-kubernetes.ts";
 import { identity, mesh, tokenReview } from "./schema-mesh.ts";
 import { user } from "./schema-user.ts";
@@ -350,6 +351,7 @@ const telemetry = z
       .default("info")
       .describe("Log of the daemon itself, on standard error."),
     logFormat: z.enum(["json", "text"]).default("text").describe("Form of that log."),
+    ...istioMetrics,
   })
   .prefault({})
   .describe("Logs. Metrics are always on.");

@@ -14,6 +14,7 @@ import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
 import type { TracedRequest } from "./exemplar-book.ts";
 import { ExemplarPicker } from "./exemplar-picker.ts";
+import { IstioRecorder } from "./istio/recorder.ts";
 import {
   CODE_CLASSES,
   codeClass,
@@ -60,6 +61,8 @@ export interface WorkerRecorderOptions {
   readonly log?: ExchangeLog | null;
   /** Called at a low rate for requests whose trace is recorded; absent: nobody asks for them. */
   readonly onTraced?: (request: TracedRequest) => void;
+  /** Name of the cluster, for Istio's metrics; absent: they are not counted. */
+  readonly istioCluster?: string;
 }
 
 interface EndpointSeries {
@@ -85,6 +88,7 @@ export class WorkerRecorder implements Recorder {
   readonly #series: Series;
   readonly #log: ExchangeLog | null;
   readonly #exemplars: ExemplarPicker | null;
+  readonly #istio: IstioRecorder | null;
   readonly #pairs: SlotAllotter;
   readonly #flows: SlotAllotter;
   readonly #outcomes: SlotAllotter;
@@ -98,9 +102,12 @@ export class WorkerRecorder implements Recorder {
   /** By the endpoint's slot in the shared endpoint state, which is dense. */
   readonly #byEndpoint: (EndpointSeries | undefined)[] = [];
 
-  constructor({ series, known = [], onSeries, log = null, onTraced }: WorkerRecorderOptions) {
+  constructor(options: WorkerRecorderOptions) {
+    const { series, known = [], onSeries, log = null, onTraced, istioCluster } = options;
     this.#series = series;
     this.#log = log;
+    this.#istio =
+      istioCluster === undefined ? null : new IstioRecorder(series, known, onSeries, istioCluster);
     this.#exemplars = onTraced === undefined ? null : new ExemplarPicker(onTraced);
     series.adopt();
     const allotter = (name: TableName) => new SlotAllotter(series.tables[name], known, onSeries);
@@ -133,9 +140,14 @@ export class WorkerRecorder implements Recorder {
     if (isRouted(facts)) this.#countRoute(pair, facts, fine);
     const flow = pair.handles.flows[pair.flowIndex];
     if (flow !== undefined) this.#exemplars?.offer(flow, facts, fine);
+    this.#istio?.exchange(facts);
     this.#series.countProxyTime(facts);
     if (facts.version !== 0) this.#series.countVersions(facts);
     if (this.#log !== null) this.#series.countAccessLog(this.#log.write(facts));
+  }
+
+  opened(facts: Readonly<RequestFacts>): void {
+    this.#istio?.opened(facts);
   }
 
   event(event: DataEvent): void {
