@@ -7,15 +7,19 @@ import type { DestinationSource } from "../src/proxy/downstream/destination.ts";
 import { localAddressSource, redirectSource } from "../src/proxy/downstream/destination.ts";
 import { duplicateFd } from "../src/proxy/downstream/libc.ts";
 import { AccessLog } from "../src/telemetry/access-log.ts";
+import { FailureTeller } from "../src/telemetry/failure-teller.ts";
 import { fdWriter } from "../src/telemetry/fd-writer.ts";
 import { LineWriter } from "../src/telemetry/line-writer.ts";
 import { describeError } from "../src/telemetry/log.ts";
+import type { Series } from "../src/telemetry/series.ts";
 import { WorkerRecorder } from "../src/telemetry/worker-recorder.ts";
 import { openMemory, openSeries } from "./memory.ts";
 import { warmUp } from "./warm-up/warm-up.ts";
 import type { CaptureMode, FromWorker, ToWorker, WorkerStart } from "./worker-messages.ts";
 
 const STDOUT = 1;
+/** Failures that all workers of a host together tell of. */
+const FAILURES_PER_SECOND = 20;
 
 const SOURCES: Readonly<Record<CaptureMode, DestinationSource | null>> = {
   tproxy: localAddressSource,
@@ -37,16 +41,7 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
     series.countAccessLogLost(lost);
     log("access log lost lines", { lines: lost, reason: error.message });
   });
-  const recorder = new WorkerRecorder({
-    series,
-    known: start.known,
-    onSeries: (label) => tell({ type: "series", label }),
-    onTraced: (request) => tell({ type: "traced", request }),
-    ...(config.telemetry.istioMetrics === "on"
-      ? { istioCluster: config.telemetry.istioCluster }
-      : {}),
-    log: lines === null ? null : lines.log,
-  });
+  const recorder = recorderOf(start, series, lines?.log ?? null, tell);
   const plane = new DataPlane({
     config,
     ...openMemory(memory, index, config),
@@ -97,6 +92,28 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
   await warm(start, hurry.signal, tell);
   for (const spec of listeners(start)) await plane.listen(spec);
   tell({ type: "ready" });
+}
+
+/** Counts what this worker does. */
+function recorderOf(
+  { config, known, memory }: WorkerStart,
+  series: Series,
+  log: AccessLog | null,
+  tell: (message: FromWorker) => void,
+): WorkerRecorder {
+  const { istioMetrics, istioCluster } = config.telemetry;
+  return new WorkerRecorder({
+    ...{ series, known, log },
+    onSeries: (label) => tell({ type: "series", label }),
+    onTraced: (request) => tell({ type: "traced", request }),
+    ...(istioMetrics === "on" ? { istioCluster } : {}),
+    failures: new FailureTeller({
+      perSecond: Math.ceil(FAILURES_PER_SECOND / memory.workers),
+      clock: processClock,
+      wall: Date.now,
+      tell: (failure) => tell({ type: "failure", failure }),
+    }),
+  });
 }
 
 /** Warms up, unless that is switched off. A worker whose warm-up failed is cold, and serves all the same. */

@@ -40,7 +40,7 @@ export interface RequestFacts {
   /** Name of the rule that routed it (`CompiledRule.label`), or `DEFAULT_ROUTE`. */
   route: string;
   security: Security;
-  /** The texts (this one and those below) are filled in only while an access log is written. */
+  /** The texts (this one and those below) are filled in while an access log is written, and of what failed. */
   method: string;
   /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: the version of the request. */
   httpVersion: string;

@@ -14,6 +14,7 @@ import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
 import type { TracedRequest } from "./exemplar-book.ts";
 import { ExemplarPicker } from "./exemplar-picker.ts";
+import type { FailureTeller } from "./failure-teller.ts";
 import { IstioRecorder } from "./istio/recorder.ts";
 import {
   CODE_CLASSES,
@@ -59,6 +60,8 @@ export interface WorkerRecorderOptions {
   /** Called once per new label set, synchronously; post it to the main thread. */
   readonly onSeries: (label: SeriesLabel) => void;
   readonly log?: ExchangeLog | null;
+  /** Told of exchanges that failed. */
+  readonly failures?: Pick<FailureTeller, "tell"> | null;
   /** Called at a low rate for requests whose trace is recorded; absent: nobody asks for them. */
   readonly onTraced?: (request: TracedRequest) => void;
   /** Name of the cluster, for Istio's metrics; absent: they are not counted. */
@@ -87,6 +90,7 @@ const NOTHING = -1;
 export class WorkerRecorder implements Recorder {
   readonly #series: Series;
   readonly #log: ExchangeLog | null;
+  readonly #failures: Pick<FailureTeller, "tell"> | null;
   readonly #exemplars: ExemplarPicker | null;
   readonly #istio: IstioRecorder | null;
   readonly #pairs: SlotAllotter;
@@ -103,9 +107,11 @@ export class WorkerRecorder implements Recorder {
   readonly #byEndpoint: (EndpointSeries | undefined)[] = [];
 
   constructor(options: WorkerRecorderOptions) {
-    const { series, known = [], onSeries, log = null, onTraced, istioCluster } = options;
+    const { series, known = [], onSeries, log = null, failures = null } = options;
+    const { onTraced, istioCluster } = options;
     this.#series = series;
     this.#log = log;
+    this.#failures = failures;
     this.#istio =
       istioCluster === undefined ? null : new IstioRecorder(series, known, onSeries, istioCluster);
     this.#exemplars = onTraced === undefined ? null : new ExemplarPicker(onTraced);
@@ -136,7 +142,9 @@ export class WorkerRecorder implements Recorder {
     this.#outcomes.use(pair.outcome);
     add(this.#series.tables.outcomes.words, pair.outcome + OUTCOME.count, 1);
     this.#countDestination(pair.destination, facts);
-    if (facts.endpoint !== null) this.#countEndpoint(facts.endpoint, facts, fine);
+    // What comes from another host counts there: else the mesh's sums would have it twice.
+    if (facts.endpoint !== null && facts.entry !== "mesh")
+      this.#countEndpoint(facts.endpoint, facts, fine);
     if (isRouted(facts)) this.#countRoute(pair, facts, fine);
     const flow = pair.handles.flows[pair.flowIndex];
     if (flow !== undefined) this.#exemplars?.offer(flow, facts, fine);
@@ -144,6 +152,7 @@ export class WorkerRecorder implements Recorder {
     this.#series.countProxyTime(facts);
     if (facts.version !== 0) this.#series.countVersions(facts);
     if (this.#log !== null) this.#series.countAccessLog(this.#log.write(facts));
+    if (this.#failures !== null && hasFailed(facts)) this.#failures.tell(facts);
   }
 
   opened(facts: Readonly<RequestFacts>): void {
@@ -366,6 +375,10 @@ export class WorkerRecorder implements Recorder {
     this.#byEndpoint[endpoint.slot] = series;
     return series;
   }
+}
+
+function hasFailed({ status, grpcStatus, error }: Readonly<RequestFacts>): boolean {
+  return isFailedExchange(judgedStatus(status, grpcStatus), error);
 }
 
 /** For whole numbers: a fraction would be boxed wherever the compiler does not inline the call. */
