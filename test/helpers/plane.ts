@@ -48,6 +48,8 @@ export interface LabOptions {
   readonly random?: Random;
   /** False: nothing is kept in `facts`, for measurements. */
   readonly keepFacts?: boolean;
+  /** With it Istio's metrics are counted. */
+  readonly istioCluster?: string;
 }
 
 /** Small memory: labs are made by the dozen. */
@@ -69,6 +71,7 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
   const recorder = new WorkerRecorder({
     series,
     onSeries: () => undefined,
+    ...(options.istioCluster === undefined ? {} : { istioCluster: options.istioCluster }),
     log: options.keepFacts === false ? null : { write: (one) => facts.push({ ...one }) > 0 },
   });
   const port = await freePort();
