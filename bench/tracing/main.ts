@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { extname } from "node:path";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { freePort } from "../../daemon/free-port.ts";
@@ -22,6 +23,8 @@ const CASES = [
   { name: "1 %", sampling: 0.01 },
   { name: "100 %", sampling: 1 },
 ] as const;
+/** `.ts` in a checkout, `.js` in the built package. */
+const SCRIPT = new URL(`./plane-thread${extname(import.meta.url)}`, import.meta.url);
 const WARM_UP_ROUNDS = 2;
 const ANSWER = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
 const REQUEST =
@@ -61,7 +64,7 @@ async function startSubject(
 ): Promise<Subject> {
   const port = await freePort("127.0.0.1", 0);
   const start: PlaneStart = { sampling, port, upstreamPort };
-  const worker = new Worker(new URL("./plane-thread.ts", import.meta.url), { workerData: start });
+  const worker = new Worker(SCRIPT, { workerData: start });
   await once(worker, "message");
   const sockets = Array.from({ length: connections }, () =>
     connect({ port, host: "127.0.0.1", noDelay: true }),
