@@ -50,6 +50,7 @@ async function run(): Promise<void> {
     ...{ config, ...openMemory(memory, 0, config), spans, clock: processClock },
     recorder: new WorkerRecorder({ series: openSeries(memory, 0), onSeries: () => undefined }),
     ...{ random: Math.random, destination: null, ownAddresses: ["127.0.0.1"], ownPorts: [port] },
+    watch: { texts: false, details: false },
     log: () => undefined,
   });
   plane.apply({

@@ -6,8 +6,10 @@ import { seeded } from "../../src/core/random.ts";
 import type { DataEndpoint, DataService } from "../../src/core/snapshot.ts";
 import { DataPlane } from "../../src/proxy/data-plane.ts";
 import type { DestinationSource } from "../../src/proxy/downstream/destination.ts";
-import { AccessLog } from "../../src/telemetry/access-log.ts";
+import { AccessLog } from "../../src/telemetry/access-log/access-log.ts";
 import { LineWriter } from "../../src/telemetry/line-writer.ts";
+import { spanText } from "../../src/telemetry/tracing/otlp-json.ts";
+import type { SpanSink } from "../../src/telemetry/tracing/span.ts";
 import { WorkerRecorder } from "../../src/telemetry/worker-recorder.ts";
 import { layout, openMemory, openSeries } from "../memory.ts";
 
@@ -28,6 +30,8 @@ export interface ScratchOptions {
 }
 
 const ENDPOINTS_PER_SERVICE = 4;
+/** At 1 % the code that records spans would not be compiled for minutes, and each span cost several times of what it should. */
+const WARM_SAMPLING = 0.5;
 const LIMITS = { endpoints: 64, workloads: 8, metricSeries: 64 };
 
 /**
@@ -37,16 +41,21 @@ const LIMITS = { endpoints: 64, workloads: 8, metricSeries: 64 };
 export function scratchPlane(options: ScratchOptions): DataPlane {
   const { destination } = options;
   const limits = { ...options.config.limits, ...LIMITS };
-  const config: Config = { ...options.config, limits };
+  const { telemetry } = options.config;
+  const tracing = { ...telemetry.tracing, sampling: WARM_SAMPLING };
+  const config: Config = { ...options.config, limits, telemetry: { ...telemetry, tracing } };
   const memory = layout(config, 1);
+  const log = discardedLog(config);
+  const watch = { texts: log !== null, details: log?.needsDetails ?? false };
   const plane = new DataPlane({
     config,
     ...openMemory(memory, 0, config),
     recorder: new WorkerRecorder({
       series: openSeries(memory, 0),
       onSeries: () => undefined,
-      log: discardedLog(config),
+      log,
     }),
+    ...{ watch, spans: discardedSpans(config) },
     clock: processClock,
     random: seeded(1),
     destination,
@@ -65,12 +74,19 @@ export function scratchPlane(options: ScratchOptions): DataPlane {
   return plane;
 }
 
+/** Spans likewise. */
+function discardedSpans({ telemetry }: Config): SpanSink | undefined {
+  if (telemetry.tracing.endpoint === "") return;
+  return { add: (_, span) => void spanText(span) };
+}
+
 /** Lines are put together as ever, and then dropped. */
 function discardedLog(config: Config): AccessLog | null {
-  const format = config.telemetry.accessLog;
-  if (format === "off") return null;
+  const { accessLog, accessLogFormat: format } = config.telemetry;
+  if (accessLog === "off") return null;
   const writer = new LineWriter({ write: (_, done) => done(null), onLost: () => undefined });
-  return new AccessLog({ format, writer });
+  const chooser = { choose: () => accessLog };
+  return new AccessLog({ format, host: config.host, chooser, writer });
 }
 
 /** One service for each policy in use, named after it, and one that speaks no HTTP. */

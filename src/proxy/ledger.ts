@@ -5,7 +5,8 @@ import type { Share } from "../core/share.ts";
 import type { RequestHead } from "../http/message.ts";
 import { isSampledIn } from "../telemetry/trace-context.ts";
 import { type Origin, trafficSource } from "./context.ts";
-import { beginFacts, describe, newFacts } from "./exchange-facts.ts";
+import { newDetails } from "./details.ts";
+import { beginFacts, describe, mayHaveFailed, newFacts } from "./exchange-facts.ts";
 import type { Plane } from "./plane.ts";
 import { identify } from "./propagation.ts";
 import { RequestSpans } from "./request-spans.ts";
@@ -26,10 +27,20 @@ export class Ledger {
     this.facts = newFacts(origin);
   }
 
-  /** Before anything of the request itself is kept. */
-  begin(nowMs: number, share: Share | null): void {
+  /** Before anything of the request itself is kept. `complete`: it has come whole. */
+  begin(nowMs: number, share: Share | null, complete = false): void {
     this.#hadNoRoom = share?.full ?? false;
     beginFacts(this.facts, this.#origin, nowMs);
+    if (!this.#plane.watch.details) return;
+    this.facts.details = newDetails(this.#origin);
+    if (complete) this.facts.details.requestEndMs = nowMs;
+  }
+
+  /** More of the request has come; `complete`: all of it. */
+  arrived(state: RequestState, complete: boolean): void {
+    state.complete = complete;
+    const { details } = this.facts;
+    if (complete && details !== null) details.requestEndMs = this.#plane.clock.now();
   }
 
   /** Counts the request against its workload's quotas. Throws `QUOTA_REQUESTS` or `QUOTA_BUFFERS`. */
@@ -88,10 +99,16 @@ export class Ledger {
     this.#counted = false;
     if (this.#admitted) this.#plane.quotas.end(this.#origin.workload?.slot ?? 0);
     this.#admitted = false;
-    if (this.#plane.config.telemetry.accessLog !== "off") describe(facts, head, ids);
+    facts.ids = ids;
+    if (facts.details !== null) {
+      facts.details.request = head;
+      facts.details.failure = error?.message ?? "";
+    }
     facts.error = error?.code ?? null;
+    if (this.#plane.watch.texts || mayHaveFailed(facts)) describe(facts, head, ids);
     facts.durationMs = nowMs - facts.startMs;
     this.#plane.recorder.exchange(facts);
     (spans ?? this.#spansOfFailure(head, ids))?.end();
+    facts.details = null;
   }
 }

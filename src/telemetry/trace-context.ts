@@ -16,6 +16,8 @@ const UUID_LENGTH = 36;
 const DASH = 0x2d;
 const REQUEST_ID_LINE = "X-Request-Id: ";
 const TRACEPARENT_LINE = "\r\nTraceparent: ";
+/** Of the flags in a `traceparent`, two hexadecimal digits. */
+const FLAGS_AT = 53;
 const ZERO = 0x30;
 const SPAN_LENGTH = 16;
 /**
@@ -237,9 +239,10 @@ export function requestIdIn(lines: string): string {
   return lines.slice(REQUEST_ID_LINE.length, lines.indexOf("\r\n"));
 }
 
-/** Does the traceparent in such lines say that the trace is recorded? Its last digit does: of the flags 0 to 3 the odd ones. */
+/** Is the trace in such lines recorded (W3C Trace Context section 3.2.2.5)? Allocates nothing. */
 export function isSampledIn(lines: string): boolean {
-  return (lines.charCodeAt(lines.length - 3) & SAMPLED) !== 0;
+  const flags = lines.indexOf("\r\n") + TRACEPARENT_LINE.length + FLAGS_AT;
+  return ((DIGITS[lines.charCodeAt(flags + 1)] ?? 0) & 1) === 1;
 }
 
 /** The traceparent in such lines. */
