@@ -140,6 +140,7 @@ async function compare({ rounds, requests, connections }: Options): Promise<Subj
   const { port } = upstream.address() as AddressInfo;
   const subjects = await Promise.all(CASES.map((one) => startSubject(one, port, connections)));
   for (let round = -WARM_UP_ROUNDS; round < rounds; round += 1) {
+    if (round === 0) for (const subject of subjects) subject.spans = 0;
     // Each is first, second and last as often as the others.
     for (let at = 0; at < subjects.length; at += 1) {
       const subject = subjects[(at + round + WARM_UP_ROUNDS) % subjects.length];
