@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import * as z from "zod";
 import { balance } from "./schema-balance.ts";
+import { dashboard } from "./schema-dashboard.ts";
 import { detection } from "./schema-detection.ts";
 import { registryStore } from "./schema-etcd.ts";
 import { kubernetes, registrySource } from "./schema-kubernetes.ts";
@@ -389,6 +390,7 @@ export const configSchema = z.strictObject({
   retries,
   detection,
   telemetry,
+  dashboard,
 });
 
 export type Config = z.infer<typeof configSchema>;

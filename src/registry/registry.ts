@@ -18,7 +18,7 @@ import { type Listening, listenPlain, listenSecurely } from "./listen.ts";
 import type { Log } from "./log.ts";
 import { type OpenedStore, openStore } from "./open-store.ts";
 import type { RegistryParts } from "./parts.ts";
-import type { ResourceSettings } from "./plan-resource.ts";
+import type { ResourcePlanSettings, ResourceSettings } from "./plan-resource.ts";
 import type { Position } from "./position.ts";
 import { WatchHub } from "./push.ts";
 import { refuseWrites } from "./refuse-writes.ts";
@@ -96,10 +96,17 @@ export interface RunningRegistry {
   readonly port: number;
   /** The API on TLS, as it is reached from this host; null: it is not served. */
   readonly tlsUrl: string | null;
+  /** What it holds, and how that is changed: for those who serve it in another way, such as the dashboard. */
+  readonly inside: RegistryInside;
   /** A one-time join token for this host (null: any), by default for an hour. Rejects without a TLS port. */
   issueJoinToken(host: string | null, ttlMs?: number): Promise<string>;
   /** Ends watches and requests, writes what was accepted, closes the store. */
   close(): Promise<void>;
+}
+
+export interface RegistryInside extends Pick<RegistryParts, "catalog" | "writer" | "source"> {
+  readonly settings: ResourcePlanSettings;
+  readonly wall: Clock;
 }
 
 /**
@@ -228,6 +235,7 @@ async function serve(
   return {
     url: `http://${listening()}`,
     port,
+    inside: insideOf(own),
     tlsUrl: tls === null ? null : `https://${reachable(options.identity?.tlsBind, tls.port)}`,
     issueJoinToken(forHost, ttlMs = DEFAULT_TOKEN_TTL_MS) {
       if (identity === null || tls === null) {
@@ -242,6 +250,17 @@ async function serve(
       await closeParts();
     },
   };
+}
+
+function insideOf({
+  catalog,
+  writer,
+  source,
+  wall,
+  resources,
+  settings,
+}: OwnParts): RegistryInside {
+  return { catalog, writer, source, wall, settings: { ...resources, ...settings } };
 }
 
 function resourceSettingsOf({ identity, resources, source }: RegistryOptions): ResourceSettings {

@@ -116,7 +116,11 @@ function contextOf({ cert, key }: ServerTls) {
   return { cert, key, ca: [], minVersion: "TLSv1.3" as const, secureOptions };
 }
 
-async function closeServer(server: Server | TlsServer, sockets: Iterable<Socket>): Promise<void> {
+/** Ends all connections, also those in the middle of a TLS handshake. */
+export async function closeServer(
+  server: Server | TlsServer,
+  sockets: Iterable<Socket>,
+): Promise<void> {
   const closed = once(server, "close");
   server.close();
   server.closeAllConnections();
@@ -185,7 +189,8 @@ export function refuseForeignOrigin({ headers }: IncomingMessage): void {
   throw new RegistryError(403, "requests from pages of other origins are refused");
 }
 
-async function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
+/** Throws 413 for more than the limit. */
+export async function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
   const tooLarge = new RegistryError(413, `the body exceeds ${limitBytes} bytes`);
   if (Number(request.headers["content-length"] ?? 0) > limitBytes) throw tooLarge;
   const chunks: Buffer[] = [];
