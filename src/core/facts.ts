@@ -1,5 +1,6 @@
 import type { MeshErrorCode } from "./errors.ts";
 import type { Http2Count, Http2Side } from "./http2.ts";
+import type { Security } from "./security.ts";
 import type { DataEndpoint, DataService } from "./snapshot.ts";
 
 /**
@@ -7,6 +8,9 @@ import type { DataEndpoint, DataService } from "./snapshot.ts";
  * workload; `passthrough`: its destination is not of the mesh.
  */
 export type Entry = "captured" | "explicit" | "mesh" | "inbound" | "passthrough";
+
+/** `RequestFacts.route` where no rule matched, or there are none. */
+export const DEFAULT_ROUTE = "default";
 
 /** Whom traffic is counted for: a workload of this host, or the service account that a caller of another host has proved. */
 export interface TrafficSource {
@@ -29,6 +33,9 @@ export interface RequestFacts {
   sourceAddress: string;
   service: DataService | null;
   endpoint: DataEndpoint | null;
+  /** Name of the rule that routed it (`CompiledRule.label`), or `DEFAULT_ROUTE`. */
+  route: string;
+  security: Security;
   /** The texts (this one and those below) are filled in only while an access log is written. */
   method: string;
   /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: the version of the request. */

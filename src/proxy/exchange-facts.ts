@@ -1,7 +1,11 @@
-import type { RequestFacts } from "../core/facts.ts";
+import { DEFAULT_ROUTE, type RequestFacts } from "../core/facts.ts";
 import type { RequestHead } from "../http/message.ts";
 import { requestIdIn, traceparentIn } from "../telemetry/trace-context.ts";
 import { type Origin, trafficSource } from "./context.ts";
+import { securityOfOrigin } from "./security.ts";
+
+/** What is said of traffic that leaves the mesh. */
+export const OUTSIDE = { entry: "passthrough", security: "passthrough" } as const;
 
 /** The facts of a connection's exchanges: one object per connection, begun anew for each request. */
 export function newFacts(origin: Origin): RequestFacts {
@@ -14,6 +18,8 @@ export function newFacts(origin: Origin): RequestFacts {
     sourceAddress: origin.address,
     service: null,
     endpoint: null,
+    route: DEFAULT_ROUTE,
+    security: securityOfOrigin(origin),
     method: "",
     httpVersion: "",
     target: "",
@@ -42,6 +48,8 @@ export function beginFacts(facts: RequestFacts, origin: Origin, nowMs: number): 
   facts.upstreamVersion = 0;
   facts.service = null;
   facts.endpoint = null;
+  facts.route = DEFAULT_ROUTE;
+  facts.security = securityOfOrigin(origin);
   facts.status = 0;
   facts.grpcStatus = -1;
   facts.error = null;

@@ -8,7 +8,7 @@ import { Admission, type Guarded, guardedAt, guardedOutside, isTakenOver } from 
 import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, trafficSource } from "./context.ts";
 import { FirstLine } from "./downstream/protocol.ts";
-import { newFacts } from "./exchange-facts.ts";
+import { newFacts, OUTSIDE } from "./exchange-facts.ts";
 import { toMeshError } from "./failure.ts";
 import type { Asked } from "./judge.ts";
 import { leftOf, pickElsewhere } from "./left-endpoints.ts";
@@ -20,6 +20,7 @@ import { routeTcp } from "./route-tcp.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
 import { overflow } from "./routing/policy/service-limits.ts";
 import { meshRoute, type TransportTarget } from "./secure-transport.ts";
+import { securityTo } from "./security.ts";
 import { Tunnel, type TunnelEnd } from "./tunnel.ts";
 import type { PoolLimits } from "./upstream/pool/upstream-pool.ts";
 import type { Dial } from "./upstream/transport/dial.ts";
@@ -91,7 +92,7 @@ export class OpaqueSession {
   start(): void {
     try {
       refuseForbidden(this.#destination);
-      this.#destination = routeTcp(this.#plane, this.#origin, this.#destination);
+      this.#destination = routeTcp(this.#plane, this.#origin, this.#destination, this.#facts);
     } catch (error) {
       this.#fail(toMeshError(error));
       return;
@@ -146,6 +147,7 @@ export class OpaqueSession {
     try {
       this.#permit(guardedAt(this.#plane, destination, endpoint, this.#origin));
       const mesh = meshRoute(destination, endpoint, this.#origin, "tcp");
+      this.#facts.security = securityTo(this.#plane, destination, endpoint, this.#origin, mesh);
       this.#takeConnection(destination.cluster, endpoint);
       return mesh;
     } catch (error) {
@@ -352,7 +354,7 @@ function tunnelFacts(plane: Plane, origin: Origin, destination: Destination): Re
   const place = origin.destination;
   return {
     ...newFacts(origin),
-    entry: destination.kind === "outside" ? "passthrough" : origin.entry,
+    ...(destination.kind === "outside" ? OUTSIDE : {}),
     protocol: "tcp",
     service: serviceOf(destination),
     target: place === null ? "" : formatHostPort(place.host, place.port),

@@ -82,6 +82,7 @@ export class SeriesReader {
       outcomes: new Map(),
       destinations: new Map(),
       endpoints: new Map(),
+      routes: new Map(),
     };
     const other = (name: TableName): SeriesGroup => {
       const group = new SeriesGroup(SHAPES[name].labels.map(() => OTHER));
@@ -96,6 +97,7 @@ export class SeriesReader {
       outcomes: other("outcomes"),
       destinations: other("destinations"),
       endpoints: other("endpoints"),
+      routes: other("routes"),
     };
   }
 

@@ -51,6 +51,8 @@ export function makeFacts(changes: Partial<RequestFacts> = {}): RequestFacts {
     sourceAddress: "10.0.0.5",
     service: null,
     endpoint: null,
+    route: "default",
+    security: "same_host",
     method: "GET",
     httpVersion: "HTTP/1.1",
     target: "/",

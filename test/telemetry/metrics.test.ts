@@ -69,7 +69,7 @@ test("requests are exposed first, and every name begins with hostmesh_", async (
   const lines = await scrape(series);
   assert.equal(
     lines[0],
-    'hostmesh_requests_total{source="default/web",destination="default/catalog",code="2xx",error="",entry="captured",protocol="http"} 1',
+    'hostmesh_requests_total{source="default/web",destination="default/catalog",code="2xx",error="",entry="captured",protocol="http",security="same_host"} 1',
   );
   for (const line of lines) {
     assert.match(
@@ -89,7 +89,7 @@ test("histograms are cumulative, end in +Inf, and agree with their count and sum
     }
   }
   const labels =
-    'source="default/web",destination="default/catalog",entry="captured",protocol="http"';
+    'source="default/web",destination="default/catalog",entry="captured",protocol="http",security="same_host"';
   const lines = await scrape(series);
   const value = (name: string): number =>
     Number(
