@@ -9,7 +9,7 @@ import type { MeshReport } from "../../sight/mesh-report.ts";
 import { type Access, addressOf, factsOf } from "./access.ts";
 import { LiveSession } from "./live-session.ts";
 import type { Refusals } from "./refusals.ts";
-import type { SightSource } from "./sight-source.ts";
+import type { MeshSight } from "./mesh-sight.ts";
 
 /** How often those who look get a report. */
 const REPORT_MS = 2_000;
@@ -22,7 +22,7 @@ const COMPRESSED_BYTES = 65_536;
 
 export interface LiveHubOptions {
   readonly access: Access;
-  readonly sight: SightSource;
+  readonly sight: MeshSight;
   readonly refusals: Refusals;
   readonly clock: Clock;
   readonly timers: Timers;

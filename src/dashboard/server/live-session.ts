@@ -3,10 +3,11 @@ import * as z from "zod";
 import type { Clock } from "../../core/clock.ts";
 import { hostilePart } from "../../core/hostile-part.ts";
 import { issuesOf } from "../../core/schema-issue.ts";
+import { RegistryError } from "../../registry/registry-error.ts";
 import type { Timers } from "../../registry/timers.ts";
 import type { TapItem, TapLimits } from "../../sight/tap-event.ts";
 import type { RefusalReason } from "./refusals.ts";
-import type { SightSource } from "./sight-source.ts";
+import type { MeshSight } from "./mesh-sight.ts";
 import type { Visitor } from "./visitor.ts";
 
 /** What a person can follow, of one host. */
@@ -42,7 +43,7 @@ type TapMessage = Extract<z.infer<typeof messageSchema>, { type: "tap" }>;
 export interface LiveSessionOptions {
   readonly client: WebSocket;
   readonly address: string;
-  readonly sight: SightSource;
+  readonly sight: MeshSight;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly maxBufferedBytes: number;
@@ -131,17 +132,21 @@ export class LiveSession {
     const onItem = (item: TapItem) => {
       if (!isOver) this.send(JSON.stringify({ type: "tap", item }));
     };
-    const onEnd = (reason?: string) => {
+    const onEnd = (reason: string | null) => {
       if (isOver) return;
       isOver = true;
       this.send(JSON.stringify({ type: "tap-end", reason: reason ?? "the tap is over" }));
     };
     const given = Object.entries(filter).filter(([, value]) => value !== undefined);
-    const end = sight.tap(Object.fromEntries(given), TAP, hosts ?? null, onItem, onEnd);
-    this.#endTap = () => {
-      isOver = true;
-      end();
-    };
+    try {
+      const end = sight.tap(Object.fromEntries(given), TAP, hosts ?? null, onItem, onEnd);
+      this.#endTap = () => {
+        isOver = true;
+        end();
+      };
+    } catch (error) {
+      this.fail(error instanceof RegistryError ? error.message : "the tap could not be begun");
+    }
   }
 
   /** Has the login not ended? An open page counts as a use of it. */

@@ -18,7 +18,8 @@ export interface LoginParts {
 /** Who one is, logging in and out. */
 export function loginRoutes({ access, log, isSecure, sessionMaxMs }: LoginParts): DashboardRoute[] {
   const show = (visitor: Visitor): DashboardReply["body"] => {
-    const { user, role, mayTap, csrf } = visitor;
+    const { role, mayTap, csrf } = visitor;
+    const user = visitor.user === "" ? null : visitor.user;
     return { user, role, mayTap, loginNeeded: access.isLoginNeeded && role === null, csrf };
   };
   return [

@@ -2,13 +2,13 @@ import { RegistryError } from "../../registry/registry-error.ts";
 import { appliedTo, isKnown, shownResources } from "./applied.ts";
 import type { DashboardRoute } from "./dashboard-route.ts";
 import type { MeshParts } from "./mesh-parts.ts";
-import type { SightSource } from "./sight-source.ts";
+import type { MeshSight } from "./mesh-sight.ts";
 
 /** How long one daemon is waited for. */
 const PATIENCE_MS = 2_000;
 
 /** What the mesh does, and by which resources. */
-export function meshRoutes(parts: MeshParts, sight: SightSource): DashboardRoute[] {
+export function meshRoutes(parts: MeshParts, sight: MeshSight): DashboardRoute[] {
   const { catalog } = parts;
   return [
     {

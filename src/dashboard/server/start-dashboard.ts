@@ -12,7 +12,7 @@ import { loginRoutes } from "./login-routes.ts";
 import type { MeshParts } from "./mesh-parts.ts";
 import { meshRoutes } from "./mesh-routes.ts";
 import { type RefusalReason, Refusals } from "./refusals.ts";
-import type { SightSource } from "./sight-source.ts";
+import type { MeshSight } from "./mesh-sight.ts";
 import { splitRoutes } from "./split-routes.ts";
 import { loadStaticFiles } from "./static-files.ts";
 import { parseUsers, type User } from "./users.ts";
@@ -32,7 +32,7 @@ export interface DashboardOptions {
   readonly sessionIdleMs: number;
   readonly sessionMaxMs: number;
   readonly mesh: MeshParts;
-  readonly sight: SightSource;
+  readonly sight: MeshSight;
   readonly log: Log;
   /** Folder of the page; absent: the built one. */
   readonly pageFolder?: string;
