@@ -8,8 +8,8 @@ import type { Timers } from "../../registry/timers.ts";
 import type { MeshReport } from "../../sight/mesh-report.ts";
 import { type Access, addressOf, factsOf } from "./access.ts";
 import { LiveSession } from "./live-session.ts";
-import type { Refusals } from "./refusals.ts";
 import type { MeshSight } from "./mesh-sight.ts";
+import type { Refusals } from "./refusals.ts";
 
 /** How often those who look get a report. */
 const REPORT_MS = 2_000;

@@ -6,8 +6,8 @@ import { issuesOf } from "../../core/schema-issue.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
 import type { Timers } from "../../registry/timers.ts";
 import type { TapItem, TapLimits } from "../../sight/tap-event.ts";
-import type { RefusalReason } from "./refusals.ts";
 import type { MeshSight } from "./mesh-sight.ts";
+import type { RefusalReason } from "./refusals.ts";
 import type { Visitor } from "./visitor.ts";
 
 /** What a person can follow, of one host. */

@@ -23,7 +23,12 @@ describe("without users, on loopback", () => {
         dashboard.port,
         `GET ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`,
       );
-    for (const host of ["evil.example", `evil.example:${dashboard.port}`, "10.0.0.1", "127.evil.example"]) {
+    for (const host of [
+      "evil.example",
+      `evil.example:${dashboard.port}`,
+      "10.0.0.1",
+      "127.evil.example",
+    ]) {
       assert.match(await ask(host), /^HTTP\/1.1 421 /, host);
       assert.match(await ask(host, "/"), /^HTTP\/1.1 421 /, host);
     }
@@ -43,7 +48,11 @@ describe("without users, on loopback", () => {
     const send = (headers: Record<string, string>) =>
       browser.call("POST", "/api/logout", {}, headers);
     assert.equal((await send({})).status, 200);
-    for (const foreign of ["http://evil.example", "null", origin.replace("127.0.0.1", "localhost")]) {
+    for (const foreign of [
+      "http://evil.example",
+      "null",
+      origin.replace("127.0.0.1", "localhost"),
+    ]) {
       assert.equal((await send({ origin: foreign })).status, 403, foreign);
     }
     assert.equal((await send({ "x-hostmesh-csrf": "" })).status, 403);
@@ -68,7 +77,10 @@ describe("without users, on loopback", () => {
 
 describe("with users", () => {
   it("nothing but the page and the session is there before a login, and a role is held to", async (t) => {
-    const { path, tokens } = await usersFile(t, { ann: { role: "editor" }, vic: { role: "viewer" } });
+    const { path, tokens } = await usersFile(t, {
+      ann: { role: "editor" },
+      vic: { role: "viewer" },
+    });
     const { origin, log } = await startLab(t, { usersFile: path });
     const browser = new Browser(origin);
     const before = await browser.open();
@@ -80,7 +92,10 @@ describe("with users", () => {
     const answer = await browser.login(tokens["vic"] ?? "");
     assert.equal(answer.status, 200);
     const cookie = answer.headers.get("set-cookie") ?? "";
-    assert.match(cookie, /^hostmesh_session=[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict; Max-Age=600$/);
+    assert.match(
+      cookie,
+      /^hostmesh_session=[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict; Max-Age=600$/,
+    );
     assert.equal((await browser.call("GET", "/api/report")).status, 200);
     const body = { backends: [{ name: "a", weight: 1 }], revision: 0 };
     const refused = await browser.call("PUT", "/api/services/a/b/split", body);
