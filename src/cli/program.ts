@@ -7,6 +7,7 @@ import { checkCommand } from "./commands/check.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
 import { daemonCommand } from "./commands/daemon.ts";
+import { dashboardCommand } from "./commands/dashboard.ts";
 import { deleteCommand } from "./commands/delete.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { getCommand } from "./commands/get.ts";
@@ -71,6 +72,7 @@ export function buildProgram(
     rollbackCommand(output, errors),
     statCommand(output),
     checkCommand(output, onExit),
+    dashboardCommand(output, errors),
     identityCommand(output),
     iptablesCommand(output, onExit),
     installCommand(output, errors),

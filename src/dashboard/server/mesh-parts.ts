@@ -1,6 +1,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Catalog } from "../../registry/catalog.ts";
 import type { ResourcePlanSettings } from "../../registry/plan-resource.ts";
+import type { RefusedResource } from "../../registry/source.ts";
 import type { Writer } from "../../registry/writer.ts";
 
 /** The registry that the dashboard shows and changes. */
@@ -12,11 +13,4 @@ export interface MeshParts {
   readonly wall: Clock;
   /** What fills the registry in its users' place (`Kubernetes: change it there`); null: it takes changes. */
   readonly source: { readonly place: string; refused(): readonly RefusedResource[] } | null;
-}
-
-/** A resource that a source brought and that was not taken. */
-export interface RefusedResource {
-  /** `group/Kind/namespace/name`. */
-  readonly key: string;
-  readonly issues: readonly { readonly path: string; readonly reason: string }[];
 }

@@ -1,10 +1,11 @@
 import { join } from "node:path";
-import { canonicalAddress, formatHostPort, isLoopback } from "../../core/address.ts";
+import { formatHostPort } from "../../core/address.ts";
 import { type Clock, processClock } from "../../core/clock.ts";
 import type { Log } from "../../registry/log.ts";
 import type { ServerTls } from "../../registry/server.ts";
 import { processTimers, type Timers } from "../../registry/timers.ts";
 import { Access } from "./access.ts";
+import { dashboardDanger } from "./dashboard-danger.ts";
 import { FollowedFiles } from "./followed-files.ts";
 import { type DashboardServer, listenDashboard } from "./listen-dashboard.ts";
 import { LiveHub } from "./live-hub.ts";
@@ -57,29 +58,6 @@ export interface DashboardFigures {
   readonly sessions: number;
   readonly pages: number;
   readonly refusals: ReadonlyMap<RefusalReason, number>;
-}
-
-/**
- * Why such a dashboard must not be served; null: nothing. What whoever reaches it may change is for this host alone, and
- * tokens and cookies do not go over a network in the clear.
- */
-export function dashboardDanger(
-  options: Pick<DashboardOptions, "bind" | "usersFile" | "tlsCertFile" | "tlsKeyFile">,
-): { readonly message: string; readonly remedy: string } | null {
-  const { bind, usersFile, tlsCertFile, tlsKeyFile } = options;
-  if ((tlsCertFile === "") !== (tlsKeyFile === "")) {
-    const message = "dashboard.tlsCertFile and dashboard.tlsKeyFile belong together";
-    return { message, remedy: "give both, or none" };
-  }
-  if (isLoopback(canonicalAddress(bind)) || (usersFile !== "" && tlsCertFile !== "")) return null;
-  const missing = [
-    ...(usersFile === "" ? ["dashboard.usersFile (see `hostmesh dashboard user`)"] : []),
-    ...(tlsCertFile === "" ? ["dashboard.tlsCertFile and tlsKeyFile"] : []),
-  ];
-  return {
-    message: `the dashboard at ${bind} can be reached from other hosts: it needs logins and TLS`,
-    remedy: `set ${missing.join(", and ")}, or leave dashboard.bind on loopback`,
-  };
 }
 
 /**

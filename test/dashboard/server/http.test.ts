@@ -8,7 +8,7 @@ import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
 import { it } from "node:test";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import { dashboardDanger } from "../../../src/dashboard/server/start-dashboard.ts";
+import { dashboardDanger } from "../../../src/dashboard/server/dashboard-danger.ts";
 import { HandTimers } from "../../helpers/hand-timers.ts";
 import { until } from "../../helpers/until.ts";
 import { tempFolder } from "../../registry/setup.ts";
