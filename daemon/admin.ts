@@ -8,6 +8,8 @@ export interface AdminDeps {
   readonly configDump: (redacted: boolean) => object;
   /** The `StatReport` of this moment. */
   readonly stats: () => object | Promise<object>;
+  /** The `HostReport` of this moment. */
+  readonly report: () => object;
   readonly ready: () => Promise<{ readonly ready: boolean; readonly reasons: readonly string[] }>;
   /** Asks for an orderly stop of the daemon. */
   readonly drain: () => void;
@@ -35,6 +37,7 @@ export function adminServer(deps: AdminDeps): Server {
       GET: (query: URLSearchParams) => json(200, deps.configDump(query.has("redacted"))),
     },
     "/stats": { GET: async () => json(200, await deps.stats()) },
+    "/sight/report": { GET: () => json(200, deps.report()) },
     "/drain": {
       POST: () => {
         deps.drain();

@@ -6,14 +6,12 @@ import type { MeshSight } from "../src/dashboard/server/mesh-sight.ts";
 import type { RunningDashboard } from "../src/dashboard/server/start-dashboard.ts";
 import type { Log } from "../src/registry/log.ts";
 import type { RegistryInside } from "../src/registry/registry.ts";
-import { registrySight } from "./registry-sight.ts";
 import { StartError } from "./start-error.ts";
 
 /** The registry that a dashboard is for. */
 export interface DashboardRegistry {
   readonly inside: RegistryInside;
-  /** Absent: it cannot ask daemons. */
-  readonly sight?: MeshSight;
+  readonly sight: MeshSight;
 }
 
 /** Throws StartError for settings with which strangers could change the mesh; before anything is started. */
@@ -38,7 +36,7 @@ export async function beginDashboard(
   const { startDashboard } = await import("../src/dashboard/server/start-dashboard.ts");
   try {
     const running = await startDashboard({
-      ...{ ...dashboard, log, sight: registry.sight ?? registrySight(registry.inside) },
+      ...{ ...dashboard, log, sight: registry.sight },
       mesh: meshParts(registry.inside),
     });
     log.info("the dashboard is served", { url: running.url });

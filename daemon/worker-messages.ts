@@ -3,6 +3,8 @@ import type { Credentials } from "../src/core/identity.ts";
 import type { DataUpdate } from "../src/core/snapshot.ts";
 import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
 import type { ListenerEntry } from "../src/proxy/downstream/accept.ts";
+import type { TracedRequest } from "../src/telemetry/exemplar-book.ts";
+import type { Failure } from "../src/telemetry/failure-teller.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
 import type { MemoryLayout } from "./memory.ts";
 import type { CrewResult } from "./warm-up/crew.ts";
@@ -53,6 +55,8 @@ export type FromWorker =
   | { readonly type: "ready" }
   | ({ readonly type: "warm" } & CrewResult)
   | { readonly type: "series"; readonly label: SeriesLabel }
+  | { readonly type: "failure"; readonly failure: Failure }
+  | { readonly type: "traced"; readonly request: TracedRequest }
   | { readonly type: "pong"; readonly id: number; readonly stats: DataPlaneStats }
   | { readonly type: "rejected"; readonly revision: number; readonly reason: string }
   | { readonly type: "log"; readonly message: string; readonly facts?: object };

@@ -7,6 +7,7 @@ import type { DestinationSource } from "../src/proxy/downstream/destination.ts";
 import { localAddressSource, redirectSource } from "../src/proxy/downstream/destination.ts";
 import { duplicateFd } from "../src/proxy/downstream/libc.ts";
 import { AccessLog } from "../src/telemetry/access-log.ts";
+import { FailureTeller } from "../src/telemetry/failure-teller.ts";
 import { fdWriter } from "../src/telemetry/fd-writer.ts";
 import { LineWriter } from "../src/telemetry/line-writer.ts";
 import { describeError } from "../src/telemetry/log.ts";
@@ -16,6 +17,8 @@ import { warmUp } from "./warm-up/warm-up.ts";
 import type { CaptureMode, FromWorker, ToWorker, WorkerStart } from "./worker-messages.ts";
 
 const STDOUT = 1;
+/** Failures that all workers of a host together tell of. */
+const FAILURES_PER_SECOND = 20;
 
 const SOURCES: Readonly<Record<CaptureMode, DestinationSource | null>> = {
   tproxy: localAddressSource,
@@ -41,7 +44,14 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
     series,
     known: start.known,
     onSeries: (label) => tell({ type: "series", label }),
+    onTraced: (request) => tell({ type: "traced", request }),
     log: lines === null ? null : lines.log,
+    failures: new FailureTeller({
+      perSecond: Math.ceil(FAILURES_PER_SECOND / memory.workers),
+      clock: processClock,
+      wall: Date.now,
+      tell: (failure) => tell({ type: "failure", failure }),
+    }),
   });
   const plane = new DataPlane({
     config,

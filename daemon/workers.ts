@@ -6,6 +6,8 @@ import type { Clock } from "../src/core/clock.ts";
 import type { Credentials } from "../src/core/identity.ts";
 import type { DataUpdate } from "../src/core/snapshot.ts";
 import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
+import type { TracedRequest } from "../src/telemetry/exemplar-book.ts";
+import type { Failure } from "../src/telemetry/failure-teller.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
 import type { WorkerStat } from "../src/telemetry/stat-report.ts";
@@ -23,6 +25,10 @@ export interface SupervisorDeps {
   readonly fullState: () => DataUpdate;
   /** A worker counts under labels that it had not used before. */
   readonly onSeries: (index: number, label: SeriesLabel) => void;
+  /** An exchange failed; not told of all of them. */
+  readonly onFailure?: (failure: Failure) => void;
+  /** A request whose trace is recorded, as an example for the metrics. */
+  readonly onTraced: (request: TracedRequest) => void;
   /** Takes back what a dead worker still counted in shared memory. */
   readonly release: (index: number) => void;
   readonly clock: Clock;
@@ -246,6 +252,12 @@ export class WorkerSupervisor {
       }
       case "series":
         this.#deps.onSeries(slot.index, message.label);
+        return;
+      case "failure":
+        this.#deps.onFailure?.(message.failure);
+        return;
+      case "traced":
+        this.#deps.onTraced(message.request);
         return;
       case "rejected":
         this.#rejected++;

@@ -36,7 +36,7 @@ export interface RequestFacts {
   /** Name of the rule that routed it (`CompiledRule.label`), or `DEFAULT_ROUTE`. */
   route: string;
   security: Security;
-  /** The texts (this one and those below) are filled in only while an access log is written. */
+  /** The texts (this one and those below) are filled in while an access log is written, and of what failed. */
   method: string;
   /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: the version of the request. */
   httpVersion: string;
@@ -66,6 +66,8 @@ export interface RequestFacts {
   attempts: number;
   requestId: string;
   traceparent: string;
+  /** The lines of request id and trace that the request went on with (telemetry/trace-context.ts); "": none. */
+  ids: string;
 }
 
 /** What the peek found; `declared` needed none, and for `remembered` (HTTP, as before) nothing was dialled ahead. */

@@ -3,7 +3,7 @@ import type { RequestFacts } from "../core/facts.ts";
 import type { Share } from "../core/share.ts";
 import type { RequestHead } from "../http/message.ts";
 import { type Origin, trafficSource } from "./context.ts";
-import { beginFacts, describe, newFacts } from "./exchange-facts.ts";
+import { beginFacts, describe, mayHaveFailed, newFacts } from "./exchange-facts.ts";
 import type { Plane } from "./plane.ts";
 
 /** The account of a connection's requests: each is counted when it begins and recorded exactly once at its end. */
@@ -54,8 +54,10 @@ export class Ledger {
     this.#counted = false;
     if (this.#admitted) this.#plane.quotas.end(this.#origin.workload?.slot ?? 0);
     this.#admitted = false;
-    if (this.#plane.config.telemetry.accessLog !== "off") describe(facts, head, ids);
+    facts.ids = ids;
     facts.error = error?.code ?? null;
+    const isLogged = this.#plane.config.telemetry.accessLog !== "off";
+    if (isLogged || mayHaveFailed(facts)) describe(facts, head, ids);
     facts.durationMs = nowMs - facts.startMs;
     this.#plane.recorder.exchange(facts);
   }

@@ -37,6 +37,7 @@ async function setup(t: TestContext, more: Partial<AdminDeps> = {}) {
   let level: ReturnType<AdminDeps["logLevel"]> = "info";
   const server = adminServer({
     configDump: (redacted) => ({ redacted }),
+    report: () => ({ host: "a" }),
     stats: () => ({ requests: 7 }),
     ready: async () => ({ ready: true, reasons: [] }),
     drain: () => calls.push("drain"),
@@ -142,6 +143,7 @@ test("capture is given back on request, and the answer comes when that is done",
 
 test("a handler that throws costs its own request only, and is logged", async (t) => {
   const { port, lines } = await setup(t, {
+    report: () => ({ host: "a" }),
     stats: () => {
       throw new Error("told to");
     },
@@ -176,6 +178,7 @@ test("says what it could not listen on", async (t) => {
   const { port } = await setup(t);
   const second = adminServer({
     configDump: () => ({}),
+    report: () => ({ host: "a" }),
     stats: () => ({}),
     ready: async () => ({ ready: true, reasons: [] }),
     drain: () => undefined,
