@@ -97,10 +97,17 @@ export function appliedTo(catalog: Catalog, namespace: string, name: string): un
     routes: routes.map((record) => ({ key: record.key, ...record.value })),
     resources: [...new Set(makers)].flatMap((maker) => summary(catalog, maker) ?? []),
     policies: policies.map((record) => ({
+      ...nameIn(record.value.source),
       ...summary(catalog, record.key.replace(/#\d+$/, "")),
       policy: record.value,
     })),
   };
+}
+
+/** `Kind namespace/name`: of a policy that no resource brought by itself, such as one that an annotation asks for. */
+function nameIn(source: string) {
+  const [kind = "", namespace = "", name = ""] = source.split(/[ /]/);
+  return { kind, namespace, name };
 }
 
 function summary(catalog: Catalog, key: string) {

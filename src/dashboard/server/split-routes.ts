@@ -80,11 +80,11 @@ function show(
   }
   const { resource, revision, list, because } = split;
   const { group, kind, namespace: of, name: called } = resource;
-  const readOnly = source === null ? "" : `this registry reads ${source.place}`;
-  const reason = readOnly || because;
   return {
     resource: { group, kind, namespace: of, name: called },
-    ...(reason === "" ? {} : { reason }),
+    // A reason says why nothing can be written, a note what will be.
+    ...(source === null ? {} : { reason: `this registry reads ${source.place}` }),
+    ...(because === "" ? {} : { note: because }),
     ...{ revision, backends: list.backends, writable: source === null },
     yaml: toYaml(list.withWeights(list.backends.map(({ weight }) => weight))),
   };

@@ -226,7 +226,7 @@ describe("the split of a service", () => {
     assert.equal((await splitOf("web")).resource, null);
 
     const versions = await splitOf("cart");
-    assert.match(versions.reason, /an HTTPRoute will be made: .*cart-v2/);
+    assert.match(versions.note, /an HTTPRoute will be made: .*cart-v2/);
     assert.deepEqual(versions.backends, [
       { name: "cart:80", weight: 100 },
       { name: "cart-v2:80", weight: 0 },
@@ -239,7 +239,7 @@ describe("the split of a service", () => {
     assert.equal((await write("cart", { backends, revision: 0 })).body.revision, 1);
     const made = await splitOf("cart");
     assert.deepEqual(
-      [made.resource.kind, made.reason, made.backends],
+      [made.resource.kind, made.note, made.backends],
       ["HTTPRoute", undefined, backends],
     );
     assert.equal((await write("cart", { backends, revision: 0 })).status, 409);
@@ -254,7 +254,7 @@ describe("the split of a service", () => {
     });
     const subsets = await splitOf("reviews");
     assert.match(
-      subsets.reason,
+      subsets.note,
       /a VirtualService will be made: DestinationRule shop\/reviews names subsets/,
     );
     const weights = subsets.backends.map((each: { weight: number }) => each.weight);
