@@ -14,24 +14,20 @@ export interface ControlServers {
   readonly ready: Server;
 }
 
-export interface ControlDeps extends Pick<AdminDeps, "ready" | "drain" | "release"> {
+export interface ControlDeps
+  extends Pick<AdminDeps, "ready" | "drain" | "release" | "logging" | "taps"> {
   readonly log: RootLog;
 }
 
 /** What the daemon serves to its operators; they do not listen yet. */
 export function controlServers(parts: HostReportParts, deps: ControlDeps): ControlServers {
-  const { log, ready, drain, release } = deps;
+  const { log, ready, drain, release, logging, taps } = deps;
   const stats = statSources(parts);
   const admin = adminServer({
     configDump: (redacted) => configDump(parts, redacted),
     stats: () => buildStatReport(stats),
     report: () => buildHostReport(parts, true),
-    ...{ ready, drain, release },
-    logLevel: () => log.level,
-    setLogLevel: (level) => {
-      log.level = level;
-    },
-    log,
+    ...{ ready, drain, release, logging, taps, log },
   });
   const metrics = metricsServer(new Metrics(metricsSources(parts)), log);
   return { admin, metrics, ready: readyServer(ready, log) };

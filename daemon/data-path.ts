@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import type { Server } from "node:http";
 import { extname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -26,6 +25,8 @@ import { IdentityService } from "./identity/identity-service.ts";
 import { JwksKeeper } from "./identity/jwks-keeper.ts";
 import type { TiedAddress } from "./local-workloads.ts";
 import { makeCompiler } from "./make-compiler.ts";
+import { makeDataDir } from "./make-data-dir.ts";
+import { forWorker, makeObserving, type Observing } from "./make-observing.ts";
 import type { Memory, MemoryLayout } from "./memory.ts";
 import { layout, MAIN_THREAD, openMemory, openSeries } from "./memory.ts";
 import { NameResolver } from "./name-resolver.ts";
@@ -83,6 +84,7 @@ export class DataPath {
   readonly #identity: IdentityService;
   readonly #jwks: JwksKeeper;
   readonly #names: NameResolver;
+  readonly #observing: Observing;
   readonly #client: RegistryClient;
   readonly #checks: CheckRunner;
   readonly #series: SeriesReader;
@@ -121,6 +123,7 @@ export class DataPath {
         this.#post(this.#compiler.apply({ revision, full: false, changes }));
       },
     });
+    this.#observing = makeObserving(start.config, deps.log, (to) => this.workers.tell(to));
     this.workers = this.#makeSupervisor();
     this.#checks = new CheckRunner({
       timers: processTimers,
@@ -141,7 +144,7 @@ export class DataPath {
 
   /** Resolves with the control ports when every worker accepts. Rejects with what stood in the way. */
   async start(): Promise<GenerationPorts> {
-    this.#makeDataDir();
+    makeDataDir(this.#config, this.#deps.log);
     const ports = await this.#listen();
     await this.#identity.start();
     // Before the saved snapshot says whose they are.
@@ -190,6 +193,7 @@ export class DataPath {
   async stop(): Promise<void> {
     this.#draining = true;
     for (const timer of this.#timers) clearInterval(timer);
+    this.#observing.taps.endAll();
     this.closeControl();
     this.#checks.stop();
     this.#jwks.close();
@@ -212,6 +216,7 @@ export class DataPath {
         memory: this.#memory,
         known: this.#series.known(index),
         state: this.#compiler.full(),
+        ...forWorker(this.#observing),
         credentials: this.#identity.credentials(),
         identityExpected: this.#identity.isExpected(),
         warmUpMs: Math.min(warmUpMs, urgent || this.#start.urgent ? URGENT_WARM_UP_MS : warmUpMs),
@@ -220,6 +225,7 @@ export class DataPath {
       onSeries: (index, label) => this.#series.learn(index, label),
       onFailure: (failure) => this.#errors.add(failure),
       onTraced: (request) => this.#series.exemplars.learn(request),
+      onTapped: (id, events) => this.#observing.taps.take(id, events),
       release: (index) => {
         this.#own.endpoints.releaseWorker(index);
         this.#own.quotas.releaseWorker(index);
@@ -285,7 +291,7 @@ export class DataPath {
       onUpdate: (changes, revision, full) => this.#take(changes, revision, full),
       onChecks: (tasks) => this.#checks.set(tasks),
       questions: new Answers(
-        answerHandlers(() => this.#parts()),
+        answerHandlers(() => this.#parts(), this.#observing),
         processTimers,
         this.#deps.log,
       ),
@@ -345,7 +351,7 @@ export class DataPath {
       ready: this.#readiness,
       drain: () => this.#deps.tell({ type: "stop-requested" }),
       release: () => this.#capture.release(),
-      log,
+      ...{ ...this.#observing, log },
     });
     this.#servers.push(...Object.values(control));
     const admin = await listen(control.admin, "the admin API", "127.0.0.1", ports.admin);
@@ -367,16 +373,6 @@ export class DataPath {
       ...{ series: this.#series, sampler: this.#sampler },
       ...{ endpoints: this.#own.endpoints, quotas: this.#own.quotas },
     };
-  }
-
-  /** Without the folder the daemon serves all the same; it only forgets its snapshot at the next start. */
-  #makeDataDir(): void {
-    const { dataDir } = this.#config;
-    try {
-      mkdirSync(dataDir, { recursive: true, mode: 0o750 });
-    } catch (error) {
-      this.#deps.log.warn("no folder for the snapshot", { dataDir, reason: String(error) });
-    }
   }
 
   #every(intervalMs: number, action: () => void): void {

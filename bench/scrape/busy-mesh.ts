@@ -53,7 +53,7 @@ const FACTS: RequestFacts = {
   ...{ authority: "", status: 200, grpcStatus: -1, error: null, requestBytes: 100 },
   ...{ responseBytes: 2_000, requestMessages: 0, responseMessages: 0, startMs: 0, durationMs: 1 },
   ...{ queueMs: 0, upstreamMs: 1, proxyMs: 0.05, attempts: 1, requestId: "", traceparent: "" },
-  ids: "",
+  ...{ ids: "", details: null },
 };
 
 function serviceAt(at: number, endpoints: number): DataService {

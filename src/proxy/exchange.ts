@@ -115,7 +115,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
       this.#switchover = h2cUpgrade(head, last, this.#parts, this.#onEnd);
       if (this.#switchover !== null) return;
     }
-    this.#ledger.begin(this.#plane.clock.now(), this.#server.carrier.share);
+    this.#ledger.begin(this.#plane.clock.now(), this.#server.carrier.share, last);
     this.#facts.requestBytes = end - start;
     this.#state.begin(head, last);
     this.#keepAlive = head.keepAlive;
@@ -250,7 +250,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
   }
 
   onRequestBody(chunk: Buffer, start: number, end: number, last: boolean): void {
-    this.#state.complete = last;
+    this.#ledger.arrived(this.#state, last);
     this.#facts.requestBytes += end - start;
     this.#mirrors.add(chunk, start, end, last);
     if (!this.#gate.isShut) this.#forward.onRequestBody(chunk, start, end, last);

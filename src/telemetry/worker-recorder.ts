@@ -47,9 +47,9 @@ import {
 import { type Handle, type SeriesLabel, SlotAllotter } from "./slot-allotter.ts";
 import type { SlotTable, TableName } from "./slot-table.ts";
 
-/** Takes the facts of each exchange; `false`: it had to be dropped. */
+/** Takes the facts of each exchange; `false`: it had to be dropped, null: it is none for the log. */
 export interface ExchangeLog {
-  write(facts: Readonly<RequestFacts>): boolean;
+  write(facts: Readonly<RequestFacts>): boolean | null;
 }
 
 export interface WorkerRecorderOptions {
@@ -85,8 +85,9 @@ const NOTHING = -1;
  * same source and service.
  */
 export class WorkerRecorder implements Recorder {
+  /** Who looks at each exchange; may be set and taken away at any time. */
+  log: ExchangeLog | null;
   readonly #series: Series;
-  readonly #log: ExchangeLog | null;
   readonly #failures: Pick<FailureTeller, "tell"> | null;
   readonly #exemplars: ExemplarPicker | null;
   readonly #pairs: SlotAllotter;
@@ -105,7 +106,7 @@ export class WorkerRecorder implements Recorder {
   constructor(options: WorkerRecorderOptions) {
     const { series, known = [], onSeries, log = null, failures = null, onTraced } = options;
     this.#series = series;
-    this.#log = log;
+    this.log = log;
     this.#failures = failures;
     this.#exemplars = onTraced === undefined ? null : new ExemplarPicker(onTraced);
     series.adopt();
@@ -143,8 +144,13 @@ export class WorkerRecorder implements Recorder {
     if (flow !== undefined) this.#exemplars?.offer(flow, facts, fine);
     this.#series.countProxyTime(facts);
     if (facts.version !== 0) this.#series.countVersions(facts);
-    if (this.#log !== null) this.#series.countAccessLog(this.#log.write(facts));
+    if (this.log !== null) this.#tell(this.log, facts);
     if (this.#failures !== null && hasFailed(facts)) this.#failures.tell(facts);
+  }
+
+  #tell(log: ExchangeLog, facts: Readonly<RequestFacts>): void {
+    const taken = log.write(facts);
+    if (taken !== null) this.#series.countAccessLog(taken);
   }
 
   event(event: DataEvent): void {

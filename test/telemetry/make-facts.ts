@@ -49,6 +49,7 @@ export function makeFacts(changes: Partial<RequestFacts> = {}): RequestFacts {
     upstreamVersion: 1,
     source: null,
     sourceAddress: "10.0.0.5",
+    details: null,
     service: null,
     endpoint: null,
     route: "default",
