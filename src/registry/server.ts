@@ -237,7 +237,16 @@ async function send(response: ServerResponse, { body, items, lines }: Reply): Pr
     response.end(`${JSON.stringify(body)}\n`);
     return;
   }
-  let pending = "[";
+  await sendItems(response, items);
+}
+
+/** A list, made while it is sent: others have their turn in between, and a client that is slow is waited for. */
+export async function sendItems(
+  response: ServerResponse,
+  items: Iterable<unknown>,
+  [open, close]: readonly [open: string, close: string] = ["[", "]"],
+): Promise<void> {
+  let pending = open;
   let separator = "";
   for (const item of items) {
     pending += separator + JSON.stringify(item);
@@ -248,7 +257,7 @@ async function send(response: ServerResponse, { body, items, lines }: Reply): Pr
     pending = "";
     await nextTurn();
   }
-  response.end(`${pending}]\n`);
+  response.end(`${pending}${close}\n`);
 }
 
 async function sendLines(response: ServerResponse, lines: AsyncIterable<unknown>): Promise<void> {

@@ -35,24 +35,34 @@ export interface ShownResource extends ResourceName {
 /** The warning of a resource that an earlier version took and this one does not (registry/plan-resource.ts). */
 const OUTDATED = "not translated anew";
 
-/** All resources, and those that a source brought but that were refused. */
-export function shownResources({ catalog, source }: MeshParts): ShownResource[] {
-  const refused = new Map((source?.refused() ?? []).map(({ key, issues }) => [key, issues]));
-  const shown = catalog.all("resource").map((record): ShownResource => {
+/** Groups of objects that a cluster itself is made of. There are very many, and a pod's text may hold secrets. */
+const CLUSTER_GROUPS: ReadonlySet<string> = new Set(["", "core", "discovery.k8s.io"]);
+
+/**
+ * All resources, and those that a source brought but that were refused. What a cluster is made of (pods, slices) is there only where
+ * something is wrong with it, and without its text.
+ */
+export function* shownResources({ catalog, source }: MeshParts): Iterable<ShownResource> {
+  const refused = new Map([...(source?.refused() ?? [])].map(({ key, issues }) => [key, issues]));
+  for (const record of catalog.all("resource")) {
     const issues = refused.get(record.key);
     refused.delete(record.key);
-    return issues === undefined
-      ? show(catalog, record)
-      : { ...show(catalog, record), status: "refused", findings: issues.map(toFinding) };
-  });
-  const unknown = [...refused].map(([key, issues]): ShownResource => {
+    const shown = show(catalog, record);
+    const isOfCluster = CLUSTER_GROUPS.has(shown.group);
+    if (isOfCluster && issues === undefined && shown.findings.length === 0) continue;
+    yield {
+      ...shown,
+      ...(isOfCluster ? { document: null } : {}),
+      ...(issues === undefined ? {} : { status: "refused", findings: issues.map(toFinding) }),
+    };
+  }
+  for (const [key, issues] of refused) {
     const [group = "", kind = "", namespace = "", name = ""] = key.split("/");
-    return {
+    yield {
       ...{ group, kind, namespace, name, revision: 0, generation: 0, appliedMs: null },
       ...{ status: "refused", findings: issues.map(toFinding), document: null },
     };
-  });
-  return [...shown, ...unknown];
+  }
 }
 
 function show(catalog: Catalog, { key, revision, value }: StoredRecord<"resource">): ShownResource {

@@ -15,7 +15,9 @@ export interface DashboardRequest {
 
 export interface DashboardReply {
   readonly status?: number;
-  readonly body: unknown;
+  readonly body?: unknown;
+  /** In place of a body: a list that is made while it is sent, as the only field of an object. */
+  readonly list?: { readonly name: string; readonly items: Iterable<unknown> };
   /** A `Set-Cookie`. */
   readonly cookie?: string;
 }

@@ -8,7 +8,7 @@ import type { Log } from "../../registry/log.ts";
 import { parseJson } from "../../registry/parse-input.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
 import { Router } from "../../registry/route.ts";
-import { closeServer, readBody, type ServerTls } from "../../registry/server.ts";
+import { closeServer, readBody, type ServerTls, sendItems } from "../../registry/server.ts";
 import { type Access, addressOf, cookieOf, setCookie } from "./access.ts";
 import type { DashboardReply, DashboardRoute } from "./dashboard-route.ts";
 import { findStatic, type StaticFiles, sendStatic } from "./static-files.ts";
@@ -127,13 +127,14 @@ async function answer(
     if (!request.complete) response.setHeader("connection", "close");
   }
   if (reply === null || response.destroyed) return;
-  const { status = 200, body, cookie } = reply;
+  const { status = 200, body, list, cookie } = reply;
   if (cookie !== undefined) response.setHeader("set-cookie", cookie);
   response.setHeader("cache-control", "no-store");
   response.setHeader("content-type", "application/json");
   if (status === 429) response.setHeader("retry-after", "60");
   response.statusCode = status;
-  response.end(`${JSON.stringify(body)}\n`);
+  if (list === undefined) response.end(`${JSON.stringify(body)}\n`);
+  else await sendItems(response, list.items, [`{${JSON.stringify(list.name)}:[`, "]}"]);
 }
 
 /** Null: it has been answered. */

@@ -135,7 +135,8 @@ export class LiveSession {
     const onEnd = (reason: string | null) => {
       if (isOver) return;
       isOver = true;
-      this.send(JSON.stringify({ type: "tap-end", reason: reason ?? "the tap is over" }));
+      if (reason !== null) this.fail(`the tap has ended: ${reason}`);
+      this.send(JSON.stringify({ type: "tap-end" }));
     };
     const given = Object.entries(filter).filter(([, value]) => value !== undefined);
     try {

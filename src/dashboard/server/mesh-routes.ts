@@ -21,7 +21,7 @@ export function meshRoutes(parts: MeshParts, sight: MeshSight): DashboardRoute[]
       method: "GET",
       pattern: "/api/config",
       needs: "viewer",
-      handle: () => ({ body: { resources: shownResources(parts) } }),
+      handle: () => ({ list: { name: "resources", items: shownResources(parts) } }),
     },
     {
       method: "GET",

@@ -331,6 +331,20 @@ describe("configuration, services and hosts", () => {
     assert.equal(shown.document.spec.gateways[0], "edge");
   });
 
+  it("shows of what a cluster is made of only what is wrong, and never its text", async (t) => {
+    const { lab, browser } = await openLab(t);
+    const pod = (name: string, more: object) => ({
+      ...{ apiVersion: "v1", kind: "Service", metadata: { name, namespace: "shop" } },
+      spec: { ports: [{ port: 80, name: "http" }], ...more },
+    });
+    await apply(lab, pod("good", {}), pod("odd", { sessionAffinityConfig: {} }));
+    const { resources } = (await browser.call("GET", "/api/config")).body;
+    const shown = resources.map((each: { name: string; status: string; document: unknown }) => {
+      return [each.name, each.status, each.document];
+    });
+    assert.deepEqual(shown, [["odd", "warning", null]]);
+  });
+
   it("shows what a source brought and was refused", async (t) => {
     const { lab } = await openLab(t);
     const issues = [{ path: "spec.http[0].route", reason: "unknown field; did you mean routes" }];
