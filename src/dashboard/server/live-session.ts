@@ -6,6 +6,7 @@ import { issuesOf } from "../../core/schema-issue.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
 import type { Timers } from "../../registry/timers.ts";
 import type { TapItem, TapLimits } from "../../sight/tap-event.ts";
+import { tapFilterSchema } from "../../sight/tap-schema.ts";
 import type { MeshSight } from "./mesh-sight.ts";
 import type { RefusalReason } from "./refusals.ts";
 import type { Visitor } from "./visitor.ts";
@@ -16,25 +17,12 @@ const TAP: TapLimits = { perSecond: 50, durationMs: 600_000 };
 const MAX_MESSAGES = 30;
 const WINDOW_MS = 10_000;
 
-const label = z.string().min(1).max(512);
 const messageSchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("tap"),
-    filter: z.strictObject({
-      source: label.optional(),
-      destination: label.optional(),
-      method: label.optional(),
-      pathPrefix: label.optional(),
-      authority: label.optional(),
-      status: z
-        .string()
-        .regex(/^[1-5](\d\d|xx)$/, "a status, or a class as 5xx")
-        .optional(),
-      failed: z.boolean().optional(),
-      headers: z.boolean().optional(),
-    }),
+    filter: tapFilterSchema,
     /** Absent: of all hosts. */
-    hosts: z.array(label).min(1).max(1_000).optional(),
+    hosts: z.array(z.string().min(1).max(512)).min(1).max(1_000).optional(),
   }),
   z.strictObject({ type: z.literal("tap-end") }),
 ]);
@@ -138,9 +126,8 @@ export class LiveSession {
       if (reason !== null) this.fail(`the tap has ended: ${reason}`);
       this.send(JSON.stringify({ type: "tap-end" }));
     };
-    const given = Object.entries(filter).filter(([, value]) => value !== undefined);
     try {
-      const end = sight.tap(Object.fromEntries(given), TAP, hosts ?? null, onItem, onEnd);
+      const end = sight.tap(filter, TAP, hosts ?? null, onItem, onEnd);
       this.#endTap = () => {
         isOver = true;
         end();
