@@ -19,13 +19,13 @@ import { CaptureState } from "./capture-state.ts";
 import type { Compiler } from "./compiler.ts";
 import { closeServer, listen } from "./control-server.ts";
 import { controlServers } from "./control-servers.ts";
+import { makeDataDir } from "./data-dir.ts";
 import type { FromGeneration, GenerationPorts, GenerationStart } from "./generation-messages.ts";
 import { fetchJwks } from "./identity/fetch-jwks.ts";
 import { IdentityService } from "./identity/identity-service.ts";
 import { JwksKeeper } from "./identity/jwks-keeper.ts";
 import type { TiedAddress } from "./local-workloads.ts";
 import { makeCompiler } from "./make-compiler.ts";
-import { makeDataDir } from "./make-data-dir.ts";
 import { forWorker, makeObserving, type Observing } from "./make-observing.ts";
 import type { Memory, MemoryLayout } from "./memory.ts";
 import { layout, MAIN_THREAD, openMemory, openSeries } from "./memory.ts";
@@ -39,6 +39,8 @@ import { Answers } from "./sight/answers.ts";
 import { answerHandlers } from "./sight/handlers.ts";
 import type { HostReportParts } from "./sight/host-report.ts";
 import { RecentErrors } from "./sight/recent-errors.ts";
+import { makeExporter } from "./tracing/make-exporter.ts";
+import type { SpanExporter } from "./tracing/span-exporter.ts";
 import type { WorkerStart } from "./worker-messages.ts";
 import { defaultResourceLimits, WorkerSupervisor } from "./workers.ts";
 
@@ -62,6 +64,8 @@ const WORKER_HANG_MS = 5_000;
  * was never compiled) is over by then.
  */
 const URGENT_WARM_UP_MS = 250;
+/** Longest wait at a stop for the collector to take the last spans. */
+const FLUSH_MS = 2_000;
 /** Longest wait for the certificates of local workloads before connections of other hosts are taken. */
 const CERTIFICATES_MS = 1_000;
 /** Longest wait until it is known by which links local workloads are reached, and whether those have changed meanwhile. */
@@ -90,6 +94,7 @@ export class DataPath {
   readonly #series: SeriesReader;
   readonly #sampler: RateSampler;
   readonly #errors = new RecentErrors();
+  readonly #spans: SpanExporter | null;
   readonly #readiness: () => Promise<Readiness>;
   readonly #servers: Server[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
@@ -110,6 +115,7 @@ export class DataPath {
     const regions = this.#memory.seriesOffsets.map((_, index) => openSeries(this.#memory, index));
     this.#series = new SeriesReader(regions);
     this.#sampler = new RateSampler({ series: this.#series, clock: processClock });
+    this.#spans = makeExporter(start.config, this.#version, deps.log);
     this.#compiler = makeCompiler(start, this.#memory, this.#own, deps.log);
     this.#lifetimes = this.#makeLifetimes();
     this.#identity = this.#makeIdentity();
@@ -144,7 +150,7 @@ export class DataPath {
 
   /** Resolves with the control ports when every worker accepts. Rejects with what stood in the way. */
   async start(): Promise<GenerationPorts> {
-    makeDataDir(this.#config, this.#deps.log);
+    makeDataDir(this.#config.dataDir, this.#deps.log);
     const ports = await this.#listen();
     await this.#identity.start();
     // Before the saved snapshot says whose they are.
@@ -186,6 +192,7 @@ export class DataPath {
     // With the last copy of a listening socket its port refuses connections.
     for (const { fd } of this.#start.listeners) closeFd(fd);
     await this.workers.drain(deadlineMs);
+    await this.#spans?.close(FLUSH_MS);
     await this.stop();
   }
 
@@ -199,6 +206,7 @@ export class DataPath {
     this.#jwks.close();
     this.#names.close();
     await this.workers.stop();
+    await this.#spans?.close(0);
     await this.#client.stop();
     await this.#lifetimes.close();
     await this.#identity.stop();
@@ -226,6 +234,7 @@ export class DataPath {
       onFailure: (failure) => this.#errors.add(failure),
       onTraced: (request) => this.#series.exemplars.learn(request),
       onTapped: (id, events) => this.#observing.taps.take(id, events),
+      onSpans: (batch) => this.#spans?.take(batch),
       release: (index) => {
         this.#own.endpoints.releaseWorker(index);
         this.#own.quotas.releaseWorker(index);
@@ -370,7 +379,7 @@ export class DataPath {
       ...{ version: this.#version, startedMs: this.#startedMs, clock: processClock },
       ...{ compiler: this.#compiler, supervisor: this.workers, client: this.#client },
       ...{ identity: this.#identity, jwks: this.#jwks, errors: this.#errors },
-      ...{ series: this.#series, sampler: this.#sampler },
+      ...{ series: this.#series, sampler: this.#sampler, spans: this.#spans },
       ...{ endpoints: this.#own.endpoints, quotas: this.#own.quotas },
     };
   }

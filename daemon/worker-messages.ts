@@ -46,6 +46,14 @@ export interface WorkerStart {
   readonly warmUpMs: number;
 }
 
+/** Spans on their way to the collector. */
+export interface SpanBatch {
+  /** Resource and span in turn, as OTLP's JSON has them. */
+  readonly spans: readonly string[];
+  /** Those that the worker had no room for. */
+  readonly dropped: number;
+}
+
 /** From the main thread to a worker. */
 export type ToWorker =
   | { readonly type: "update"; readonly update: DataUpdate }
@@ -54,6 +62,8 @@ export type ToWorker =
   | { readonly type: "logging"; readonly switches: LogSwitches }
   | { readonly type: "tap"; readonly tap: InstalledTap }
   | { readonly type: "tap-end"; readonly id: number }
+  /** So many characters of its spans are taken over. */
+  | { readonly type: "spans-taken"; readonly bytes: number }
   /** Connections wait for it: what is left of its warm-up is not done. */
   | { readonly type: "hurry" }
   | { readonly type: "drain"; readonly deadlineMs: number };
@@ -65,6 +75,7 @@ export type FromWorker =
   | { readonly type: "series"; readonly label: SeriesLabel }
   | { readonly type: "failure"; readonly failure: Failure }
   | { readonly type: "traced"; readonly request: TracedRequest }
+  | ({ readonly type: "spans" } & SpanBatch)
   | { readonly type: "pong"; readonly id: number; readonly stats: DataPlaneStats }
   /** What a tap has seen. */
   | { readonly type: "tapped"; readonly id: number; readonly events: readonly TapEvent[] }

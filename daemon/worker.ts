@@ -8,6 +8,8 @@ import { localAddressSource, redirectSource } from "../src/proxy/downstream/dest
 import { duplicateFd } from "../src/proxy/downstream/libc.ts";
 import { FailureTeller } from "../src/telemetry/failure-teller.ts";
 import { describeError } from "../src/telemetry/log.ts";
+import type { Series } from "../src/telemetry/series.ts";
+import { SpanBuffer } from "../src/telemetry/tracing/span-buffer.ts";
 import { WorkerRecorder } from "../src/telemetry/worker-recorder.ts";
 import { makeObservers, obey } from "./make-observers.ts";
 import { openMemory, openSeries } from "./memory.ts";
@@ -34,21 +36,11 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
   const { index, memory } = start;
   const series = openSeries(memory, index);
   const watch = { texts: false, details: false };
-  const recorder = new WorkerRecorder({
-    series,
-    known: start.known,
-    onSeries: (label) => tell({ type: "series", label }),
-    onTraced: (request) => tell({ type: "traced", request }),
-    failures: new FailureTeller({
-      perSecond: Math.ceil(FAILURES_PER_SECOND / memory.workers),
-      clock: processClock,
-      wall: Date.now,
-      tell: (failure) => tell({ type: "failure", failure }),
-    }),
-  });
+  const recorder = makeRecorder(start, series, tell);
   const deps = { watch, recorder, series, tell, log };
   const { observers, writer } = makeObservers(start, deps);
-  const plane = new DataPlane({ ...planeDeps(start), recorder, watch, log });
+  const spans = spanBuffer(start, tell);
+  const plane = new DataPlane({ ...planeDeps(start), recorder, watch, spans, log });
   plane.apply(start.state);
   observers.apply(start.state);
   if (start.credentials !== null || !start.identityExpected) {
@@ -66,6 +58,7 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
   const drain = async (deadlineMs: number) => {
     await plane.drain(deadlineMs);
     await writer.drained();
+    spans?.flush();
     process.exit(0);
   };
   const hurry = new AbortController();
@@ -83,6 +76,9 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
       case "ping":
         tell({ type: "pong", id: message.id, stats: plane.stats() });
         return;
+      case "spans-taken":
+        spans?.taken(message.bytes);
+        return;
       case "drain":
         void drain(message.deadlineMs);
         return;
@@ -93,6 +89,25 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
   await warm(start, hurry.signal, tell);
   for (const spec of listeners(start)) await plane.listen(spec);
   tell({ type: "ready" });
+}
+
+/** Counts in this worker's memory, and tells the main thread of what needs words. */
+function makeRecorder(
+  { known, memory }: WorkerStart,
+  series: Series,
+  tell: (message: FromWorker) => void,
+): WorkerRecorder {
+  return new WorkerRecorder({
+    ...{ series, known },
+    onSeries: (label) => tell({ type: "series", label }),
+    onTraced: (request) => tell({ type: "traced", request }),
+    failures: new FailureTeller({
+      perSecond: Math.ceil(FAILURES_PER_SECOND / memory.workers),
+      clock: processClock,
+      wall: Date.now,
+      tell: (failure) => tell({ type: "failure", failure }),
+    }),
+  });
 }
 
 /** What a data plane is made of that only the worker's start decides. */
@@ -123,6 +138,17 @@ async function warm(
     const facts = { reason: describeError(error) };
     tell({ type: "log", message: "the warm-up failed: the worker starts cold", facts });
   }
+}
+
+/** Takes the spans of this worker; undefined where none are recorded. */
+function spanBuffer(
+  { config }: WorkerStart,
+  tell: (message: FromWorker) => void,
+): SpanBuffer | undefined {
+  if (config.telemetry.tracing.endpoint === "") return;
+  return new SpanBuffer({
+    post: (spans, dropped) => tell({ type: "spans", spans, dropped }),
+  });
 }
 
 /** Duplicates of the sockets that belong to this worker; the port itself where there are none to share. */

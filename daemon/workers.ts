@@ -12,7 +12,7 @@ import type { Failure } from "../src/telemetry/failure-teller.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
 import type { WorkerStat } from "../src/telemetry/stat-report.ts";
-import type { FromWorker, ToWorker } from "./worker-messages.ts";
+import type { FromWorker, SpanBatch, ToWorker } from "./worker-messages.ts";
 
 export interface SupervisorDeps {
   /** Script of a worker thread. */
@@ -30,6 +30,8 @@ export interface SupervisorDeps {
   readonly onFailure?: (failure: Failure) => void;
   /** A request whose trace is recorded, as an example for the metrics. */
   readonly onTraced: (request: TracedRequest) => void;
+  /** A worker hands spans over. */
+  readonly onSpans: (batch: SpanBatch) => void;
   /** Takes back what a dead worker still counted in shared memory. */
   readonly release: (index: number) => void;
   /** What a tap has seen in one of them. */
@@ -270,6 +272,10 @@ export class WorkerSupervisor {
       case "tapped":
         this.#deps.onTapped?.(message.id, message.events);
         return;
+      case "spans":
+        this.#deps.onSpans(message);
+        send(slot, { type: "spans-taken", bytes: bytesOf(message) });
+        return;
       case "rejected":
         this.#rejected++;
         slot.stale = true;
@@ -348,6 +354,12 @@ export class WorkerSupervisor {
       send(slot, { type: "ping", id });
     });
   }
+}
+
+function bytesOf({ spans }: SpanBatch): number {
+  let bytes = 0;
+  for (let at = 1; at < spans.length; at += 2) bytes += spans[at]?.length ?? 0;
+  return bytes;
 }
 
 function send(slot: Slot, message: ToWorker): void {

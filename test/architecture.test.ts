@@ -48,7 +48,7 @@ const RULES: readonly Rule[] = [
   { of: STAGE, may: [CORE, HTTP, IDENTITY, ROUTING_TEXT, PROXY_CONTEXT], mayAsType: [CONFIG] },
   {
     of: /^src\/proxy\/[^/]+\.ts$/,
-    may: [STAGE, CORE, HTTP, IDENTITY, /^src\/telemetry\/trace-context\.ts$/],
+    may: [STAGE, CORE, HTTP, IDENTITY, /^src\/telemetry\/(trace-context\.ts$|tracing\/)/],
     mayAsType: [CONFIG],
   },
   {

@@ -105,4 +105,5 @@ const NOTHING: Omit<MetricsSources, "series"> = {
     renewals: { issued: 0, failed: 0, refused: 0 },
   }),
   jwks: () => ({ current: 0, stale: 0, missing: 0, fetched: 0, failed: 0 }),
+  traces: () => ({ exported: 0, dropped: 0, refused: 0, waiting: 0 }),
 };

@@ -10,15 +10,19 @@ import { daemonCommand } from "./commands/daemon.ts";
 import { dashboardCommand } from "./commands/dashboard.ts";
 import { deleteCommand } from "./commands/delete.ts";
 import { diffCommand } from "./commands/diff.ts";
+import { edgesCommand } from "./commands/edges.ts";
 import { getCommand } from "./commands/get.ts";
 import { historyCommand } from "./commands/history.ts";
 import { identityCommand } from "./commands/identity.ts";
 import { installCommand } from "./commands/install.ts";
 import { iptablesCommand } from "./commands/iptables.ts";
+import { proxyStatusCommand } from "./commands/proxy-status.ts";
 import { registryCommand } from "./commands/registry.ts";
 import { rollbackCommand } from "./commands/rollback.ts";
+import { routesCommand } from "./commands/routes.ts";
 import { serviceCommand } from "./commands/service.ts";
 import { statCommand } from "./commands/stat.ts";
+import { topCommand } from "./commands/top.ts";
 import { uninstallCommand } from "./commands/uninstall.ts";
 import { upCommand } from "./commands/up.ts";
 import { upgradeCommand } from "./commands/upgrade.ts";
@@ -70,7 +74,11 @@ export function buildProgram(
     analyzeCommand(output, onExit),
     historyCommand(output),
     rollbackCommand(output, errors),
-    statCommand(output),
+    statCommand(output, errors),
+    topCommand(output, errors),
+    routesCommand(output, errors),
+    edgesCommand(output, errors),
+    proxyStatusCommand(output, errors),
     checkCommand(output, onExit),
     dashboardCommand(output, errors),
     identityCommand(output),

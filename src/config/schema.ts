@@ -1,12 +1,12 @@
 import { hostname } from "node:os";
 import * as z from "zod";
-import { accessLogFields, accessLogMismatch } from "./schema-access-log.ts";
 import { balance } from "./schema-balance.ts";
 import { dashboard } from "./schema-dashboard.ts";
 import { detection } from "./schema-detection.ts";
 import { registryStore } from "./schema-etcd.ts";
 import { kubernetes, registrySource } from "./schema-kubernetes.ts";
 import { identity, mesh, tokenReview } from "./schema-mesh.ts";
+import { telemetry } from "./schema-telemetry.ts";
 import { pool, retries } from "./schema-upstream.ts";
 import { user } from "./schema-user.ts";
 import { address, count, httpUrl, ms, optionalHttpsUrl, port, subnet } from "./setting-fields.ts";
@@ -273,30 +273,6 @@ const limits = z
   .describe(
     "Limits. What goes beyond a limit on requests or connections ends with a code of docs/errors.md. Endpoints, workloads and label sets beyond theirs are left out or folded, and a metric counts them. `attempts` and `replayBytes` only bound what is sent again.",
   );
-
-const telemetry = z
-  .strictObject({
-    ...accessLogFields,
-    newTraces: z
-      .enum(["sampled", "unsampled"])
-      .default("unsampled")
-      .describe(
-        "Flag of traces that begin at the proxy because the caller brought none. Programs that follow their caller's decision record all of these traces or none.",
-      ),
-    logLevel: z
-      .enum(["debug", "info", "warn", "error"])
-      .default("info")
-      .describe("Log of the daemon itself, on standard error."),
-    logFormat: z.enum(["json", "text"]).default("text").describe("Form of that log."),
-  })
-  .superRefine((telemetry, context) => {
-    const message = accessLogMismatch(telemetry);
-    if (message !== null) {
-      context.addIssue({ code: "custom", path: ["accessLogFormat"], message });
-    }
-  })
-  .prefault({})
-  .describe("Logs. Metrics are always on.");
 
 export const configSchema = z.strictObject({
   host: z.string().min(1).prefault(hostname()).meta({

@@ -15,6 +15,7 @@ import type { Conn } from "../http/conn.ts";
 import { HBONE_PORT } from "../http/h2/mesh-wire.ts";
 import { NOBODY } from "../http/nobody.ts";
 import { acceptConn } from "../http/open-conn.ts";
+import type { SpanSink } from "../telemetry/tracing/span.ts";
 import { CapturedConnection } from "./captured.ts";
 import type { Origin } from "./context.ts";
 import { placesOf } from "./details.ts";
@@ -49,6 +50,8 @@ export interface DataPlaneDeps {
   readonly adaptive: AdaptiveLimits;
   readonly recorder: Recorder;
   readonly watch: Readonly<Watch>;
+  /** Absent: no spans are recorded. */
+  readonly spans?: SpanSink | undefined;
   readonly clock: Clock;
   /** Starts the timers of alarms; absent: Node's own. */
   readonly startTimer?: StartTimer | undefined;

@@ -20,6 +20,14 @@ export interface JwksFigures {
   readonly failed: number;
 }
 
+/** Spans by what became of them, and those that wait for the collector. */
+export interface TraceFigures {
+  readonly exported: number;
+  readonly dropped: number;
+  readonly refused: number;
+  readonly waiting: number;
+}
+
 /** What the metrics read; parts of the daemon that own a value hand in a plain getter. */
 export interface MetricsSources {
   readonly series: SeriesReader;
@@ -48,6 +56,7 @@ export interface MetricsSources {
   capture(): { readonly mode: string; readonly active: boolean };
   certificates(): CertificateFigures;
   jwks(): JwksFigures;
+  traces(): TraceFigures;
 }
 
 interface Declared {

@@ -47,6 +47,7 @@ async function setup(t: TestContext, more: Partial<SupervisorDeps> = {}, extra: 
     log,
     onSeries: () => undefined,
     onTraced: () => undefined,
+    onSpans: () => undefined,
     ...more,
   });
   t.after(() => supervisor.stop());

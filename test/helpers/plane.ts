@@ -18,6 +18,7 @@ import type { DestinationSource } from "../../src/proxy/downstream/destination.t
 import type { WorkloadQuotas } from "../../src/proxy/routing/policy/workload-quotas.ts";
 import type { EndpointState } from "../../src/proxy/upstream/balance/endpoint-state.ts";
 import type { Series } from "../../src/telemetry/series.ts";
+import type { SpanSink } from "../../src/telemetry/tracing/span.ts";
 import { WorkerRecorder } from "../../src/telemetry/worker-recorder.ts";
 import type { HandTimers } from "./hand-timers.ts";
 
@@ -50,6 +51,8 @@ export interface LabOptions {
   readonly watchDetails?: boolean;
   /** False: nothing is kept in `facts`, for measurements. */
   readonly keepFacts?: boolean;
+  /** Takes the spans of its requests. */
+  readonly spans?: SpanSink;
 }
 
 /** Small memory: labs are made by the dozen. */
@@ -77,7 +80,7 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
   const plane = new DataPlane({
     config,
     ...memory,
-    recorder,
+    ...{ recorder, spans: options.spans },
     watch: { texts: options.keepFacts !== false, details: options.watchDetails === true },
     clock,
     startTimer: options.timers?.start,

@@ -32,6 +32,7 @@ function makeSources(series: SeriesReader): MetricsSources {
       renewals: { issued: 16, failed: 17, refused: 18 },
     }),
     jwks: () => ({ current: 19, stale: 20, missing: 21, fetched: 22, failed: 23 }),
+    traces: () => ({ exported: 24, dropped: 25, refused: 26, waiting: 27 }),
   };
 }
 

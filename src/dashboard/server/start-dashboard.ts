@@ -6,6 +6,7 @@ import type { ServerTls } from "../../registry/server.ts";
 import { processTimers, type Timers } from "../../registry/timers.ts";
 import { Access } from "./access.ts";
 import { dashboardDanger } from "./dashboard-danger.ts";
+import type { DashboardRoute } from "./dashboard-route.ts";
 import { FollowedFiles } from "./followed-files.ts";
 import { type DashboardServer, listenDashboard } from "./listen-dashboard.ts";
 import { LiveHub } from "./live-hub.ts";
@@ -82,6 +83,9 @@ export async function startDashboard(options: DashboardOptions): Promise<Running
       ...given(options, ["maxBufferedBytes", "pingMs"]),
     });
     closing.push(() => live.close());
+    const figures = (): DashboardFigures => {
+      return { sessions: access.sessions, pages: live.size, refusals: refusals.counts() };
+    };
     const server = await listenDashboard({
       ...{ bind: options.bind, port: options.port, access, log },
       ...(tls === null ? {} : { tls: tls.present() }),
@@ -89,6 +93,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Running
         ...loginRoutes({ access, log, isSecure, sessionMaxMs: maxMs }),
         ...meshRoutes(options.mesh, sight),
         ...splitRoutes(options.mesh, log),
+        statusRoute(figures),
       ],
       files: await loadStaticFiles(options.pageFolder ?? BUILT),
       upgrade: (request, socket, head) => live.upgrade(request, socket, head),
@@ -99,7 +104,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Running
     return {
       url: `${scheme}://${formatHostPort(reachable(options.bind), server.port)}/`,
       port: server.port,
-      figures: () => ({ sessions: access.sessions, pages: live.size, refusals: refusals.counts() }),
+      figures,
       async close() {
         for (const close of closing) close();
         await server.close();
@@ -109,6 +114,19 @@ export async function startDashboard(options: DashboardOptions): Promise<Running
     for (const close of closing) close();
     throw error;
   }
+}
+
+/** What the dashboard does itself: whoever answers for it wants to see who tries to get in. */
+function statusRoute(figures: () => DashboardFigures): DashboardRoute {
+  return {
+    method: "GET",
+    pattern: "/api/status",
+    needs: "editor",
+    handle() {
+      const { refusals, ...counts } = figures();
+      return { body: { ...counts, refusals: Object.fromEntries(refusals) } };
+    },
+  };
 }
 
 async function followUsers(

@@ -101,6 +101,11 @@ describe("with users", () => {
     const refused = await browser.call("PUT", "/api/services/a/b/split", body);
     assert.equal(refused.status, 403);
     assert.match(refused.body.error, /needs the role editor; vic has viewer/);
+    assert.equal((await browser.call("GET", "/api/status")).status, 403);
+    const ann = new Browser(origin);
+    await ann.login(tokens["ann"] ?? "");
+    const { sessions, pages, refusals } = (await ann.call("GET", "/api/status")).body;
+    assert.deepEqual([sessions, pages, refusals["role"]], [2, 0, 2]);
     const lines = log.lines.map(({ message, facts }) => `${message} ${facts?.["reason"] ?? ""}`);
     assert.ok(lines.includes("dashboard login "));
     assert.ok(lines.includes("the dashboard refused a request role"));
