@@ -37,6 +37,16 @@ it("the dashboard of `hostmesh up` shows live what the daemon carries", { skip }
 
   const host = await browser.call("GET", "/api/hosts/node-a");
   assert.equal(host.body.report?.host, "node-a", JSON.stringify(host.body).slice(0, 300));
+  page.say({ type: "tap", filter: { destination: "default/web" } });
+  const events = () =>
+    page.messages.filter(({ type, item }) => type === "tap" && item.type === "event");
+  await until(async () => {
+    assert.equal(await get(explicit, "web"), 200);
+    return events().length > 0;
+  });
+  const { event } = events()[0].item;
+  assert.deepEqual([event.destination, event.status, event.host], ["default/web", 200, "node-a"]);
+
   mesh.child.kill("SIGTERM");
   await until(() => page.closed !== null);
   assert.equal(page.closed?.code, 1001);

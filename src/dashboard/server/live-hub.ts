@@ -159,5 +159,7 @@ function refuse(socket: Duplex, error: unknown, log: Log): void {
     "content-type: application/json",
     `content-length: ${Buffer.byteLength(body)}`,
   ];
+  // Whoever never ends its own direction must not keep the connection.
+  socket.once("finish", () => socket.destroy());
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }

@@ -89,6 +89,15 @@ it("handshakes of other origins, of nobody and of other paths are refused", asyn
   assert.match(await rawAnswer(dashboard.port, head("/api/report")), /^HTTP\/1.1 404/);
   assert.match(await rawAnswer(dashboard.port, head("/api/live")), /^HTTP\/1.1 403/);
   assert.ok((dashboard.figures().refusals.get("foreign origin") ?? 0) >= 3);
+  const lingering = connect({ port: dashboard.port, host: "127.0.0.1", allowHalfOpen: true });
+  lingering.write(head("/api/live"));
+  const ended = once(lingering, "end");
+  lingering.resume();
+  await ended;
+  // The server has closed both directions: what is sent now meets a reset.
+  const broken = once(lingering, "error");
+  const again = setInterval(() => lingering.write("x"), 5);
+  await broken.finally(() => clearInterval(again));
 });
 
 it("a viewer taps only where the users file allows it", async (t) => {
