@@ -1,0 +1,53 @@
+/** What the page's server answers. Reports and taps have their types in src/sight. */
+export type Role = "viewer" | "editor";
+
+export interface Session {
+  readonly user: string | null;
+  /** Null: not logged in. */
+  readonly role: Role | null;
+  /** May see live requests of others; absent: with the role editor. */
+  readonly mayTap?: boolean;
+  readonly loginNeeded: boolean;
+  readonly csrf: string;
+}
+
+export interface Finding {
+  readonly path: string;
+  readonly message: string;
+  readonly hint?: string | null;
+}
+
+export interface ResourceName {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface ConfigResource extends ResourceName {
+  readonly revision: number;
+  readonly appliedMs: number | null;
+  readonly status: "accepted" | "warning" | "refused";
+  readonly findings: readonly Finding[];
+  /** Its text, or the parsed document. */
+  readonly document: unknown;
+}
+
+export interface Backend {
+  readonly name: string;
+  readonly weight: number;
+}
+
+export interface Split {
+  /** Null: nothing splits the service's traffic, and `reason` says why nothing can be written. */
+  readonly resource: ResourceName | null;
+  readonly reason?: string | null;
+  readonly backends: readonly Backend[];
+  readonly yaml: string;
+  readonly revision?: number;
+}
+
+/** What applies to one service. */
+export interface Applied {
+  readonly resources: readonly ResourceName[];
+  readonly policies: readonly ResourceName[];
+}
