@@ -47,10 +47,19 @@ class GraphView {
   show(graph: Graph, selected: string | null): void {
     this.#graph = graph;
     this.#selected = selected;
-    if (this.#layout.take(graph)) {
-      this.#isLayingOut = true;
-      this.#isMoved = false;
-    }
+    this.#take();
+    this.request();
+  }
+
+  #take(): void {
+    const { clientWidth, clientHeight } = this.#canvas;
+    if (!this.#layout.take(this.#graph, clientHeight > clientWidth)) return;
+    this.#isLayingOut = true;
+    this.#isMoved = false;
+  }
+
+  resize(): void {
+    this.#take();
     this.request();
   }
 
@@ -242,7 +251,7 @@ export function GraphCanvas({ graph, selected, label, onSelect, onOpen }: Props)
     const made = new GraphView(element);
     view.current = made;
     const stop = listen(element, made, (id) => select.current(id));
-    const observer = new ResizeObserver(() => made.request());
+    const observer = new ResizeObserver(() => made.resize());
     observer.observe(element);
     return () => {
       stop();

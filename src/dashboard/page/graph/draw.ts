@@ -83,39 +83,71 @@ function neighbours({ edges }: Graph, selected: string | null): ReadonlySet<stri
   return near;
 }
 
+/** What is worse is drawn over what is better. */
+const ORDER: readonly Health[] = ["none", "good", "warn", "bad"];
+
 function drawEdges(
   context: CanvasRenderingContext2D,
   scene: Scene,
   near: ReadonlySet<string> | null,
 ): void {
-  const { graph, layout, camera, palette, selected, hovered } = scene;
+  const { graph, selected, hovered } = scene;
   const most = Math.max(1, ...graph.edges.map(({ figures }) => figures.rps));
+  const isCrowded = graph.edges.length > MOST_LOCKS;
   const groups = Map.groupBy(graph.edges, (edge) => {
-    const isFar = near !== null && !touches(edge, selected);
-    const isHovered = edge.id === hovered || edge.id === selected;
-    return `${edge.health} ${edgeWidth(edge.figures.rps, most) + (isHovered ? 2 : 0)} ${isFar ? 0.12 : 0.8}`;
+    const isChosen = edge.id === hovered || edge.id === selected;
+    const width = edgeWidth(edge.figures.rps, most) * (isCrowded ? 0.5 : 1) + (isChosen ? 2 : 0);
+    return `${edge.health} ${width} ${edgeAlpha(edge, scene, near, isCrowded)}`;
   });
-  for (const [look, edges] of groups) {
-    const [health, lineWidth, alpha] = look.split(" ") as [Health, string, string];
-    context.globalAlpha = Number(alpha);
-    context.strokeStyle = palette.health[health];
-    context.fillStyle = palette.health[health];
-    context.lineWidth = Number(lineWidth);
-    context.setLineDash([...DASHES[health]]);
-    context.beginPath();
-    const heads = new Path2D();
-    for (const edge of edges) {
-      const curve = curveOf(edge, layout, camera);
-      if (curve === null) continue;
-      context.moveTo(curve.x1, curve.y1);
-      context.quadraticCurveTo(curve.cx, curve.cy, curve.x2, curve.y2);
-      addHead(heads, curve, 5 + Number(lineWidth));
-    }
-    context.stroke();
-    context.setLineDash([]);
-    if (camera.scale > 0.3) context.fill(heads);
-  }
+  const looks = [...groups].map(([look, edges]) => {
+    const [health, width, alpha] = look.split(" ") as [Health, string, string];
+    return { health, width: Number(width), alpha: Number(alpha), edges };
+  });
+  looks.sort((a, b) => ORDER.indexOf(a.health) - ORDER.indexOf(b.health) || a.alpha - b.alpha);
+  for (const look of looks) drawLook(context, scene, look);
   context.globalAlpha = 1;
+}
+
+/** In a crowd only what goes wrong, and what is chosen, stands out. */
+function edgeAlpha(
+  edge: GraphEdge,
+  { selected }: Scene,
+  near: ReadonlySet<string> | null,
+  isCrowded: boolean,
+): number {
+  if (near !== null) return touches(edge, selected) ? 0.9 : isCrowded ? 0.05 : 0.15;
+  if (!isCrowded) return 0.8;
+  return edge.health === "bad" ? 0.9 : edge.health === "warn" ? 0.45 : 0.18;
+}
+
+interface Look {
+  readonly health: Health;
+  readonly width: number;
+  readonly alpha: number;
+  readonly edges: readonly GraphEdge[];
+}
+
+/** Edges that look the same, as one path. */
+function drawLook(context: CanvasRenderingContext2D, scene: Scene, look: Look): void {
+  const { layout, camera, palette } = scene;
+  const { health, width, alpha, edges } = look;
+  context.globalAlpha = alpha;
+  context.strokeStyle = palette.health[health];
+  context.fillStyle = palette.health[health];
+  context.lineWidth = width;
+  context.setLineDash([...DASHES[health]]);
+  context.beginPath();
+  const heads = new Path2D();
+  for (const edge of edges) {
+    const curve = curveOf(edge, layout, camera);
+    if (curve === null) continue;
+    context.moveTo(curve.x1, curve.y1);
+    context.quadraticCurveTo(curve.cx, curve.cy, curve.x2, curve.y2);
+    addHead(heads, curve, 5 + width);
+  }
+  context.stroke();
+  context.setLineDash([]);
+  if (camera.scale > 0.3) context.fill(heads);
 }
 
 /** Steps, so that few widths are drawn: 1 to 6 pixels by the logarithm of the rate. */
@@ -137,18 +169,21 @@ function addHead(path: Path2D, curve: NonNullable<ReturnType<typeof curveOf>>, s
 /** A padlock in the middle of an edge; its shackle is open where something went in the clear. */
 function drawLock(
   context: CanvasRenderingContext2D,
-  { layout, camera, palette }: Scene,
+  { layout, camera, palette, selected }: Scene,
   edge: GraphEdge,
 ): void {
+  const isFar = selected !== null && !touches(edge, selected);
   const curve = curveOf(edge, layout, camera);
   if (curve === null || camera.scale < 0.35) return;
   const [x, y] = pointAt(curve, 0.5);
   const { secured } = edge.figures;
   const color = secured ? palette.health.good : palette.health.warn;
   context.fillStyle = palette.ground;
+  context.globalAlpha = 1;
   context.beginPath();
   context.arc(x, y, 9, 0, 2 * Math.PI);
   context.fill();
+  context.globalAlpha = isFar ? 0.35 : 1;
   context.strokeStyle = color;
   context.fillStyle = color;
   context.lineWidth = 1.4;
@@ -158,6 +193,7 @@ function drawLock(
   else context.arc(x, y - 2.5, 2.6, Math.PI, -0.5);
   context.stroke();
   context.fillRect(x - 4, y - 0.5, 8, 5.5);
+  context.globalAlpha = 1;
 }
 
 function drawNode(
@@ -252,20 +288,22 @@ function drawLabels(
   near: ReadonlySet<string> | null,
 ): void {
   const { graph, layout, camera, palette, selected, hovered } = scene;
-  const isRoomy = graph.nodes.length <= ALWAYS_LABELLED || camera.scale >= LABEL_SCALE;
+  const isSmall = graph.nodes.length <= ALWAYS_LABELLED;
+  const isRoomy = isSmall || camera.scale >= LABEL_SCALE;
   context.font = "12px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "top";
   context.lineJoin = "round";
   for (const node of graph.nodes) {
-    const isNamed =
-      node.id === selected ||
-      node.id === hovered ||
-      (near !== null && near.size < 40 && near.has(node.id));
-    if (!isNamed && (!isRoomy || (near !== null && !near.has(node.id)))) continue;
+    const isNear = near?.has(node.id) ?? false;
+    const isChosen = node.id === selected || node.id === hovered;
+    const isNamed = isChosen || isSmall || (near === null ? isRoomy : isNear && near.size < 40);
     const place = layout.place(node.id);
-    if (place !== undefined) drawLabel(context, place, node, camera, palette);
+    if (!isNamed || place === undefined) continue;
+    context.globalAlpha = near === null || isNear || isChosen ? 1 : 0.45;
+    drawLabel(context, place, node, camera, palette);
   }
+  context.globalAlpha = 1;
 }
 
 function drawLabel(

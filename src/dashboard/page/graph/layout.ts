@@ -1,5 +1,4 @@
 import {
-  type Force,
   forceCollide,
   forceLink,
   forceManyBody,
@@ -27,7 +26,7 @@ const TURN_MS = 6;
 const RESTS_AT = 0.02;
 
 /**
- * Where nodes stand: callers left of callees (a column for each layer), within a column where their edges pull them. Nodes
+ * Where nodes stand: callers left of callees (a layer beside the other), within a layer where their edges pull them. Nodes
  * keep their places from report to report; what is new comes in between. Nothing is left to chance: the same
  * graph gives the same picture.
  */
@@ -41,52 +40,63 @@ export class Layout {
     this.#simulation = forceSimulation<Place>([]).stop().alphaDecay(0.03).velocityDecay(0.45);
   }
 
-  /** Takes the graph's nodes and edges; true: its shape is another than before, and `turn` has work. */
-  take({ nodes, edges }: Graph): boolean {
-    const pairs = new Set(
-      edges.filter(({ from, to }) => from !== to).map(({ from, to }) => `${from}\n${to}`),
-    );
-    const shape = `${nodes.map(({ id, layer }) => `${id} ${layer}`).join("\n")}\n\n${[...pairs].join("\n\n")}`;
+  /**
+   * Takes the graph's nodes and edges. `isUpright`: layers lie below each other, for what is higher than wide. True: its
+   * shape is another than before, and `turn` has work.
+   */
+  take({ nodes, edges }: Graph, isUpright: boolean): boolean {
+    const calls = edges.filter(({ from, to }) => from !== to);
+    const pairs = new Set(calls.map(({ from, to }) => `${from}\n${to}`));
+    const stands = nodes.map(({ id, layer }) => `${id} ${layer}`).join("\n");
+    const shape = `${isUpright}\n${stands}\n\n${[...pairs].join("\n\n")}`;
     if (shape === this.#shape) return false;
     this.#shape = shape;
-    const widthOf = columnWidth(nodes.length);
-    const counts = new Map<number, number>();
     const isFirst = this.#places.size === 0;
-    const places = nodes.map(({ id, layer }): Place => {
-      const at = counts.get(layer) ?? 0;
-      counts.set(layer, at + 1);
-      const known = this.#places.get(id);
-      if (known !== undefined) return Object.assign(known, { layer });
-      // Above and below the middle by turns.
-      const y = (at % 2 === 0 ? 1 : -1) * Math.ceil(at / 2) * 46;
-      return { id, layer, x: layer * widthOf, y };
-    });
+    const places = this.#placed(nodes, isUpright);
     this.#places = new Map(places.map((place) => [place.id, place]));
+    this.#setForces(places, isUpright);
     this.#links.links(
       [...pairs].map((pair) => {
         const [source = "", target = ""] = pair.split("\n");
         return { source, target };
       }),
     );
-    this.#setForces(places, widthOf);
     this.#simulation.alpha(isFirst ? 1 : 0.35);
     return true;
   }
 
-  #setForces(places: Place[], widthOf: number): void {
-    const isLarge = places.length > 120;
+  #placed(nodes: Graph["nodes"], isUpright: boolean): Place[] {
+    const apart = layerDistance(nodes, isUpright);
+    const counts = new Map<number, number>();
+    return nodes.map(({ id, layer }): Place => {
+      const at = counts.get(layer) ?? 0;
+      counts.set(layer, at + 1);
+      const known = this.#places.get(id);
+      if (known !== undefined) return Object.assign(known, { layer });
+      // On both sides of the middle by turns.
+      const aside = (at % 2 === 0 ? 1 : -1) * Math.ceil(at / 2) * 46;
+      const along = layer * apart;
+      return isUpright ? { id, layer, x: aside, y: along } : { id, layer, x: along, y: aside };
+    });
+  }
+
+  #setForces(places: Place[], isUpright: boolean): void {
+    const isLarge = places.length > LARGE;
+    const apart = layerDistance(places, isUpright);
+    const along = ({ layer }: Place) => layer * apart;
+    const [strong, weak] = isLarge ? [0.3, 0.03] : [0.8, 0.05];
     this.#simulation.nodes(places);
     this.#simulation
-      .force("link", this.#links.distance(widthOf).strength(isLarge ? 0.02 : 0.12))
+      .force("link", this.#links.distance(apart).strength(isLarge ? 0.02 : 0.1))
       .force(
         "charge",
         forceManyBody<Place>()
           .strength(isLarge ? -160 : -260)
           .distanceMax(600),
       )
-      .force("collide", forceCollide<Place>(isLarge ? 30 : 36) as Force<Place, Link>)
-      .force("x", forceX<Place>(({ layer }) => layer * widthOf).strength(isLarge ? 0.25 : 0.7))
-      .force("y", forceY<Place>(0).strength(isLarge ? 0.03 : 0.05));
+      .force("collide", forceCollide<Place>(isLarge ? 30 : 38))
+      .force("x", isUpright ? forceX<Place>(0).strength(weak) : forceX(along).strength(strong))
+      .force("y", isUpright ? forceY(along).strength(strong) : forceY<Place>(0).strength(weak));
   }
 
   /** Goes on with the layout for a few ms; false: it rests. */
@@ -108,7 +118,12 @@ export class Layout {
   }
 }
 
-/** Large graphs have wide columns, in which nodes stand beside each other too. */
-function columnWidth(nodes: number): number {
-  return nodes > 120 ? 420 : 190;
+/** Above it, nodes stand beside each other in wide layers too. */
+const LARGE = 120;
+
+/** From layer to layer; in large graphs so that the whole is half as wide again as it is high. */
+function layerDistance(nodes: readonly { readonly layer: number }[], isUpright: boolean): number {
+  if (nodes.length <= LARGE) return isUpright ? 105 : 190;
+  const layers = 1 + nodes.reduce((most, { layer }) => Math.max(most, layer), 0);
+  return Math.max(50, (Math.sqrt(nodes.length * 1.5) * 75) / layers);
 }

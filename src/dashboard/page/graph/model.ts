@@ -9,7 +9,7 @@ export interface GraphNode {
   readonly success: number | null;
   readonly health: Health;
   readonly isService: boolean;
-  /** Distance from those that nobody calls. */
+  /** See `layersOf`. */
   readonly layer: number;
 }
 
@@ -71,35 +71,67 @@ function matches({ source, destination }: EdgeFigures, filter: GraphFilter): boo
   return isWanted(source, filter) || isWanted(destination, filter);
 }
 
-/** Distance of each node from the nearest root, breadth first; in a cycle without a root its first name is one. */
+type Call = Pick<GraphEdge, "from" | "to">;
+
+/** The longest way to each node from those that nobody calls, so that calls lead to a later layer; see `Walk`. */
 export function layersOf(
   ids: ReadonlySet<string>,
-  edges: readonly Pick<GraphEdge, "from" | "to">[],
+  edges: readonly Call[],
 ): ReadonlyMap<string, number> {
-  const next = new Map<string, string[]>();
-  const called = new Set<string>();
-  for (const { from, to } of edges) {
-    if (from === to) continue;
-    const list = next.get(from);
-    if (list === undefined) next.set(from, [to]);
-    else list.push(to);
-    called.add(to);
+  const names = [...ids].sort();
+  const called = new Set(edges.map(({ to }) => to));
+  const walk = new Walk(edges);
+  for (const root of names.filter((id) => !called.has(id))) walk.from(root);
+  for (const id of names) walk.from(id);
+  const layers = new Map(names.map((id) => [id, 0]));
+  for (const id of walk.order.reverse()) {
+    const layer = layers.get(id) ?? 0;
+    for (const to of walk.kept.get(id) ?? []) {
+      layers.set(to, Math.max(layers.get(to) ?? 0, layer + 1));
+    }
   }
-  const layers = new Map<string, number>();
-  const sorted = [...ids].sort();
-  const walk = (roots: readonly string[]) => {
-    const queue = [...roots];
-    for (const root of roots) layers.set(root, 0);
-    for (let at = 0; at < queue.length; at++) {
-      const from = queue[at]!;
-      for (const to of next.get(from) ?? []) {
-        if (layers.has(to)) continue;
-        layers.set(to, layers.get(from)! + 1);
-        queue.push(to);
+  return layers;
+}
+
+/** Goes through calls depth first, in the order of names. The call that closes a cycle is left out. */
+class Walk {
+  readonly #callees: ReadonlyMap<string, readonly Call[]>;
+  readonly #done = new Set<string>();
+  readonly #open = new Set<string>();
+  /** Callees before their callers. */
+  readonly order: string[] = [];
+  readonly kept = new Map<string, string[]>();
+
+  constructor(edges: readonly Call[]) {
+    this.#callees = Map.groupBy(edges, ({ from }) => from);
+  }
+
+  from(root: string): void {
+    if (this.#done.has(root)) return;
+    // A stack of our own: a chain of thousands of calls must not end the one of the machine.
+    const stack = [this.#enter(root)];
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const { value: to } = top.callees.next();
+      if (to === undefined) {
+        this.#leave(top.id);
+        stack.pop();
+      } else if (!this.#open.has(to)) {
+        this.kept.get(top.id)?.push(to);
+        if (!this.#done.has(to)) stack.push(this.#enter(to));
       }
     }
-  };
-  walk(sorted.filter((id) => !called.has(id)));
-  for (const id of sorted) if (!layers.has(id)) walk([id]);
-  return layers;
+  }
+
+  #enter(id: string) {
+    this.#open.add(id);
+    this.kept.set(id, []);
+    const callees = new Set((this.#callees.get(id) ?? []).map(({ to }) => to));
+    return { id, callees: [...callees].sort().values() };
+  }
+
+  #leave(id: string): void {
+    this.#open.delete(id);
+    this.#done.add(id);
+    this.order.push(id);
+  }
 }

@@ -106,7 +106,7 @@ function optionsOf(
     height: HEIGHT,
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false, points: { size: 5 } },
-    padding: [6, 4, 0, 0],
+    padding: [10, 26, 0, 0],
     scales: {
       y: {
         range:

@@ -208,7 +208,6 @@ function YamlDiff({ before, after }: { readonly before: string; readonly after: 
       {after.split("\n").map((line, at) => (
         <span key={at} class={old[at] === line ? "" : "changed"}>
           {line}
-          {"\n"}
         </span>
       ))}
     </pre>
