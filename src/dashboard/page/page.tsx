@@ -34,6 +34,8 @@ export function Page({ api, session, route, onSession }: Props) {
     () => (report === null ? [] : alertsOf(report, resources)),
     [report, resources],
   );
+  // Readers of the browser's profiler see what a report costs.
+  useEffect(() => void performance.mark("report shown"), [report]);
   const bad = alerts.length;
   // Only that it changed is told, and how many there are now: a list that is read out every 2 s helps nobody.
   useEffect(() => announce(bad === 0 ? "" : `${plural(bad, "thing")} to look at`), [bad]);
