@@ -51,6 +51,7 @@ export class MockServer {
     { name: "v2", weight: 10 },
   ];
   revision = 42;
+  isWritable = true;
   /** What the next PUT is answered with in place of 200. */
   refusal: { status: number; message: string } | null = null;
 
@@ -99,6 +100,11 @@ export class MockServer {
         JSON.stringify({ type: "tap", item: { type: "skipped", host: "node-a", events: 7 } }),
       );
     }
+  }
+
+  endTaps(reason: string): void {
+    for (const client of this.#taps.keys())
+      client.send(JSON.stringify({ type: "tap-end", reason }));
   }
 
   /** Ends all sockets, as a registry that stops does. */
@@ -183,6 +189,7 @@ export class MockServer {
     if (!what.includes("/shop/reviews/")) {
       return {
         resource: null,
+        writable: false,
         reason: "it has no subsets to split between",
         backends: [],
         yaml: "",
@@ -192,6 +199,8 @@ export class MockServer {
     return {
       resource,
       backends: this.backends,
+      reason: "the caller's requests follow it",
+      writable: this.isWritable,
       yaml: yamlOf(this.backends),
       revision: this.revision,
     };

@@ -179,6 +179,14 @@ test(
     await dialog.getByRole("button", { name: "Write it" }).click();
     await page.getByRole("alert").getByText("it was changed meanwhile").waitFor();
     lab.server.refusal = null;
+    await page.getByRole("button", { name: "Discard" }).click();
+    // Where the registry only reads, the text is shown to be applied elsewhere.
+    lab.server.isWritable = false;
+    await page.reload();
+    await page.getByRole("slider", { name: "v2" }).press("ArrowRight");
+    await page.getByText("This is what to apply there").waitFor();
+    assert.equal(await page.getByRole("button", { name: "Write …" }).count(), 0);
+    lab.server.isWritable = true;
     await page.context().close();
   },
 );
@@ -207,6 +215,8 @@ test(
     for (let at = 0; at < 30; at++) lab.server.tap(20);
     await page.getByText("615 requests seen").waitFor();
     assert.equal(await page.locator(".tap > li").count(), 200);
+    lab.server.endTaps("its time is over");
+    await page.getByRole("alert").getByText("The tap has ended: its time is over").waitFor();
     await page.getByRole("button", { name: "End" }).click();
     await until(() => lab.server.taps.length === 0, { what: "the end of the tap" });
     await page.context().close();

@@ -106,6 +106,7 @@ function useLive(onSession: () => Promise<void>) {
         setReport(next);
       },
       onTap: (item) => feed.onItem?.(item),
+      onTapEnd: (reason) => feed.onError?.(`The tap has ended: ${reason}`),
       onError: (message) => feed.onError?.(message),
     });
     return { live: socket, taps: feed, history: kept };

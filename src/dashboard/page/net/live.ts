@@ -13,12 +13,15 @@ export interface LiveListener {
   onState(state: LiveState): void;
   onReport(report: MeshReport): void;
   onTap(item: TapItem): void;
+  /** The server ended the tap: its time is over. */
+  onTapEnd(reason: string): void;
   onError(message: string): void;
 }
 
 type Message =
   | { readonly type: "report"; readonly report: MeshReport }
   | { readonly type: "tap"; readonly item: TapItem }
+  | { readonly type: "tap-end"; readonly reason: string }
   | { readonly type: "error"; readonly message: string };
 
 const FIRST_RETRY_MS = 500;
@@ -85,7 +88,10 @@ export class Live {
     if (typeof data !== "string") return;
     const message = JSON.parse(data) as Message;
     if (message.type === "tap") this.#listener.onTap(message.item);
-    else if (message.type === "error") this.#listener.onError(message.message);
+    else if (message.type === "tap-end") {
+      this.#filter = null;
+      this.#listener.onTapEnd(message.reason);
+    } else if (message.type === "error") this.#listener.onError(message.message);
     else if (message.type === "report") {
       // Only what came proves that the connection is good: some proxies open sockets and close them at once.
       this.#failures = 0;

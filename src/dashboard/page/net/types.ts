@@ -38,9 +38,12 @@ export interface Backend {
 }
 
 export interface Split {
-  /** Null: nothing splits the service's traffic, and `reason` says why nothing can be written. */
+  /** Null: nothing can be split, and `reason` says why. */
   readonly resource: ResourceName | null;
+  /** Why it is this resource, or why the page cannot write it. */
   readonly reason?: string | null;
+  /** False: what fills the registry has to be changed, not the registry. */
+  readonly writable: boolean;
   readonly backends: readonly Backend[];
   readonly yaml: string;
   readonly revision?: number;
@@ -49,5 +52,6 @@ export interface Split {
 /** What applies to one service. */
 export interface Applied {
   readonly resources: readonly ResourceName[];
-  readonly policies: readonly ResourceName[];
+  /** Those that no resource wrote have no name. */
+  readonly policies: readonly Partial<ResourceName>[];
 }

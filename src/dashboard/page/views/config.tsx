@@ -161,7 +161,11 @@ function ResourceParts({ resource }: { readonly resource: ConfigResource }) {
         </ul>
       </Panel>
       <Panel title="Document">
-        <pre class="code">{typeof text === "string" ? text : JSON.stringify(text, null, 2)}</pre>
+        {text === null ? (
+          <p class="empty">It was refused before it could be kept.</p>
+        ) : (
+          <pre class="code">{typeof text === "string" ? text : JSON.stringify(text, null, 2)}</pre>
+        )}
       </Panel>
     </>
   );

@@ -193,10 +193,13 @@ function Governance({ service }: { readonly service: ServiceFigures }) {
           pageSize={15}
         />
       </Panel>
-      <div class="columns">
-        <TrafficSplit service={service.service} />
-        <AppliedResources service={service.service} />
-      </div>
+      {/* `passthrough` and `none` are no services of the registry. */}
+      {service.service.includes("/") && (
+        <div class="columns">
+          <TrafficSplit service={service.service} />
+          <AppliedResources service={service.service} />
+        </div>
+      )}
     </>
   );
 }
@@ -218,7 +221,7 @@ function AppliedResources({ service }: { readonly service: string }) {
           />
           <Resources
             title="Policies"
-            resources={applied.value.policies}
+            resources={applied.value.policies.filter(isNamed)}
             none="No policy applies to it."
           />
         </>
@@ -226,6 +229,8 @@ function AppliedResources({ service }: { readonly service: string }) {
     </Panel>
   );
 }
+
+const isNamed = (one: Partial<ResourceName>): one is ResourceName => one.kind !== undefined;
 
 function Resources(props: {
   readonly title: string;

@@ -12,18 +12,25 @@ const REST_MS = 200;
 export function TrafficSplit({ service }: { readonly service: string }) {
   const { api, report } = usePage();
   const [loaded, reload] = useLoaded(`${service} ${report.revision}`, () => api.split(service));
-  const [kept, setKept] = useState<Split | null>(null);
+  const [split, setSplit] = useState<Split | null>(null);
   // While a newer one is loaded the old one stays, so that nothing jumps; a change of revision need not be of this split.
   useEffect(() => {
-    if (loaded.is === "there") setKept(loaded.value);
+    if (loaded.is === "there") setSplit(loaded.value);
   }, [loaded]);
-  const split = loaded.is === "there" ? loaded.value : kept;
   return (
     <Panel title="Traffic split">
       {split === null && loaded.is === "loading" && <p class="empty">Loading …</p>}
       {loaded.is === "failed" && <p class="empty">It could not be loaded: {loaded.reason}.</p>}
       {split !== null && loaded.is !== "failed" && (
-        <SplitForm key={service} service={service} split={split} onWritten={reload} />
+        <SplitForm
+          key={service}
+          service={service}
+          split={split}
+          onWritten={(written) => {
+            setSplit(written);
+            reload();
+          }}
+        />
       )}
     </Panel>
   );
@@ -32,13 +39,13 @@ export function TrafficSplit({ service }: { readonly service: string }) {
 interface FormProps {
   readonly service: string;
   readonly split: Split;
-  readonly onWritten: () => void;
+  readonly onWritten: (written: Split) => void;
 }
 
 function SplitForm({ service, split, onWritten }: FormProps) {
   const { session } = usePage();
   const [draft, setDraft] = useState<readonly Backend[] | null>(null);
-  const mayWrite = session.role === "editor" && split.backends.length > 1 && !split.reason;
+  const mayDraft = session.role === "editor" && split.backends.length > 1;
   const shown = draft ?? toPercents(split.backends);
   const change = (name: string, percent: number) => setDraft(setPercent(shown, name, percent));
   return (
@@ -54,11 +61,11 @@ function SplitForm({ service, split, onWritten }: FormProps) {
         <Slider
           key={backend.name}
           backend={backend}
-          isFixed={!mayWrite}
+          isFixed={!mayDraft}
           onChange={(percent) => change(backend.name, percent)}
         />
       ))}
-      {!mayWrite && session.role !== "editor" && (
+      {session.role !== "editor" && split.backends.length > 1 && (
         <p class="note">Changing it needs the role editor.</p>
       )}
       {draft === null ? (
@@ -73,9 +80,9 @@ function SplitForm({ service, split, onWritten }: FormProps) {
           service={service}
           split={split}
           draft={draft}
-          onDone={(isWritten) => {
+          onDone={(yaml) => {
             setDraft(null);
-            if (isWritten) onWritten();
+            if (yaml !== null) onWritten({ ...split, backends: draft, yaml });
           }}
         />
       )}
@@ -113,7 +120,8 @@ interface DraftProps {
   readonly service: string;
   readonly split: Split;
   readonly draft: readonly Backend[];
-  readonly onDone: (isWritten: boolean) => void;
+  /** With the text that was written; null: none was. */
+  readonly onDone: (yaml: string | null) => void;
 }
 
 /** The text that would be written, and the question whether it shall be. */
@@ -147,7 +155,7 @@ function Draft({ service, split, draft, onDone }: DraftProps) {
       announce(`The traffic split of ${service} was written.`);
       reloadResources();
       dialog.current?.close();
-      onDone(true);
+      onDone(yaml);
     } catch (error) {
       setTrouble(reasonOf(error));
       setWriting(false);
@@ -156,7 +164,10 @@ function Draft({ service, split, draft, onDone }: DraftProps) {
   };
   return (
     <>
-      <p class="note">This would be written; lines that change are marked.</p>
+      <p class="note">
+        {split.writable ? "This would be written" : "This is what to apply there"}; lines that
+        change are marked.
+      </p>
       <YamlDiff before={split.yaml} after={yaml} />
       {trouble !== "" && (
         <p class="banner banner-bad" role="alert">
@@ -164,15 +175,17 @@ function Draft({ service, split, draft, onDone }: DraftProps) {
         </p>
       )}
       <div class="actions">
-        <button
-          type="button"
-          class="primary"
-          disabled={yaml === ""}
-          onClick={() => dialog.current?.showModal()}
-        >
-          Write …
-        </button>
-        <button type="button" onClick={() => onDone(false)}>
+        {split.writable && (
+          <button
+            type="button"
+            class="primary"
+            disabled={yaml === ""}
+            onClick={() => dialog.current?.showModal()}
+          >
+            Write …
+          </button>
+        )}
+        <button type="button" onClick={() => onDone(null)}>
           Discard
         </button>
       </div>

@@ -95,8 +95,8 @@ export function Tap() {
         </div>
       </form>
       <p class="note">
-        Headers that may hold secrets are shown as [redacted]. Hosts send at most 100 requests a
-        second each; what they leave out is counted.
+        Headers that may hold secrets are shown as [redacted]. Of many requests a second hosts send
+        some only; how many they leave out is counted.
       </p>
       {filter !== null && <TapView filter={filter} />}
     </>
@@ -148,10 +148,11 @@ function filterOf(fields: Readonly<Record<string, string>>): TapFilter {
     const value = (fields[name] ?? "").trim();
     return value === "" ? {} : { [name]: value };
   };
+  const method = (fields["method"] ?? "").trim().toUpperCase();
   return {
     ...text("source"),
     ...text("destination"),
-    ...text("method"),
+    ...(method === "" ? {} : { method }),
     ...text("pathPrefix"),
     ...text("status"),
     ...(fields["failed"] === "yes" ? { failed: true } : {}),
