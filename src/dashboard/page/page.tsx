@@ -6,7 +6,7 @@ import { History } from "./model/history.ts";
 import type { Route } from "./model/route.ts";
 import type { Api } from "./net/api.ts";
 import { Live, type LiveState } from "./net/live.ts";
-import { reasonOf } from "./net/page-data.ts";
+import { reasonOf, useSlowly } from "./net/page-data.ts";
 import type { ConfigResource, Session } from "./net/types.ts";
 import { PageContext, type PageState, TapFeed } from "./parts/state.ts";
 import { readTheme, setTheme, type Theme } from "./parts/theme.ts";
@@ -21,6 +21,8 @@ interface Props {
   readonly onSession: () => Promise<void>;
 }
 
+/** Configuration is loaded so often at most. */
+const RELOAD_EVERY_MS = 10_000;
 /** A page that nobody has looked at for so long asks for nothing until somebody does. */
 const SLEEP_AFTER_MS = 60_000;
 
@@ -28,7 +30,8 @@ const SLEEP_AFTER_MS = 60_000;
 export function Page({ api, session, route, onSession }: Props) {
   const { live, taps, report, history, state, reportAtMs } = useLive(onSession);
   const [theme, isDark, chooseTheme] = useTheme();
-  const [resources, resourcesError, reloadResources] = useResources(api, report?.revision);
+  const revision = useSlowly(report?.revision, RELOAD_EVERY_MS);
+  const [resources, resourcesError, reloadResources] = useResources(api, revision);
   const [said, announce] = useState("");
   const alerts = useMemo(
     () => (report === null ? [] : alertsOf(report, resources)),
@@ -63,7 +66,7 @@ export function Page({ api, session, route, onSession }: Props) {
       route,
       isDark,
     },
-    ...{ reloadResources, announce },
+    ...{ reloadResources, announce, revision: revision ?? report.revision },
   };
   const logout = async () => {
     await api.logout();

@@ -1,6 +1,7 @@
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import type { MeshReport } from "../../../sight/mesh-report.ts";
+import type { TapItem } from "../../../sight/tap-event.ts";
 import type { Alert } from "../model/alerts.ts";
 import type { History } from "../model/history.ts";
 import type { Route } from "../model/route.ts";
@@ -12,6 +13,8 @@ import type { ConfigResource, Session } from "../net/types.ts";
 export interface PageState {
   readonly report: MeshReport;
   readonly history: History;
+  /** Of the configuration, as the newest report tells it, but changing seldom enough to load by it. */
+  readonly revision: number;
   readonly alerts: readonly Alert[];
   /** Null: not loaded yet. */
   readonly resources: readonly ConfigResource[] | null;
@@ -31,7 +34,7 @@ export interface PageState {
 
 /** Where the tap page takes events from, as they come on the page's one socket. */
 export class TapFeed {
-  onItem: ((item: import("../../../sight/tap-event.ts").TapItem) => void) | null = null;
+  onItem: ((item: TapItem) => void) | null = null;
   onError: ((message: string) => void) | null = null;
 }
 

@@ -205,9 +205,8 @@ function Governance({ service }: { readonly service: ServiceFigures }) {
 }
 
 function AppliedResources({ service }: { readonly service: string }) {
-  const { api, report } = usePage();
-  // What applies can only change with the revision.
-  const [applied] = useLoaded(`${service} ${report.revision}`, () => api.applied(service));
+  const { api, revision } = usePage();
+  const [applied] = useLoaded(service, revision, () => api.applied(service));
   return (
     <Panel title="Applied resources">
       {applied.is === "loading" && <p class="empty">Loading …</p>}

@@ -10,10 +10,9 @@ const REST_MS = 200;
 
 /** How a service's traffic is split, and for editors the means to change it. */
 export function TrafficSplit({ service }: { readonly service: string }) {
-  const { api, report } = usePage();
-  const [loaded, reload] = useLoaded(`${service} ${report.revision}`, () => api.split(service));
+  const { api, revision } = usePage();
+  const [loaded, reload] = useLoaded(service, revision, () => api.split(service));
   const [split, setSplit] = useState<Split | null>(null);
-  // While a newer one is loaded the old one stays, so that nothing jumps; a change of revision need not be of this split.
   useEffect(() => {
     if (loaded.is === "there") setSplit(loaded.value);
   }, [loaded]);

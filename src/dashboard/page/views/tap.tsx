@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import { useEffect, useReducer, useRef, useState } from "preact/hooks";
 import type { TapEvent, TapFilter, TapItem } from "../../../sight/tap-event.ts";
 import { formatBytes, formatMs, formatRate, formatTime, plural } from "../model/format.ts";
@@ -284,13 +285,7 @@ function TapRow({ event }: { readonly event: TapEvent }) {
   );
 }
 
-function Fact({
-  term,
-  value,
-}: {
-  readonly term: string;
-  readonly value: import("preact").ComponentChildren;
-}) {
+function Fact({ term, value }: { readonly term: string; readonly value: ComponentChildren }) {
   return (
     <div>
       <dt>{term}</dt>
