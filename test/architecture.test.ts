@@ -39,7 +39,7 @@ const RULES: readonly Rule[] = [
   { of: CORE, may: [] },
   { of: CONFIG, may: [CORE] },
   { of: HTTP, may: [CORE] },
-  { of: TELEMETRY, may: [CORE] },
+  { of: TELEMETRY, may: [CORE], mayAsType: [/^src\/sight\/tap-event\.ts$/] },
   // What daemons tell of their traffic, and what registries make of it.
   { of: SIGHT, may: [CORE, /^src\/telemetry\/buckets\.ts$/] },
   { of: IDENTITY, may: [CORE] },

@@ -4,6 +4,7 @@ import { relative, resolve, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
+import { endStragglers } from "./end-stragglers.ts";
 import { CANNOT_BE_BUILT } from "./kube/programs.ts";
 
 /**
@@ -28,6 +29,8 @@ import { CANNOT_BE_BUILT } from "./kube/programs.ts";
 /** A test file that hangs is ended after this time; the privileged ones start real servers. */
 const FILE_TIMEOUT_MS = { ordinary: 120_000, privileged: 300_000 };
 const PRIVILEGED_AT_A_TIME = 2;
+/** What a file leaves behind is ended so long after the file's own time. */
+const STRAGGLER_GRACE_MS = 10_000;
 
 /** The demo's namespaces and its state file have names of the whole machine; the fairness test pins to CPUs. */
 const ALONE: ReadonlySet<string> = new Set([
@@ -89,6 +92,7 @@ function describeFailure(where: string, name: string, error: Error): string {
 
 async function runFiles(files: string[], concurrency: number, timeout: number, results: Results) {
   if (files.length === 0) return;
+  const keepStragglers = endStragglers(timeout + STRAGGLER_GRACE_MS);
   const stream = run({
     files,
     concurrency,
@@ -116,6 +120,7 @@ async function runFiles(files: string[], concurrency: number, timeout: number, r
     results.files.set(place(event.file), { passed, failed });
   });
   await pipeline(stream, new spec(), process.stdout, { end: false });
+  keepStragglers();
 }
 
 const timeoutOf = (file: string) => FILE_TIMEOUT_MS[isPrivileged(file) ? "privileged" : "ordinary"];

@@ -94,5 +94,5 @@ function expectedOf(node: Node): string {
   if (node.type === "string") return (node.minLength ?? 0) > 0 ? "text, not empty" : "text";
   const { minimum, maximum = Number.MAX_SAFE_INTEGER } = node;
   const from = minimum === undefined ? "" : ` from ${minimum}`;
-  return `whole number${from}${maximum < Number.MAX_SAFE_INTEGER ? ` to ${maximum}` : ""}`;
+  return `${node.type === "integer" ? "whole number" : "number"}${from}${maximum < Number.MAX_SAFE_INTEGER ? ` to ${maximum}` : ""}`;
 }

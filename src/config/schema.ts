@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import * as z from "zod";
+import { accessLogFields, accessLogMismatch } from "./schema-access-log.ts";
 import { balance } from "./schema-balance.ts";
 import { detection } from "./schema-detection.ts";
 import { registryStore } from "./schema-etcd.ts";
@@ -335,10 +336,7 @@ const retries = z
 
 const telemetry = z
   .strictObject({
-    accessLog: z
-      .enum(["off", "json", "text"])
-      .default("off")
-      .describe("One line per exchange on standard output."),
+    ...accessLogFields,
     newTraces: z
       .enum(["sampled", "unsampled"])
       .default("unsampled")
@@ -350,6 +348,12 @@ const telemetry = z
       .default("info")
       .describe("Log of the daemon itself, on standard error."),
     logFormat: z.enum(["json", "text"]).default("text").describe("Form of that log."),
+  })
+  .superRefine((telemetry, context) => {
+    const message = accessLogMismatch(telemetry);
+    if (message !== null) {
+      context.addIssue({ code: "custom", path: ["accessLogFormat"], message });
+    }
   })
   .prefault({})
   .describe("Logs. Metrics are always on.");

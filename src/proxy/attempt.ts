@@ -15,6 +15,7 @@ import { shedError } from "./routing/policy/adaptive-limit.ts";
 import { isProbe } from "./routing/policy/probe.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
 import { meshRoute } from "./secure-transport.ts";
+import { securityTo } from "./security.ts";
 import { hashOf } from "./upstream/balance/hash.ts";
 import type {
   Freshness,
@@ -154,6 +155,7 @@ export class Attempt {
     const declared = declaredProtocol(cluster.service, endpoint);
     const protocol = upstreamProtocol(declared, this.version);
     const mesh = meshRoute(destination, endpoint, this.#origin, protocol ?? "http/1.1");
+    this.#facts.security = securityTo(this.#plane, destination, endpoint, this.#origin, mesh);
     const { limits } = cluster;
     if (mesh === undefined && limits === null && protocol === null) return { host, port, slot };
     return {

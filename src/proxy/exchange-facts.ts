@@ -1,7 +1,11 @@
-import type { RequestFacts } from "../core/facts.ts";
+import { DEFAULT_ROUTE, type RequestFacts } from "../core/facts.ts";
 import type { RequestHead } from "../http/message.ts";
 import { requestIdIn, traceparentIn } from "../telemetry/trace-context.ts";
 import { type Origin, trafficSource } from "./context.ts";
+import { securityOfOrigin } from "./security.ts";
+
+/** What is said of traffic that leaves the mesh. */
+export const OUTSIDE = { entry: "passthrough", security: "passthrough" } as const;
 
 /** The facts of a connection's exchanges: one object per connection, begun anew for each request. */
 export function newFacts(origin: Origin): RequestFacts {
@@ -12,8 +16,11 @@ export function newFacts(origin: Origin): RequestFacts {
     upstreamVersion: 0,
     source: trafficSource(origin),
     sourceAddress: origin.address,
+    details: null,
     service: null,
     endpoint: null,
+    route: DEFAULT_ROUTE,
+    security: securityOfOrigin(origin),
     method: "",
     httpVersion: "",
     target: "",
@@ -33,6 +40,7 @@ export function newFacts(origin: Origin): RequestFacts {
     attempts: 0,
     requestId: "",
     traceparent: "",
+    ids: "",
   };
 }
 
@@ -42,6 +50,8 @@ export function beginFacts(facts: RequestFacts, origin: Origin, nowMs: number): 
   facts.upstreamVersion = 0;
   facts.service = null;
   facts.endpoint = null;
+  facts.route = DEFAULT_ROUTE;
+  facts.security = securityOfOrigin(origin);
   facts.status = 0;
   facts.grpcStatus = -1;
   facts.error = null;
@@ -57,7 +67,12 @@ export function beginFacts(facts: RequestFacts, origin: Origin, nowMs: number): 
   facts.attempts = 0;
 }
 
-/** Fills in the texts, which only the access log reads. `head` is null where no request could be read. */
+/** Are the texts wanted to tell of a failure? */
+export function mayHaveFailed({ status, grpcStatus, error }: RequestFacts): boolean {
+  return error !== null || status >= 500 || grpcStatus > 0;
+}
+
+/** Fills in the texts, which are read by the access log, and of failures. `head` is null where no request could be read. */
 export function describe(facts: RequestFacts, head: RequestHead | null, ids: string): void {
   facts.method = head?.method ?? "";
   facts.httpVersion = versionOf(facts, head);

@@ -10,6 +10,7 @@ import { requestIdIn } from "../telemetry/trace-context.ts";
 import { AbortWatch } from "./abort-watch.ts";
 import { isTakenOver } from "./admission.ts";
 import type { Origin } from "./context.ts";
+import { OUTSIDE } from "./exchange-facts.ts";
 import { INTERNAL_HOST, internalResponse, statusOf, toMeshError } from "./failure.ts";
 import { failureAnswer, failureTrailers } from "./failure-answer.ts";
 import { Forward, type ForwardOwner } from "./forward.ts";
@@ -69,7 +70,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     this.#ledger = new Ledger(plane, origin);
     this.#facts = this.#ledger.facts;
     this.#router = new Router(plane, origin);
-    this.#planner = new Planner(plane, origin);
+    this.#planner = new Planner(plane, origin, this.#facts);
     this.#limits = new RequestLimits(plane, origin, this.#planner);
     this.#relay = new ResponseRelay(plane.server.limits, this.#facts);
     this.#server = open(this);
@@ -114,7 +115,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
       this.#switchover = h2cUpgrade(head, last, this.#parts, this.#onEnd);
       if (this.#switchover !== null) return;
     }
-    this.#ledger.begin(this.#plane.clock.now(), this.#server.carrier.share);
+    this.#ledger.begin(this.#plane.clock.now(), this.#server.carrier.share, last);
     this.#facts.requestBytes = end - start;
     this.#state.begin(head, last);
     this.#keepAlive = head.keepAlive;
@@ -155,7 +156,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     normalize(head, plane.config.mesh);
     const called = this.#router.route(head);
     facts.service = serviceOf(called);
-    if (called.kind === "outside") facts.entry = "passthrough";
+    if (called.kind === "outside") Object.assign(facts, OUTSIDE);
     if (goesRound(head)) throw new MeshError("LOOP", `Via: ${head.via.slice(0, 100)}`);
     this.#ledger.admit();
     if (head.method === "CONNECT" && dialled === null) {
@@ -249,7 +250,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
   }
 
   onRequestBody(chunk: Buffer, start: number, end: number, last: boolean): void {
-    this.#state.complete = last;
+    this.#ledger.arrived(this.#state, last);
     this.#facts.requestBytes += end - start;
     this.#mirrors.add(chunk, start, end, last);
     if (!this.#gate.isShut) this.#forward.onRequestBody(chunk, start, end, last);

@@ -9,6 +9,7 @@ import { Admission, guardedAt, guardedOutside } from "./admission.ts";
 import { Attempt, FIRST_FAILURE_STATUS } from "./attempt.ts";
 import { ClientCert } from "./client-cert.ts";
 import type { Origin } from "./context.ts";
+import { noteResponse, noteTrailers, noteUpstream } from "./details.ts";
 import { toMeshError } from "./failure.ts";
 import { withDeadline } from "./forward-head.ts";
 import { grpcStatusBehind, grpcStatusIn, grpcStatusInLines, isGrpcCall } from "./grpc.ts";
@@ -157,6 +158,7 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     const head = state.sent as RequestHead;
     this.attempt.onConnection(upstream);
     this.#facts.upstreamVersion = upstream.version;
+    if (this.#facts.details !== null) noteUpstream(this.#facts.details, upstream.conn);
     upstream.carrier.share = this.#server.carrier.share;
     const lines = state.ids + this.#clientCert.lineFor(this.attempt.endpoint);
     const { effects } = this.#admission;
@@ -234,6 +236,9 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     }
     this.#times.endTry();
     this.#facts.status = head.status;
+    const { details } = this.#facts;
+    if (details !== null) noteResponse(details, head, nowMs);
+    if (details !== null && last) this.#noteTrailers(chunk, start, end);
     this.#owner.onAnswer(head, chunk, start, end, last);
   }
 
@@ -258,7 +263,14 @@ export class Forward implements UpstreamHandler, PoolWaiter {
 
   onResponseBody(chunk: Buffer, start: number, end: number, last: boolean): void {
     if (last && this.#awaitsStatus) this.#observeEnd(chunk, start, end);
+    if (last && this.#facts.details !== null) this.#noteTrailers(chunk, start, end);
     this.#owner.onAnswerBody(chunk, start, end, last);
+  }
+
+  #noteTrailers(chunk: Buffer, start: number, end: number): void {
+    const { details } = this.#facts;
+    const { carrier } = this.attempt.upstream as Upstream;
+    if (details !== null) noteTrailers(details, carrier, chunk, start, end);
   }
 
   /** The try failed before an answer: another endpoint where that is safe, else there is no answer. */

@@ -3,8 +3,10 @@ import type { RequestFacts } from "../core/facts.ts";
 import type { Share } from "../core/share.ts";
 import type { RequestHead } from "../http/message.ts";
 import { type Origin, trafficSource } from "./context.ts";
-import { beginFacts, describe, newFacts } from "./exchange-facts.ts";
+import { newDetails } from "./details.ts";
+import { beginFacts, describe, mayHaveFailed, newFacts } from "./exchange-facts.ts";
 import type { Plane } from "./plane.ts";
+import type { RequestState } from "./request-state.ts";
 
 /** The account of a connection's requests: each is counted when it begins and recorded exactly once at its end. */
 export class Ledger {
@@ -21,10 +23,20 @@ export class Ledger {
     this.facts = newFacts(origin);
   }
 
-  /** Before anything of the request itself is kept. */
-  begin(nowMs: number, share: Share | null): void {
+  /** Before anything of the request itself is kept. `complete`: it has come whole. */
+  begin(nowMs: number, share: Share | null, complete = false): void {
     this.#hadNoRoom = share?.full ?? false;
     beginFacts(this.facts, this.#origin, nowMs);
+    if (!this.#plane.watch.details) return;
+    this.facts.details = newDetails(this.#origin);
+    if (complete) this.facts.details.requestEndMs = nowMs;
+  }
+
+  /** More of the request has come; `complete`: all of it. */
+  arrived(state: RequestState, complete: boolean): void {
+    state.complete = complete;
+    const { details } = this.facts;
+    if (complete && details !== null) details.requestEndMs = this.#plane.clock.now();
   }
 
   /** Counts the request against its workload's quotas. Throws `QUOTA_REQUESTS` or `QUOTA_BUFFERS`. */
@@ -54,9 +66,15 @@ export class Ledger {
     this.#counted = false;
     if (this.#admitted) this.#plane.quotas.end(this.#origin.workload?.slot ?? 0);
     this.#admitted = false;
-    if (this.#plane.config.telemetry.accessLog !== "off") describe(facts, head, ids);
+    facts.ids = ids;
+    if (facts.details !== null) {
+      facts.details.request = head;
+      facts.details.failure = error?.message ?? "";
+    }
     facts.error = error?.code ?? null;
+    if (this.#plane.watch.texts || mayHaveFailed(facts)) describe(facts, head, ids);
     facts.durationMs = nowMs - facts.startMs;
     this.#plane.recorder.exchange(facts);
+    facts.details = null;
   }
 }

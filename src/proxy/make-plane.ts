@@ -252,7 +252,7 @@ function guardedPlaces({
 /** Everything that one worker's data path works with. */
 export function makePlane(deps: DataPlaneDeps): Plane {
   const { config, clock, random, endpoints, quotas, recorder } = deps;
-  const { serviceLimits, budgets, rateLimits, adaptive } = deps;
+  const { serviceLimits, budgets, rateLimits, adaptive, watch } = deps;
   const { timeouts } = config;
   const deadlines = new Deadlines(clock);
   deadlines.add(everyTick(() => budgets.flush()));
@@ -268,7 +268,7 @@ export function makePlane(deps: DataPlaneDeps): Plane {
   const links = makeLinks(deps, { deadlines, transport, grounds });
   const pools = makePools(deps, { deadlines, transport, grounds, links });
   const plane: Plane = {
-    ...{ config, clock, random, deadlines, endpoints, quotas, recorder },
+    ...{ config, clock, random, deadlines, endpoints, quotas, recorder, watch },
     alarms: new Alarms(clock, deps.startTimer),
     trace: new TraceContext(),
     turns: makeTurns(deps),

@@ -7,8 +7,9 @@ import { Conn } from "../http/conn.ts";
 import { Admission, type Guarded, guardedAt, guardedOutside, isTakenOver } from "./admission.ts";
 import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, trafficSource } from "./context.ts";
+import { newDetails, noteServerName, placesOf } from "./details.ts";
 import { FirstLine } from "./downstream/protocol.ts";
-import { newFacts } from "./exchange-facts.ts";
+import { newFacts, OUTSIDE } from "./exchange-facts.ts";
 import { toMeshError } from "./failure.ts";
 import type { Asked } from "./judge.ts";
 import { leftOf, pickElsewhere } from "./left-endpoints.ts";
@@ -20,6 +21,7 @@ import { routeTcp } from "./route-tcp.ts";
 import { mayRetry } from "./routing/policy/retry.ts";
 import { overflow } from "./routing/policy/service-limits.ts";
 import { meshRoute, type TransportTarget } from "./secure-transport.ts";
+import { securityTo } from "./security.ts";
 import { Tunnel, type TunnelEnd } from "./tunnel.ts";
 import type { PoolLimits } from "./upstream/pool/upstream-pool.ts";
 import type { Dial } from "./upstream/transport/dial.ts";
@@ -91,7 +93,7 @@ export class OpaqueSession {
   start(): void {
     try {
       refuseForbidden(this.#destination);
-      this.#destination = routeTcp(this.#plane, this.#origin, this.#destination);
+      this.#destination = routeTcp(this.#plane, this.#origin, this.#destination, this.#facts);
     } catch (error) {
       this.#fail(toMeshError(error));
       return;
@@ -146,6 +148,7 @@ export class OpaqueSession {
     try {
       this.#permit(guardedAt(this.#plane, destination, endpoint, this.#origin));
       const mesh = meshRoute(destination, endpoint, this.#origin, "tcp");
+      this.#facts.security = securityTo(this.#plane, destination, endpoint, this.#origin, mesh);
       this.#takeConnection(destination.cluster, endpoint);
       return mesh;
     } catch (error) {
@@ -264,6 +267,11 @@ export class OpaqueSession {
     const settings = { idleMs: this.#limits?.idleTimeoutMs ?? tunnelIdleMs, halfCloseMs };
     recorder.event("tunnel_opened");
     this.#count();
+    const { details } = this.#facts;
+    if (details !== null && !this.#recorded) {
+      if (conn instanceof Conn) details.upstream = placesOf(conn.socket);
+      if (early !== null) noteServerName(details, early);
+    }
     const line = isUnclear ? new FirstLine() : null;
     const mayPass = (chunk: Buffer, start: number, end: number) => {
       const may = line?.mayPass(chunk, start, end) ?? true;
@@ -326,6 +334,7 @@ export class OpaqueSession {
     this.#releaseEndpoint();
     if (this.#recorded) return;
     this.#facts.error = error?.code ?? null;
+    if (this.#facts.details !== null) this.#facts.details.failure = error?.message ?? "";
     this.#facts.durationMs = this.#plane.clock.now() - this.#facts.startMs;
     this.#plane.recorder.exchange(this.#facts);
   }
@@ -352,7 +361,8 @@ function tunnelFacts(plane: Plane, origin: Origin, destination: Destination): Re
   const place = origin.destination;
   return {
     ...newFacts(origin),
-    entry: destination.kind === "outside" ? "passthrough" : origin.entry,
+    details: plane.watch.details ? newDetails(origin) : null,
+    ...(destination.kind === "outside" ? OUTSIDE : {}),
     protocol: "tcp",
     service: serviceOf(destination),
     target: place === null ? "" : formatHostPort(place.host, place.port),

@@ -2,6 +2,7 @@ import type { Config } from "../config/schema.ts";
 import type { Alarms } from "../core/alarms.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Deadlines } from "../core/deadlines.ts";
+import type { Watch } from "../core/exchange-details.ts";
 import type { Recorder } from "../core/facts.ts";
 import type { Random } from "../core/random.ts";
 import type { RetryBudgetRule } from "../core/traffic.ts";
@@ -48,6 +49,8 @@ export interface Plane {
   readonly deadlines: Deadlines;
   readonly alarms: Alarms;
   readonly recorder: Recorder;
+  /** What those to whom it reports want to know beyond numbers. */
+  readonly watch: Readonly<Watch>;
   readonly trace: TraceContext;
   readonly endpoints: EndpointState;
   readonly quotas: WorkloadQuotas;

@@ -1,4 +1,5 @@
 import { MeshError } from "../core/errors.ts";
+import type { RequestFacts } from "../core/facts.ts";
 import type { RouteMatch } from "../core/traffic.ts";
 import type { RequestHead } from "../http/message.ts";
 import type { Cluster, ToCluster } from "./clusters.ts";
@@ -65,6 +66,7 @@ export class Planner {
   readonly plan = new RoutePlan();
   readonly #plane: Plane;
   readonly #origin: Origin;
+  readonly #facts: RequestFacts;
   readonly #source: {
     readonly namespace: string;
     readonly labels: Readonly<Record<string, string>>;
@@ -79,9 +81,11 @@ export class Planner {
   #head: RequestHead | null = null;
   #overrides: Overrides | null = null;
 
-  constructor(plane: Plane, origin: Origin) {
+  /** `facts` learn which rule it was. */
+  constructor(plane: Plane, origin: Origin, facts: RequestFacts) {
     this.#plane = plane;
     this.#origin = origin;
+    this.#facts = facts;
     const labels = origin.workload?.labels ?? {};
     this.#source = { namespace: sourceNamespace(origin), labels };
     this.#mayOverride = plane.config.mesh.requestOverrides !== "off" && origin.workload !== null;
@@ -138,6 +142,7 @@ export class Planner {
     if (found !== null) {
       plan.parts = this.#plane.routes.partsOf(found.rule);
       plan.match = found.match;
+      this.#facts.route = found.rule.label;
     }
     const profile = set.profile(request);
     if (profile !== null) this.#profile = this.#plane.routes.partsOf(profile);

@@ -1,14 +1,20 @@
 import { MeshError } from "../core/errors.ts";
+import type { RequestFacts } from "../core/facts.ts";
 import { type Origin, sourceNamespace } from "./context.ts";
 import type { Plane } from "./plane.ts";
 import type { Destination } from "./resolve.ts";
 import { calledPort, livingOf } from "./route-backend.ts";
 
 /**
- * Where an opaque connection goes by the TCP rules of the service that was called. Throws `ROUTE_NOT_FOUND` where it has
- * rules and none matches.
+ * Where an opaque connection goes by the TCP rules of the service that was called; `facts` learn which one it was. Throws
+ * `ROUTE_NOT_FOUND` where it has rules and none matches.
  */
-export function routeTcp(plane: Plane, origin: Origin, destination: Destination): Destination {
+export function routeTcp(
+  plane: Plane,
+  origin: Origin,
+  destination: Destination,
+  facts: RequestFacts,
+): Destination {
   if (destination.kind === "outside" || origin.peer !== null) return destination;
   const { cluster: called, fixed } = destination;
   if (fixed !== null || called.plain) return destination;
@@ -22,6 +28,7 @@ export function routeTcp(plane: Plane, origin: Origin, destination: Destination)
   if (found === "refuse") {
     throw new MeshError("ROUTE_NOT_FOUND", `no TCP rule of ${called.service.key} matches`);
   }
+  facts.route = found.rule.label;
   const parts = plane.routes.partsOf(found.rule);
   const backend = parts.backends[found.rule.pickBackend()];
   if (backend === undefined) return destination;

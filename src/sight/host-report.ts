@@ -1,3 +1,7 @@
+import type { Security } from "../core/security.ts";
+
+export type { Security } from "../core/security.ts";
+
 /**
  * What one daemon has seen: the answer to the question `report`, and `GET /sight/report` of its admin API. Registries add
  * up those of all hosts (mesh-report.ts), so it carries counts and buckets in place of rates and percentiles.
@@ -40,23 +44,6 @@ export interface Counts {
   /** Durations within the window: pairs of a fine bucket (telemetry/buckets.ts) and its count, flattened. */
   readonly fine: readonly number[];
 }
-
-/**
- * How the traffic was secured. `mutual_tls`: between hosts, both proved; `same_host`: never left this host, whose kernel
- * vouches for the caller; the others went in the clear, and say why: `disabled` a policy asks for it, `no_identity` this
- * host has no certificate (yet), `not_in_mesh` the other end is no host or workload of the mesh, `passthrough` the mesh
- * does not know the destination, `unknown_caller` it came from outside of the mesh.
- */
-export const SECURITIES = [
-  "mutual_tls",
-  "same_host",
-  "disabled",
-  "no_identity",
-  "not_in_mesh",
-  "passthrough",
-  "unknown_caller",
-] as const;
-export type Security = (typeof SECURITIES)[number];
 
 /** One source and one destination. */
 export interface FlowReport extends Counts {

@@ -1,3 +1,4 @@
+import type { Exemplar } from "./exposition.ts";
 import type { SeriesReader } from "./series-reader.ts";
 
 /** Certificates of this host and its workloads. */
@@ -50,7 +51,7 @@ export interface MetricsSources {
 }
 
 interface Declared {
-  readonly name: `hostmesh_${string}`;
+  readonly name: `hostmesh_${string}` | `istio_${string}`;
   readonly help: string;
   readonly labels: readonly string[];
 }
@@ -68,6 +69,8 @@ export interface HistogramSample {
   readonly labels: readonly string[];
   readonly buckets: readonly number[];
   readonly sum: number;
+  /** By bucket; absent: there are none. */
+  readonly exemplars?: readonly (Exemplar | undefined)[] | undefined;
 }
 
 export interface HistogramMetric extends Declared {
@@ -82,7 +85,7 @@ export type MetricDeclaration = ValueMetric | HistogramMetric;
 /** A metric without labels. */
 export function single(
   type: "counter" | "gauge",
-  name: `hostmesh_${string}`,
+  name: Declared["name"],
   help: string,
   read: (sources: MetricsSources) => number,
 ): ValueMetric {

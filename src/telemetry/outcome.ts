@@ -32,6 +32,11 @@ export function isFailure(code: string | undefined, error: string | undefined): 
   return error !== undefined && isMeshErrorCode(error) && CODES[error].side !== "downstream";
 }
 
+/** The same of one exchange, whose status is known. */
+export function isFailedExchange(status: number, error: MeshErrorCode | null): boolean {
+  return status >= 500 || (error !== null && CODES[error].side !== "downstream");
+}
+
 /** Did the endpoint itself fail? Errors of the client or of the proxy are not its fault. */
 export function isEndpointFailure(status: number, error: MeshErrorCode | null): boolean {
   return error === null ? status >= 500 : CODES[error].side === "upstream";

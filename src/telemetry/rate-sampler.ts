@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { FINE_BUCKETS } from "./buckets.ts";
-import { ENDPOINT, FLOW } from "./series.ts";
+import { ENDPOINT, FLOW, ROUTE } from "./series.ts";
 import type { SeriesGroup, SeriesReader } from "./series-reader.ts";
 
 /** Fine buckets modulo 2^32, from the first that is not empty to the last: most durations lie close together. */
@@ -12,6 +12,8 @@ interface Fine {
 /** Counts of one label set at one time. */
 interface Mark {
   readonly count: number;
+  readonly failures: number;
+  readonly bytes: number;
   readonly fine: Fine | null;
 }
 
@@ -23,14 +25,31 @@ interface Reading {
   readonly marks: Marks;
 }
 
-/** Where each sampled table keeps its fine buckets. */
-const SAMPLED = [
-  { table: "outcomes", fine: null },
-  { table: "flows", fine: FLOW.fine },
-  { table: "endpoints", fine: ENDPOINT.fine },
-] as const;
+/** Words of a sampled table: null where it has none. Word 0 is its count. */
+interface Places {
+  readonly failures: number | null;
+  /** Two words that are added up. */
+  readonly bytes: readonly [number, number] | null;
+  readonly fine: number | null;
+}
 
-export type SampledTable = (typeof SAMPLED)[number]["table"];
+const SAMPLED = {
+  outcomes: { failures: null, bytes: null, fine: null },
+  flows: { failures: null, bytes: [FLOW.requestBytes, FLOW.responseBytes], fine: FLOW.fine },
+  endpoints: {
+    failures: ENDPOINT.failures,
+    bytes: [ENDPOINT.requestBytes, ENDPOINT.responseBytes],
+    fine: ENDPOINT.fine,
+  },
+  routes: {
+    failures: ROUTE.failures,
+    bytes: [ROUTE.requestBytes, ROUTE.responseBytes],
+    fine: ROUTE.fine,
+  },
+} as const satisfies Readonly<Record<string, Places>>;
+
+export type SampledTable = keyof typeof SAMPLED;
+const TABLES = Object.keys(SAMPLED) as readonly SampledTable[];
 
 export interface RateSamplerOptions {
   readonly series: SeriesReader;
@@ -63,11 +82,10 @@ export class RateSampler {
     const atMs = this.#clock.now();
     const before = this.#readings.at(-1)?.marks;
     const marks = new Map<SeriesGroup, Mark>();
-    for (const { table, fine } of SAMPLED) {
+    for (const table of TABLES) {
       for (const group of this.#series.groups(table)) {
-        const count = group.sum(0);
         const last = before?.get(group);
-        marks.set(group, last?.count === count ? last : { count, fine: fineOf(group, fine) });
+        marks.set(group, last?.count === group.sum(0) ? last : markOf(group, SAMPLED[table]));
       }
     }
     this.#readings.push({ atMs, marks });
@@ -106,10 +124,20 @@ export class RateWindow {
     return group.sum(0) - this.#before(group).count;
   }
 
+  /** Failures within the window; of flows their outcomes tell. */
+  failures(table: "endpoints" | "routes", group: SeriesGroup): number {
+    return group.sum(SAMPLED[table].failures) - this.#before(group).failures;
+  }
+
+  /** Bytes within the window, both ways. */
+  bytes(table: "flows" | "endpoints" | "routes", group: SeriesGroup): number {
+    return bytesOf(group, SAMPLED[table].bytes) - this.#before(group).bytes;
+  }
+
   /** Adds the window's fine buckets of durations to `into`. */
-  addFine(table: "flows" | "endpoints", group: SeriesGroup, into: Float64Array): void {
+  addFine(table: "flows" | "endpoints" | "routes", group: SeriesGroup, into: Float64Array): void {
     const before = this.#before(group).fine;
-    const now = fineOf(group, table === "flows" ? FLOW.fine : ENDPOINT.fine);
+    const now = fineOf(group, SAMPLED[table].fine);
     if (now === null) return;
     for (const [at, count] of now.counts.entries()) {
       const bucket = now.first + at;
@@ -130,7 +158,20 @@ export class RateWindow {
   }
 }
 
-const NOTHING: Mark = { count: 0, fine: null };
+const NOTHING: Mark = { count: 0, failures: 0, bytes: 0, fine: null };
+
+function markOf(group: SeriesGroup, { failures, bytes, fine }: Places): Mark {
+  return {
+    count: group.sum(0),
+    failures: failures === null ? 0 : group.sum(failures),
+    bytes: bytesOf(group, bytes),
+    fine: fineOf(group, fine),
+  };
+}
+
+function bytesOf(group: SeriesGroup, places: Places["bytes"]): number {
+  return places === null ? 0 : group.sum(places[0]) + group.sum(places[1]);
+}
 
 /** Filled and read within one call of `fineOf`. */
 const sums = new Float64Array(FINE_BUCKETS);

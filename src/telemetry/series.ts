@@ -44,8 +44,11 @@ export const FLOW = {
 } as const;
 /** How exchanges of one flow ended. */
 export const OUTCOME = { count: 0 } as const;
-/** What one endpoint got. Only HTTP exchanges count into its latency: a tunnel's life is none. */
-export const ENDPOINT = { count: 0, failures: 1, sumMs: 2, fine: 3 } as const;
+/** What one endpoint got, or one route. Only HTTP exchanges count into latency: a tunnel's life is none. */
+export const ENDPOINT = {
+  ...{ count: 0, failures: 1, sumMs: 2, requestBytes: 3, responseBytes: 4, fine: 5 },
+} as const;
+export const ROUTE = ENDPOINT;
 
 const SIZES = SIZE_BYTES.length + 1;
 const QUEUES = QUEUE_SECONDS.bounds.length + 1;
@@ -69,12 +72,12 @@ export const SHAPES: Readonly<Record<TableName, TableShape>> = {
   pairs: { name: "pairs", labels: ["source", "destination"], words: 2 },
   flows: {
     name: "flows",
-    labels: ["source", "destination", "entry", "protocol"],
+    labels: ["source", "destination", "entry", "protocol", "security"],
     words: FLOW.fine + FINE_BUCKETS,
   },
   outcomes: {
     name: "outcomes",
-    labels: ["source", "destination", "code", "error", "entry", "protocol"],
+    labels: ["source", "destination", "code", "error", "entry", "protocol", "security"],
     words: 1,
   },
   destinations: {
@@ -86,6 +89,11 @@ export const SHAPES: Readonly<Record<TableName, TableShape>> = {
     name: "endpoints",
     labels: ["destination", "endpoint"],
     words: ENDPOINT.fine + FINE_BUCKETS,
+  },
+  routes: {
+    name: "routes",
+    labels: ["source", "destination", "route"],
+    words: ROUTE.fine + FINE_BUCKETS,
   },
 };
 
@@ -136,6 +144,7 @@ export class Series {
       outcomes: table(SHAPES.outcomes),
       destinations: table(SHAPES.destinations),
       endpoints: table(SHAPES.endpoints),
+      routes: table(SHAPES.routes),
     };
   }
 

@@ -6,7 +6,7 @@ export interface TableShape {
   readonly words: number;
 }
 
-export type TableName = "pairs" | "flows" | "outcomes" | "destinations" | "endpoints";
+export type TableName = "pairs" | "flows" | "outcomes" | "destinations" | "endpoints" | "routes";
 
 /** Label value of everything that found its table full. */
 export const OTHER = "other";

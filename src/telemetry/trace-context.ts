@@ -16,6 +16,8 @@ const UUID_LENGTH = 36;
 const DASH = 0x2d;
 const REQUEST_ID_LINE = "X-Request-Id: ";
 const TRACEPARENT_LINE = "\r\nTraceparent: ";
+/** Of the flags in a `traceparent`, two hexadecimal digits. */
+const FLAGS_AT = 53;
 const ZERO = 0x30;
 /** Flags that are known: sampled, and random trace id (Trace Context level 2). Others are set to zero. */
 const SAMPLED = 0x01;
@@ -193,6 +195,12 @@ export function identityLines(requestId: string, traceparent: string): string {
 /** The request id in such lines. */
 export function requestIdIn(lines: string): string {
   return lines.slice(REQUEST_ID_LINE.length, lines.indexOf("\r\n"));
+}
+
+/** Is the trace in such lines recorded (W3C Trace Context section 3.2.2.5)? Allocates nothing. */
+export function isSampledIn(lines: string): boolean {
+  const flags = lines.indexOf("\r\n") + TRACEPARENT_LINE.length + FLAGS_AT;
+  return ((DIGITS[lines.charCodeAt(flags + 1)] ?? 0) & 1) === 1;
 }
 
 /** The traceparent in such lines. */

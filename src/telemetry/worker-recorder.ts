@@ -2,7 +2,6 @@ import type { MeshErrorCode } from "../core/errors.ts";
 import type {
   DataEvent,
   Detection,
-  Entry,
   Recorder,
   RequestFacts,
   RetryReason,
@@ -10,17 +9,31 @@ import type {
 } from "../core/facts.ts";
 import { judgedStatus } from "../core/grpc.ts";
 import type { Http2Count, Http2Side } from "../core/http2.ts";
-import { keyOf } from "../core/model.ts";
+import { SECURITIES } from "../core/security.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
+import type { TracedRequest } from "./exemplar-book.ts";
+import { ExemplarPicker } from "./exemplar-picker.ts";
+import type { FailureTeller } from "./failure-teller.ts";
 import {
   CODE_CLASSES,
   codeClass,
   HTTP,
   isEndpointFailure,
+  isFailedExchange,
   PROTOCOLS,
   protocolOf,
 } from "./outcome.ts";
+import {
+  ENTRIES,
+  type Flow,
+  isRouted,
+  NO_DESTINATION,
+  nameOf,
+  PASSTHROUGH,
+  type Pair,
+  SECURITY_INDEX,
+} from "./pair.ts";
 import {
   DESTINATION,
   ENDPOINT,
@@ -28,14 +41,15 @@ import {
   OUTCOME,
   PAIR,
   RETRY_REASONS,
+  ROUTE,
   type Series,
 } from "./series.ts";
 import { type Handle, type SeriesLabel, SlotAllotter } from "./slot-allotter.ts";
 import type { SlotTable, TableName } from "./slot-table.ts";
 
-/** Takes the facts of each exchange; `false`: it had to be dropped. */
+/** Takes the facts of each exchange; `false`: it had to be dropped, null: it is none for the log. */
 export interface ExchangeLog {
-  write(facts: Readonly<RequestFacts>): boolean;
+  write(facts: Readonly<RequestFacts>): boolean | null;
 }
 
 export interface WorkerRecorderOptions {
@@ -45,50 +59,10 @@ export interface WorkerRecorderOptions {
   /** Called once per new label set, synchronously; post it to the main thread. */
   readonly onSeries: (label: SeriesLabel) => void;
   readonly log?: ExchangeLog | null;
-}
-
-/** Label values of `source` and `destination` where there is no workload or no service. */
-const UNKNOWN_SOURCE = "unknown";
-const PASSTHROUGH = "passthrough";
-/** Places of the entries among a pair's flows. */
-const ENTRIES: Readonly<Record<Entry, number>> = {
-  captured: 0,
-  explicit: 1,
-  passthrough: 2,
-  mesh: 3,
-  inbound: 4,
-};
-const NO_DESTINATION = "none";
-
-interface Flow {
-  readonly handle: Handle;
-  readonly labels: readonly [source: string, destination: string, entry: Entry, protocol: string];
-  /** By code class; exchanges without an error. */
-  readonly clean: (Handle | undefined)[];
-  readonly failed: Map<MeshErrorCode, (Handle | undefined)[]>;
-}
-
-/**
- * One source and one service. What nearly every request needs stands in this one object, because with many services
- * each object that is looked at is one more that is in no cache.
- */
-interface Pair {
-  /** Of all tables, when the bases were found. */
-  releases: number;
-  inFlight: number;
-  destination: number;
-  /** Flow and outcome of the last exchange, which most likely are those of the next one, too. */
-  flowIndex: number;
-  flow: number;
-  code: number;
-  error: MeshErrorCode | null;
-  outcome: number;
-  readonly handles: {
-    readonly inFlight: Handle;
-    readonly destination: Handle;
-    /** By entry, then protocol. */
-    readonly flows: (Flow | undefined)[];
-  };
+  /** Told of exchanges that failed. */
+  readonly failures?: Pick<FailureTeller, "tell"> | null;
+  /** Called at a low rate for requests whose trace is recorded; absent: nobody asks for them. */
+  readonly onTraced?: (request: TracedRequest) => void;
 }
 
 interface EndpointSeries {
@@ -111,13 +85,17 @@ const NOTHING = -1;
  * same source and service.
  */
 export class WorkerRecorder implements Recorder {
+  /** Who looks at each exchange; may be set and taken away at any time. */
+  log: ExchangeLog | null;
   readonly #series: Series;
-  readonly #log: ExchangeLog | null;
+  readonly #failures: Pick<FailureTeller, "tell"> | null;
+  readonly #exemplars: ExemplarPicker | null;
   readonly #pairs: SlotAllotter;
   readonly #flows: SlotAllotter;
   readonly #outcomes: SlotAllotter;
   readonly #destinations: SlotAllotter;
   readonly #endpoints: SlotAllotter;
+  readonly #routes: SlotAllotter;
   /** By source, of which there are few, then by service. */
   readonly #bySource = new WeakMap<object, WeakMap<object, Pair>>();
   /** For what is counted once in a while and has no source. */
@@ -125,9 +103,12 @@ export class WorkerRecorder implements Recorder {
   /** By the endpoint's slot in the shared endpoint state, which is dense. */
   readonly #byEndpoint: (EndpointSeries | undefined)[] = [];
 
-  constructor({ series, known = [], onSeries, log = null }: WorkerRecorderOptions) {
+  constructor(options: WorkerRecorderOptions) {
+    const { series, known = [], onSeries, log = null, failures = null, onTraced } = options;
     this.#series = series;
-    this.#log = log;
+    this.log = log;
+    this.#failures = failures;
+    this.#exemplars = onTraced === undefined ? null : new ExemplarPicker(onTraced);
     series.adopt();
     const allotter = (name: TableName) => new SlotAllotter(series.tables[name], known, onSeries);
     this.#pairs = allotter("pairs");
@@ -135,6 +116,7 @@ export class WorkerRecorder implements Recorder {
     this.#outcomes = allotter("outcomes");
     this.#destinations = allotter("destinations");
     this.#endpoints = allotter("endpoints");
+    this.#routes = allotter("routes");
   }
 
   started(source: TrafficSource | null, service: DataService | null): void {
@@ -154,10 +136,21 @@ export class WorkerRecorder implements Recorder {
     this.#outcomes.use(pair.outcome);
     add(this.#series.tables.outcomes.words, pair.outcome + OUTCOME.count, 1);
     this.#countDestination(pair.destination, facts);
-    if (facts.endpoint !== null) this.#countEndpoint(facts.endpoint, facts, fine);
+    // What comes from another host counts there: else the mesh's sums would have it twice.
+    if (facts.endpoint !== null && facts.entry !== "mesh")
+      this.#countEndpoint(facts.endpoint, facts, fine);
+    if (isRouted(facts)) this.#countRoute(pair, facts, fine);
+    const flow = pair.handles.flows[pair.flowIndex];
+    if (flow !== undefined) this.#exemplars?.offer(flow, facts, fine);
     this.#series.countProxyTime(facts);
     if (facts.version !== 0) this.#series.countVersions(facts);
-    if (this.#log !== null) this.#series.countAccessLog(this.#log.write(facts));
+    if (this.log !== null) this.#tell(this.log, facts);
+    if (this.#failures !== null && hasFailed(facts)) this.#failures.tell(facts);
+  }
+
+  #tell(log: ExchangeLog, facts: Readonly<RequestFacts>): void {
+    const taken = log.write(facts);
+    if (taken !== null) this.#series.countAccessLog(taken);
   }
 
   event(event: DataEvent): void {
@@ -227,6 +220,8 @@ export class WorkerRecorder implements Recorder {
     const { words } = this.#series.tables.endpoints;
     this.#endpoints.use(base);
     add(words, base + ENDPOINT.count, 1);
+    add(words, base + ENDPOINT.requestBytes, facts.requestBytes);
+    add(words, base + ENDPOINT.responseBytes, facts.responseBytes);
     if (isEndpointFailure(judgedStatus(facts.status, facts.grpcStatus), facts.error))
       add(words, base + ENDPOINT.failures, 1);
     if (protocolOf(facts) !== HTTP) return;
@@ -234,10 +229,37 @@ export class WorkerRecorder implements Recorder {
     add(words, base + ENDPOINT.fine + fine, 1);
   }
 
+  #countRoute(pair: Pair, facts: Readonly<RequestFacts>, fine: number): void {
+    if (pair.routeName !== facts.route) {
+      pair.routeName = facts.route;
+      pair.route = this.#routes.base(
+        pair.handles.routes.get(facts.route) ?? this.#newRoute(pair, facts),
+      );
+    }
+    const base = pair.route;
+    const { words } = this.#series.tables.routes;
+    this.#routes.use(base);
+    add(words, base + ROUTE.count, 1);
+    add(words, base + ROUTE.requestBytes, facts.requestBytes);
+    add(words, base + ROUTE.responseBytes, facts.responseBytes);
+    const status = judgedStatus(facts.status, facts.grpcStatus);
+    if (isFailedExchange(status, facts.error)) add(words, base + ROUTE.failures, 1);
+    if (protocolOf(facts) !== HTTP) return;
+    words[base + ROUTE.sumMs] = (words[base + ROUTE.sumMs] ?? 0) + facts.durationMs;
+    add(words, base + ROUTE.fine + fine, 1);
+  }
+
+  #newRoute(pair: Pair, { source, service, route }: Readonly<RequestFacts>): Handle {
+    const labels = [nameOf(source), service?.key ?? NO_DESTINATION, route];
+    const handle = this.#routes.handle(labels);
+    pair.handles.routes.set(route, handle);
+    return handle;
+  }
+
   /** Grows whenever a slot of a pair's tables was released: until then its bases hold. */
   get #releases(): number {
     const served = this.#pairs.releases + this.#destinations.releases;
-    return served + this.#flows.releases + this.#outcomes.releases;
+    return served + this.#flows.releases + this.#outcomes.releases + this.#routes.releases;
   }
 
   /** With the bases of the pair itself as they are now. */
@@ -250,6 +272,7 @@ export class WorkerRecorder implements Recorder {
       pair.inFlight = this.#pairs.base(pair.handles.inFlight);
       pair.destination = this.#destinations.base(pair.handles.destination);
       pair.flowIndex = NOTHING;
+      pair.routeName = "";
     }
     return pair;
   }
@@ -257,8 +280,13 @@ export class WorkerRecorder implements Recorder {
   #newPair(source: TrafficSource | null, service: DataService | null): Pair {
     const labels = [nameOf(source), service?.key ?? NO_DESTINATION];
     const inFlight = this.#pairs.handle(labels);
-    const handles = { inFlight, destination: this.#destinationOf(service), flows: [] };
-    const bases = { inFlight: 0, destination: 0, flow: 0, outcome: 0 };
+    const handles = {
+      inFlight,
+      destination: this.#destinationOf(service),
+      flows: [],
+      routes: new Map(),
+    };
+    const bases = { inFlight: 0, destination: 0, flow: 0, outcome: 0, route: 0, routeName: "" };
     const last = { releases: NOTHING, flowIndex: NOTHING, code: NOTHING, error: null };
     const pair: Pair = { ...bases, ...last, handles };
     let services = this.#bySource.get(source ?? NO_SOURCE);
@@ -286,7 +314,8 @@ export class WorkerRecorder implements Recorder {
 
   /** Sets the pair's bases of flow and outcome to those of this exchange. */
   #choose(pair: Pair, facts: Readonly<RequestFacts>): void {
-    const index = ENTRIES[facts.entry] * PROTOCOLS.length + protocolOf(facts);
+    const kind = ENTRIES[facts.entry] * PROTOCOLS.length + protocolOf(facts);
+    const index = kind * SECURITIES.length + SECURITY_INDEX[facts.security];
     const code = codeClass(judgedStatus(facts.status, facts.grpcStatus));
     if (pair.flowIndex === index && pair.code === code && pair.error === facts.error) return;
     const flow = pair.handles.flows[index] ?? this.#newFlow(pair, index, facts);
@@ -298,10 +327,11 @@ export class WorkerRecorder implements Recorder {
   }
 
   #newFlow(pair: Pair, index: number, facts: Readonly<RequestFacts>): Flow {
-    const protocol = PROTOCOLS[index % PROTOCOLS.length] ?? facts.protocol;
+    const protocol = PROTOCOLS[protocolOf(facts)] ?? facts.protocol;
     const outside = facts.entry === "passthrough" ? PASSTHROUGH : NO_DESTINATION;
     const source = nameOf(facts.source);
-    const labels = [source, facts.service?.key ?? outside, facts.entry, protocol] as const;
+    const key = facts.service?.key ?? outside;
+    const labels = [source, key, facts.entry, protocol, facts.security] as const;
     const flow = { handle: this.#flows.handle(labels), labels, clean: [], failed: new Map() };
     pair.handles.flows[index] = flow;
     return flow;
@@ -313,9 +343,9 @@ export class WorkerRecorder implements Recorder {
   }
 
   #newOutcome(flow: Flow, code: number, error: MeshErrorCode | null): Handle {
-    const [source, destination, entry, protocol] = flow.labels;
+    const [source, destination, ...how] = flow.labels;
     const name = CODE_CLASSES[code] ?? CODE_CLASSES[0];
-    const handle = this.#outcomes.handle([source, destination, name, error ?? "", entry, protocol]);
+    const handle = this.#outcomes.handle([source, destination, name, error ?? "", ...how]);
     const byClass = error === null ? flow.clean : (flow.failed.get(error) ?? []);
     byClass[code] = handle;
     if (error !== null) flow.failed.set(error, byClass);
@@ -341,9 +371,8 @@ export class WorkerRecorder implements Recorder {
   }
 }
 
-/** The containers of one service that nobody registered by name have keys of their own but one name. */
-function nameOf(source: TrafficSource | null): string {
-  return source === null ? UNKNOWN_SOURCE : keyOf(source);
+function hasFailed({ status, grpcStatus, error }: Readonly<RequestFacts>): boolean {
+  return isFailedExchange(judgedStatus(status, grpcStatus), error);
 }
 
 /** For whole numbers: a fraction would be boxed wherever the compiler does not inline the call. */

@@ -46,6 +46,7 @@ async function setup(t: TestContext, more: Partial<SupervisorDeps> = {}, extra: 
     clock: processClock,
     log,
     onSeries: () => undefined,
+    onTraced: () => undefined,
     ...more,
   });
   t.after(() => supervisor.stop());

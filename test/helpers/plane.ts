@@ -46,6 +46,8 @@ export interface LabOptions {
   /** Time and alarms that the test moves; what has coarse limits looks at the clock ten times a second. */
   readonly timers?: HandTimers;
   readonly random?: Random;
+  /** Have the facts their details? They are kept as they are at the end. */
+  readonly watchDetails?: boolean;
   /** False: nothing is kept in `facts`, for measurements. */
   readonly keepFacts?: boolean;
 }
@@ -76,6 +78,7 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
     config,
     ...memory,
     recorder,
+    watch: { texts: options.keepFacts !== false, details: options.watchDetails === true },
     clock,
     startTimer: options.timers?.start,
     random: options.random ?? seeded(1),

@@ -116,8 +116,8 @@ describe("a captured connection", () => {
     }
     assert.match(upstream.received.join(""), /X-Request-Id: /);
     assert.deepEqual(
-      lab.facts.map((one) => [one.entry, one.protocol, one.service?.name]),
-      Array.from({ length: 4 }, () => ["captured", "http", "db"]),
+      lab.facts.map((one) => [one.entry, one.protocol, one.service?.name, one.route, one.security]),
+      Array.from({ length: 4 }, () => ["captured", "http", "db", "default", "same_host"]),
     );
     await settle();
   });
@@ -135,6 +135,7 @@ describe("a captured connection", () => {
     await until(() => lab.facts.length === 1);
     const [facts] = lab.facts;
     assert.equal(facts?.entry, "passthrough");
+    assert.deepEqual([facts?.route, facts?.security], ["default", "passthrough"]);
     assert.equal(facts?.protocol, "tcp");
     assert.equal(facts?.requestBytes, GET.length);
     assert.equal(facts?.responseBytes, OK.length);

@@ -170,6 +170,7 @@ describe("requests to another host", () => {
       new RegExp(`^By=${WEB};Hash=[0-9a-f]{64};URI=${HOST_A}$`),
     );
     assert.equal(mesh.b.facts[0]?.entry, "mesh");
+    for (const { facts } of [mesh.a, mesh.b]) assert.equal(facts[0]?.security, "mutual_tls");
     assert.equal(mesh.b.facts[0]?.source?.key, "hostmesh-hosts/node-a", "whom it is counted for");
     assert.equal(mesh.seen[0]?.["x-forwarded-for"], "127.0.0.1", "the client once");
     assert.equal(mesh.seen[0]?.via, "1.1 hostmesh, 2.0 hostmesh");
@@ -212,6 +213,7 @@ describe("requests to another host", () => {
   test("go in the clear from a host without identity, unless the service demands mutual TLS", async (t) => {
     const open = await twoHosts(t, { credentials: null });
     assert.equal((await open.get()).status, 200);
+    assert.equal(open.a.facts[0]?.security, "no_identity");
     assert.equal(open.b.facts.length, 0, "straight to the application");
     const demanding = await twoHosts(t, { credentials: null, mtls: "required" });
     const { status, body } = await demanding.get();

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { endpoint, service } from "../helpers/plane.ts";
+import { RawClient } from "../helpers/raw.ts";
 import { everything, named, routeLab, table, to, two } from "../helpers/route-lab.ts";
+import { until } from "../helpers/until.ts";
 
 test("a header leads to a subset, everything else to another", async (t) => {
   const rules = [
@@ -116,4 +118,44 @@ test("a mirror gets a copy with its body, and nobody waits for it", async (t) =>
   const [copy] = shadow.seen;
   assert.equal(copy?.body, "the body");
   assert.equal(copy?.host, "web-shadow");
+});
+
+test("what is recorded names the rule as its author does, else by its place in its resource", async (t) => {
+  const at = (value: string) => [{ path: { kind: "exact", value } as const }];
+  const rules = [
+    everything({ name: "api", matches: at("/api") }),
+    everything({ matches: at("/two") }),
+    everything({ matches: at("/answer"), action: { kind: "respond", status: 418, body: "" } }),
+    everything({
+      ...{ name: "lost", matches: at("/lost") },
+      action: { kind: "forward", backends: [{ service: null, weight: 1 }] },
+    }),
+  ];
+  const { lab, web, ask } = await routeLab(t, { routes: [table(rules)], routeStamp: "1" });
+  for (const path of ["/api", "/two", "/answer", "/lost", "/none"]) await ask(path);
+  lab.services({ ...web, routes: [table(rules, { otherwise: "service" })], routeStamp: "2" });
+  await ask("/none");
+  assert.deepEqual(
+    lab.facts.map(({ route, error }) => [route, error]),
+    [
+      ["api", null],
+      ["VirtualService default/web#2", null],
+      ["VirtualService default/web#3", null],
+      ["lost", "BACKEND_UNKNOWN"],
+      ["default", "ROUTE_NOT_FOUND"],
+      ["default", null],
+    ],
+  );
+});
+
+test("a TCP rule is recorded by its name, too", async (t) => {
+  const rules = [everything({ name: "bytes", action: { kind: "forward", backends: [to("v1")] } })];
+  const tables = [table(rules, { protocol: "tcp" })];
+  const { lab } = await routeLab(t, { routes: tables, routeStamp: "1", traffic: two });
+  const client = await RawClient.open(lab.port);
+  client.send("CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n");
+  await client.until(/ 200 /);
+  client.close();
+  await until(() => lab.facts.length === 1);
+  assert.equal(lab.facts[0]?.route, "bytes");
 });

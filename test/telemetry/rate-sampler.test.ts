@@ -4,11 +4,11 @@ import { FakeClock } from "../../src/core/clock.ts";
 import { FINE_BUCKETS, quantileMs } from "../../src/telemetry/buckets.ts";
 import { RateSampler } from "../../src/telemetry/rate-sampler.ts";
 import { FLOW, SHAPES } from "../../src/telemetry/series.ts";
-import { makeFacts, makeService, makeWorkload } from "./make-facts.ts";
+import { makeEndpoint, makeFacts, makeService, makeWorkload } from "./make-facts.ts";
 import { groupOf, setUpSeries } from "./set-up-series.ts";
 
 const facts = makeFacts({ source: makeWorkload("web"), service: makeService("catalog") });
-const LABELS = ["default/web", "default/catalog", "captured", "http"] as const;
+const LABELS = ["default/web", "default/catalog", "captured", "http", "same_host"] as const;
 
 function setUp(perTable = 64) {
   const clock = new FakeClock(1_000);
@@ -95,4 +95,28 @@ test("buckets that pass 2^32 within the window are still right", () => {
     fine.reduce((sum, count) => sum + count, 0),
     5,
   );
+});
+
+test("failures and bytes are of the window, too", () => {
+  const { series, recorders } = setUpSeries(1, 64);
+  const clock = new FakeClock(1_000);
+  const sampler = new RateSampler({ series, clock });
+  const record = (times: number, status: number): void => {
+    const one = { ...facts, status, endpoint: makeEndpoint("h/1") };
+    for (let round = 0; round < times; round += 1) recorders[0]?.exchange(one);
+  };
+  record(4, 500);
+  for (let round = 0; round < 6; round += 1) {
+    clock.advance(2_000);
+    sampler.tick();
+  }
+  record(2, 500);
+  record(1, 200);
+  const window = sampler.window();
+  const route = groupOf(series, "routes", "default/web", "default/catalog", "default");
+  const endpoint = groupOf(series, "endpoints", "default/catalog", "h/1");
+  assert.deepEqual([window.failures("routes", route), window.bytes("routes", route)], [2, 3_030]);
+  assert.equal(window.failures("endpoints", endpoint), 2);
+  assert.equal(window.bytes("endpoints", endpoint), 3_030);
+  assert.equal(window.bytes("flows", groupOf(series, "flows", ...LABELS)), 3_030);
 });

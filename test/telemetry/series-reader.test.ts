@@ -22,7 +22,7 @@ function counts(series: ReturnType<typeof setUpSeries>["series"]): Record<string
 test("a region's size is a multiple of 64 and grows with the number of series", () => {
   for (const series of [1, 7, 64, 8192]) assert.equal(Series.bytesFor(series) % 64, 0);
   assert.ok(Series.bytesFor(8192) > Series.bytesFor(64));
-  assert.ok(Series.bytesFor(8192) < 48 * 2 ** 20, "48 MiB of address space per worker");
+  assert.ok(Series.bytesFor(8192) < 64 * 2 ** 20, "64 MiB of address space per worker");
 });
 
 test("regions that lie side by side do not touch each other", () => {
@@ -49,7 +49,15 @@ test("one label set is added up over all workers", () => {
       recorder.exchange(makeFacts({ source, service }));
     }
   }
-  const flow = groupOf(series, "flows", "default/web", "default/catalog", "captured", "http");
+  const flow = groupOf(
+    series,
+    "flows",
+    "default/web",
+    "default/catalog",
+    "captured",
+    "http",
+    "same_host",
+  );
   assert.equal(flow.members.length, 3);
   assert.equal(flow.sum(FLOW.count), 6);
 });
@@ -69,7 +77,7 @@ test("label sets beyond the limit are folded into `other`, and nothing is lost",
   });
   assert.equal(series.folded("flows"), 18);
   assert.equal(series.size("flows"), 4);
-  const other = groupOf(series, "outcomes", ...new Array<string>(6).fill("other"));
+  const other = groupOf(series, "outcomes", ...new Array<string>(7).fill("other"));
   assert.equal(other.sum(OUTCOME.count), 18);
 });
 

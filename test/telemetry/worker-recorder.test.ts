@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EVENTS } from "../../src/core/facts.ts";
+import { SECURITIES } from "../../src/core/security.ts";
 import { FINE_BUCKETS, fineBucket, sizeBucket } from "../../src/telemetry/buckets.ts";
 import {
   DESTINATION,
@@ -10,6 +11,7 @@ import {
   FLOW,
   OUTCOME,
   PAIR,
+  ROUTE,
 } from "../../src/telemetry/series.ts";
 import { until } from "../helpers/until.ts";
 import { makeEndpoint, makeFacts, makeService, makeWorkload } from "./make-facts.ts";
@@ -33,12 +35,20 @@ test("an exchange is counted by source, destination, class, error, entry and pro
     group.sum(OUTCOME.count),
   ]);
   assert.deepEqual(outcomes, [
-    ["default/web", "default/catalog", "2xx", "", "captured", "http", 2],
-    ["default/web", "default/catalog", "5xx", "NO_ENDPOINT", "captured", "http", 1],
-    ["default/web", "default/catalog", "2xx", "", "explicit", "http", 1],
-    ["default/web", "default/catalog", "0", "", "captured", "tcp", 1],
+    ["default/web", "default/catalog", "2xx", "", "captured", "http", "same_host", 2],
+    ["default/web", "default/catalog", "5xx", "NO_ENDPOINT", "captured", "http", "same_host", 1],
+    ["default/web", "default/catalog", "2xx", "", "explicit", "http", "same_host", 1],
+    ["default/web", "default/catalog", "0", "", "captured", "tcp", "same_host", 1],
   ]);
-  const flow = groupOf(series, "flows", "default/web", "default/catalog", "captured", "http");
+  const flow = groupOf(
+    series,
+    "flows",
+    "default/web",
+    "default/catalog",
+    "captured",
+    "http",
+    "same_host",
+  );
   assert.equal(flow.sum(FLOW.count), 3);
   assert.equal(flow.sum(FLOW.requestBytes), 10 + 90 + 10);
   assert.equal(flow.sum(FLOW.responseBytes), 3000);
@@ -66,7 +76,15 @@ test("containers that only their service names share its name as a source", () =
   }
   const pair = groupOf(series, "pairs", "default/catalog", "default/catalog");
   assert.equal(pair.sum(PAIR.started), 2);
-  const flow = groupOf(series, "flows", "default/catalog", "default/catalog", "captured", "http");
+  const flow = groupOf(
+    series,
+    "flows",
+    "default/catalog",
+    "default/catalog",
+    "captured",
+    "http",
+    "same_host",
+  );
   assert.equal(flow.sum(FLOW.count), 2);
 });
 
@@ -95,8 +113,8 @@ test("traffic without a workload or a service has labels of its own", () => {
   assert.deepEqual(
     [...series.groups("flows")].map((group) => group.labels),
     [
-      ["unknown", "passthrough", "passthrough", "tcp"],
-      ["unknown", "none", "captured", "http"],
+      ["unknown", "passthrough", "passthrough", "tcp", "same_host"],
+      ["unknown", "none", "captured", "http", "same_host"],
     ],
   );
 });
@@ -187,7 +205,15 @@ test("new objects of the snapshot with old names go on counting in the old slots
       endpoint: makeEndpoint("h/catalog-1", 7),
     }),
   );
-  const flow = groupOf(series, "flows", "default/web", "default/catalog", "captured", "http");
+  const flow = groupOf(
+    series,
+    "flows",
+    "default/web",
+    "default/catalog",
+    "captured",
+    "http",
+    "same_host",
+  );
   assert.equal(flow.sum(FLOW.count), 2);
   assert.equal(flow.members.length, 1);
   assert.equal(groupOf(series, "endpoints", "default/catalog", "h/catalog-1").sum(0), 2);
@@ -251,4 +277,35 @@ test("recording costs no allocation once the label sets are known", async () => 
     return medianGrowth() < 80_000;
   };
   await until(isFree, { timeoutMs: 20_000, what: "20,000 exchanges that take less than 80 kB" });
+});
+
+test("routes are counted where they were chosen, which is on the caller's host", () => {
+  const { series, recorders } = setUpSeries();
+  const facts = makeFacts({ source, service, endpoint, route: "canary" });
+  recorders[0]?.exchange(facts);
+  recorders[0]?.exchange({ ...facts, status: 503, error: "NO_ENDPOINT", endpoint: null });
+  recorders[0]?.exchange({ ...facts, status: 499, error: "CLIENT_CLOSED", route: "default" });
+  recorders[0]?.exchange({ ...facts, protocol: "tcp", status: 0, durationMs: 1e6 });
+  for (const entry of ["mesh", "inbound"] as const) recorders[0]?.exchange({ ...facts, entry });
+  recorders[0]?.exchange({ ...facts, service: null });
+  const counted = [...series.groups("routes")].map((group) => [
+    ...group.labels,
+    ...[ROUTE.count, ROUTE.failures, ROUTE.sumMs, ROUTE.responseBytes].map((at) => group.sum(at)),
+  ]);
+  assert.deepEqual(counted, [
+    ["default/web", "default/catalog", "canary", 3, 1, 4, 3000],
+    ["default/web", "default/catalog", "default", 1, 0, 2, 1000],
+  ]);
+});
+
+test("how a request was secured is part of its flow and its outcome", () => {
+  const { series, recorders } = setUpSeries();
+  const facts = makeFacts({ source, service, endpoint });
+  for (const security of SECURITIES) recorders[0]?.exchange({ ...facts, security });
+  for (const table of ["flows", "outcomes"] as const) {
+    assert.deepEqual(
+      [...series.groups(table)].map(({ labels }) => labels.at(-1)),
+      [...SECURITIES],
+    );
+  }
 });

@@ -7,12 +7,16 @@ export class CompiledRule {
   readonly rule: RouteRule;
   /** The resource that it is from, for people. */
   readonly source: string;
+  /** As its author calls it, else `#N` behind its resource, N being its place in the table, from 1 on. */
+  readonly label: string;
   readonly #random: Random;
   #choice: WeightedChoice | null = null;
 
-  constructor(rule: RouteRule, table: RouteTable, random: Random) {
+  /** `index`: its place in the table, from 0 on. */
+  constructor(rule: RouteRule, index: number, table: RouteTable, random: Random) {
     this.rule = rule;
     this.source = table.source;
+    this.label = rule.name === "" ? `${table.source}#${index + 1}` : rule.name;
     this.#random = random;
   }
 

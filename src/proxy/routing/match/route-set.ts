@@ -104,7 +104,9 @@ export class RouteSet {
   }
 
   #compiled(table: RouteTable, onProblem: OnRouteProblem, random: Random): CompiledTable {
-    const candidates = table.rules.flatMap((rule) => candidatesOf(rule, table, random, onProblem));
+    const candidates = table.rules.flatMap((rule, index) =>
+      candidatesOf(rule, new CompiledRule(rule, index, table, random), table, onProblem),
+    );
     for (const { condition } of candidates) {
       for (const name of condition?.params ?? []) this.#facts.paramNames.add(name);
     }
@@ -114,12 +116,11 @@ export class RouteSet {
 
 function candidatesOf(
   rule: RouteRule,
+  compiled: CompiledRule,
   table: RouteTable,
-  random: Random,
   onProblem: OnRouteProblem,
 ): Candidate[] {
   const { createdMs, source } = table;
-  const compiled = new CompiledRule(rule, table, random);
   const candidate = (match: RouteMatch | null): Candidate => ({
     condition: match === null ? null : new Condition(match, table.protocol),
     match,
