@@ -1,10 +1,10 @@
+import type { PageReport } from "../../src/dashboard/page/net/types.ts";
 import type { ErrorReport, Security } from "../../src/sight/host-report.ts";
 import type {
   EdgeFigures,
   EndpointFigures,
   Figures,
   HostSummary,
-  MeshReport,
   ServiceFigures,
   SourceFigures,
 } from "../../src/sight/mesh-report.ts";
@@ -233,7 +233,7 @@ function shopErrors(turn: number): (ErrorReport & { host: string })[] {
 }
 
 /** The shop at a turn: a turn is 2 s. */
-export function shopReport(turn: number, revision = 42): MeshReport {
+export function shopReport(turn: number, revision = 42): PageReport {
   const services = SHOP.map(
     ([service, shape, count]): ServiceFigures => ({
       ...figures(shape, service.length, turn),
@@ -276,7 +276,7 @@ function sourcesOf(edges: readonly EdgeFigures[]): SourceFigures[] {
 }
 
 /** A mesh of so many services and edges in 20 namespaces, of which some fail. */
-export function largeReport(turn: number, services = 500, edges = 2_000): MeshReport {
+export function largeReport(turn: number, services = 500, edges = 2_000): PageReport {
   const names = Array.from({ length: services }, (_, at) => `team-${at % 20}/service-${at}`);
   const list = names.map((service, at): ServiceFigures => {
     const success = at % 41 === 0 ? 0.9 : at % 17 === 0 ? 0.985 : 1;

@@ -5,8 +5,12 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { type WebSocket, WebSocketServer } from "ws";
-import type { Backend, ConfigResource, Role } from "../../src/dashboard/page/net/types.ts";
-import type { MeshReport } from "../../src/sight/mesh-report.ts";
+import type {
+  Backend,
+  ConfigResource,
+  PageReport,
+  Role,
+} from "../../src/dashboard/page/net/types.ts";
 import type { TapEvent, TapFilter } from "../../src/sight/tap-event.ts";
 import { EVERY_MS, START_MS } from "./mock-mesh.ts";
 
@@ -23,7 +27,7 @@ const CSRF = "mock-csrf";
 export const TOKEN = "mock-token";
 
 export interface MockOptions {
-  readonly report: (turn: number) => MeshReport;
+  readonly report: (turn: number) => PageReport;
   /** Reports that are sent at once when somebody comes, as if 2 s lay between them. */
   readonly past?: number;
   readonly role?: Role;

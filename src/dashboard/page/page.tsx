@@ -1,5 +1,4 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { MeshReport } from "../../sight/mesh-report.ts";
 import { alertsOf } from "./model/alerts.ts";
 import { plural } from "./model/format.ts";
 import { History } from "./model/history.ts";
@@ -7,7 +6,7 @@ import type { Route } from "./model/route.ts";
 import type { Api } from "./net/api.ts";
 import { Live, type LiveState } from "./net/live.ts";
 import { reasonOf, useSlowly } from "./net/page-data.ts";
-import type { ConfigResource, Session } from "./net/types.ts";
+import type { ConfigResource, PageReport, Session } from "./net/types.ts";
 import { PageContext, type PageState, TapFeed } from "./parts/state.ts";
 import { readTheme, setTheme, type Theme } from "./parts/theme.ts";
 import { Waiting } from "./parts/waiting.tsx";
@@ -90,7 +89,7 @@ export function Page({ api, session, route, onSession }: Props) {
 
 /** The socket, and what has come of it. */
 function useLive(onSession: () => Promise<void>) {
-  const [report, setReport] = useState<MeshReport | null>(null);
+  const [report, setReport] = useState<PageReport | null>(null);
   const [state, setState] = useState<LiveState>({ is: "connecting" });
   const reportAtMs = useRef(0);
   const { live, taps, history } = useMemo(() => {

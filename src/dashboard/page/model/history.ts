@@ -1,4 +1,5 @@
-import type { Figures, MeshReport } from "../../../sight/mesh-report.ts";
+import type { Figures } from "../../../sight/mesh-report.ts";
+import type { PageReport } from "../net/types.ts";
 
 /** Figures that are kept over time, of the mesh, of each service and of each endpoint. */
 const KEPT = ["rps", "success", "p50Ms", "p95Ms", "p99Ms", "latencyEwmaMs", "share"] as const;
@@ -23,7 +24,7 @@ export class History {
   readonly #times = new Float64Array(CAPACITY);
   #count = 0;
 
-  add(report: MeshReport): void {
+  add(report: PageReport): void {
     const at = this.#count % CAPACITY;
     this.#times[at] = report.atMs;
     this.#count += 1;

@@ -1,5 +1,5 @@
-import type { MeshReport } from "../../../sight/mesh-report.ts";
 import type { TapFilter, TapItem } from "../../../sight/tap-event.ts";
+import type { PageReport } from "./types.ts";
 
 export type LiveState =
   | { readonly is: "connecting" }
@@ -11,7 +11,7 @@ export type LiveState =
 
 export interface LiveListener {
   onState(state: LiveState): void;
-  onReport(report: MeshReport): void;
+  onReport(report: PageReport): void;
   onTap(item: TapItem): void;
   /** The server ended the tap: its time is over. */
   onTapEnd(reason: string): void;
@@ -19,7 +19,7 @@ export interface LiveListener {
 }
 
 type Message =
-  | { readonly type: "report"; readonly report: MeshReport }
+  | { readonly type: "report"; readonly report: PageReport }
   | { readonly type: "tap"; readonly item: TapItem }
   | { readonly type: "tap-end"; readonly reason: string }
   | { readonly type: "error"; readonly message: string };

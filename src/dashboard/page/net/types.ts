@@ -1,5 +1,12 @@
+import type { Figures, MeshReport } from "../../../sight/mesh-report.ts";
+
 /** What the page's server answers. Reports and taps have their types in src/sight. */
 export type Role = "viewer" | "editor";
+
+/** The page and its registry are of one version, which always tells the total. */
+export interface PageReport extends MeshReport {
+  readonly total: Figures;
+}
 
 export interface Session {
   readonly user: string | null;

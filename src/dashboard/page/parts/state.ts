@@ -1,17 +1,16 @@
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import type { MeshReport } from "../../../sight/mesh-report.ts";
 import type { TapItem } from "../../../sight/tap-event.ts";
 import type { Alert } from "../model/alerts.ts";
 import type { History } from "../model/history.ts";
 import type { Route } from "../model/route.ts";
 import type { Api } from "../net/api.ts";
 import type { Live } from "../net/live.ts";
-import type { ConfigResource, Session } from "../net/types.ts";
+import type { ConfigResource, PageReport, Session } from "../net/types.ts";
 
 /** What every view is given. A view is shown only while there is a report. */
 export interface PageState {
-  readonly report: MeshReport;
+  readonly report: PageReport;
   readonly history: History;
   /** Of the configuration, as the newest report tells it, but changing seldom enough to load by it. */
   readonly revision: number;
