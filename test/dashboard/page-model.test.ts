@@ -189,6 +189,34 @@ test("the graph shows what matches and the other ends of its edges", () => {
   assert.equal(all.nodes.find(({ id }) => id === "edge/ingress")?.isService, false);
 });
 
+test("calls of workloads lead on from the services that they serve, those of several as one edge", () => {
+  const report = shopReport(50);
+  const [first] = report.edges.filter(({ source }) => source === "shop/frontend");
+  const [one, two] = report.services.find(({ service }) => service === "shop/frontend")!.endpoints;
+  const workload = (name: string, address: string) => ({
+    ...report.hosts[0]!.workloads[0]!,
+    ...{ workload: name, addresses: [address] },
+  });
+  const hosts = [
+    { ...report.hosts[0]!, host: one!.host, workloads: [workload("shop/web-1", one!.address)] },
+    { ...report.hosts[0]!, host: two!.host, workloads: [workload("shop/web-2", two!.address)] },
+  ];
+  const edges = [
+    { ...first!, source: "shop/web-1", rps: 30, success: 1 },
+    { ...first!, source: "shop/web-2", rps: 10, success: 0.6, secured: false },
+  ];
+  const filter = { text: "", namespace: "", focus: "" };
+  // Addresses of the others are the same, by chance.
+  const services = report.services.filter(({ service }) => service === "shop/frontend");
+  const graph = graphOf({ ...report, hosts, edges, services }, filter);
+  assert.deepEqual(
+    graph.edges.map(({ from, to, figures }) => [from, to, figures.rps, figures.secured]),
+    [["shop/frontend", "shop/catalog", 40, false]],
+  );
+  assert.ok(Math.abs(graph.edges[0]!.figures.success! - 0.9) < 1e-9);
+  assert.ok(!graph.nodes.some(({ id }) => id.startsWith("shop/web")));
+});
+
 test("the same graph is laid out the same way, and keeps its places when only figures change", () => {
   const places = () => {
     const layout = new Layout();

@@ -1,5 +1,7 @@
+import type { Security } from "../../../sight/host-report.ts";
 import type { EdgeFigures, MeshReport } from "../../../sight/mesh-report.ts";
 import { type Health, healthOf } from "../model/health.ts";
+import { servicesOfWorkloads } from "../model/workloads.ts";
 
 /** Services and callers as nodes, who talks to whom as edges. */
 export interface GraphNode {
@@ -35,7 +37,7 @@ export interface GraphFilter {
 
 /** Makes the graph of a report; of what does not match only the ends of edges to what does are kept. */
 export function graphOf(report: MeshReport, filter: GraphFilter): Graph {
-  const edges = report.edges.filter((edge) => matches(edge, filter)).map(toEdge);
+  const edges = joinedEdges(report).filter((edge) => matches(edge, filter));
   const ids = new Set(edges.flatMap(({ from, to }) => [from, to]));
   for (const { service } of report.services) {
     if (isWanted(service, filter)) ids.add(service);
@@ -56,10 +58,46 @@ export function graphOf(report: MeshReport, filter: GraphFilter): Graph {
   return { nodes, edges };
 }
 
-function toEdge(figures: EdgeFigures): GraphEdge {
-  const { source: from, destination: to, protocol, success } = figures;
-  const health = figures.rps === 0 ? "none" : success === null ? "good" : healthOf(success);
-  return { id: `${from} ${to} ${protocol}`, from, to, figures, health };
+/** Edges from the services that callers serve; of several callers of one service as one. */
+function joinedEdges(report: MeshReport): GraphEdge[] {
+  const serviceOf = servicesOfWorkloads(report);
+  const groups = Map.groupBy(report.edges, ({ source, destination, protocol }) => {
+    return `${serviceOf.get(source) ?? source} ${destination} ${protocol}`;
+  });
+  return [...groups].map(([id, [first, ...others]]) => {
+    const figures = others.reduce(addFigures, first!);
+    const { source, destination: to, success } = figures;
+    const health = figures.rps === 0 ? "none" : success === null ? "good" : healthOf(success);
+    return { id, from: serviceOf.get(source) ?? source, to, figures, health };
+  });
+}
+
+/** Both together; percentiles cannot be added up, and the higher ones stand for both. */
+function addFigures(a: EdgeFigures, b: EdgeFigures): EdgeFigures {
+  const higher = (one: number | null, other: number | null) =>
+    one === null ? other : Math.max(one, other ?? 0);
+  const rps = a.rps + b.rps;
+  const succeeded = (a.success ?? 0) * a.rps + (b.success ?? 0) * b.rps;
+  const kinds = Object.keys({ ...a.securities, ...b.securities }) as Security[];
+  const securities = kinds.map((kind) => [
+    kind,
+    (a.securities[kind] ?? 0) + (b.securities[kind] ?? 0),
+  ]);
+  return {
+    ...{ source: a.source, destination: a.destination, protocol: a.protocol, rps },
+    requests: a.requests + b.requests,
+    failures: a.failures + b.failures,
+    requestBytes: a.requestBytes + b.requestBytes,
+    responseBytes: a.responseBytes + b.responseBytes,
+    bytesPerSecond: a.bytesPerSecond + b.bytesPerSecond,
+    success: rps === 0 ? null : succeeded / rps,
+    p50Ms: higher(a.p50Ms, b.p50Ms),
+    p95Ms: higher(a.p95Ms, b.p95Ms),
+    p99Ms: higher(a.p99Ms, b.p99Ms),
+    securities: Object.fromEntries(securities),
+    secured: a.secured && b.secured,
+    inFlight: a.inFlight + b.inFlight,
+  };
 }
 
 function isWanted(name: string, { text, namespace, focus }: GraphFilter): boolean {
@@ -67,8 +105,8 @@ function isWanted(name: string, { text, namespace, focus }: GraphFilter): boolea
   return name.includes(text) && (namespace === "" || name.startsWith(`${namespace}/`));
 }
 
-function matches({ source, destination }: EdgeFigures, filter: GraphFilter): boolean {
-  return isWanted(source, filter) || isWanted(destination, filter);
+function matches({ from, to }: GraphEdge, filter: GraphFilter): boolean {
+  return isWanted(from, filter) || isWanted(to, filter);
 }
 
 type Call = Pick<GraphEdge, "from" | "to">;

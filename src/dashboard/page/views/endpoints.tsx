@@ -44,7 +44,8 @@ export function Endpoints({ service }: { readonly service: ServiceFigures }) {
       />
       {service.endpoints.length > 1 && (
         <p class="note">
-          The line in a bar of share is what the endpoint would get were all as fast.
+          Latency is the balancer's estimate, in which a failure counts as a slow answer. The line
+          in a bar of share is what the endpoint would get were all as fast.
         </p>
       )}
       {service.endpoints.length > 0 && <EndpointCharts service={service} verdicts={verdicts} />}

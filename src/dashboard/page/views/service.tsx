@@ -4,6 +4,7 @@ import { formatCount, formatMs, formatRate } from "../model/format.ts";
 import { describeSecurity } from "../model/health.ts";
 import { seriesOf } from "../model/history.ts";
 import { hrefOf } from "../model/route.ts";
+import { servicesOfWorkloads } from "../model/workloads.ts";
 import { useLoaded } from "../net/page-data.ts";
 import type { ResourceName } from "../net/types.ts";
 import { Chart } from "../parts/chart.tsx";
@@ -22,7 +23,11 @@ export function Service({ name }: { readonly name: string }) {
   const service = report.services.find((one) => one.service === name);
   const source = report.sources.find((one) => one.source === name);
   const callers = report.edges.filter(({ destination }) => destination === name);
-  const callees = report.edges.filter(({ source: from }) => from === name);
+  const serviceOf = useMemo(() => servicesOfWorkloads(report), [report]);
+  const callees = report.edges.filter(
+    ({ source: from }) => from === name || serviceOf.get(from) === name,
+  );
+  const served = serviceOf.get(name);
   return (
     <>
       <p class="crumbs">
@@ -42,7 +47,15 @@ export function Service({ name }: { readonly name: string }) {
       )}
       {service === undefined && source !== undefined && (
         <>
-          <p class="note">A caller that is no service; the figures are of what it calls.</p>
+          <p class="note">
+            {served === undefined ? (
+              "A caller that is no service; the figures are of what it calls."
+            ) : (
+              <>
+                A workload of <NameLink name={served} />; the figures are of what it calls.
+              </>
+            )}
+          </p>
           <FigureTiles figures={source} />
         </>
       )}
@@ -148,7 +161,7 @@ function Edges(props: {
         caption={title}
         columns={columns}
         rows={edges}
-        keyOf={(edge) => `${edge[end]} ${edge.protocol}`}
+        keyOf={(edge) => `${edge.source} ${edge.destination} ${edge.protocol}`}
         first="Requests/s"
         isFirstDescending
         empty="Nobody has called it since the data path started."

@@ -55,7 +55,6 @@ function SplitForm({ service, split, onWritten }: FormProps) {
           : `${split.resource.kind} ${split.resource.namespace}/${split.resource.name}`}
         {split.resource !== null && split.reason ? `: ${split.reason}` : ""}
       </p>
-      {split.backends.length === 0 && <p class="empty">It has no backends to split between.</p>}
       {shown.map((backend) => (
         <Slider
           key={backend.name}

@@ -95,7 +95,7 @@ export function Tap() {
           )}
         </div>
       </form>
-      <p class="note">
+      <p class="note tap-note">
         Headers that may hold secrets are shown as [redacted]. Of many requests a second hosts send
         some only; how many they leave out is counted.
       </p>
@@ -223,10 +223,15 @@ function TapView({ filter }: { readonly filter: TapFilter }) {
   );
 }
 
+/** A tunnel has no status. */
+function resultOf({ grpcStatus, status, protocol }: TapEvent): string {
+  if (grpcStatus !== null) return `grpc ${grpcStatus}`;
+  return status === 0 ? protocol : String(status);
+}
+
 function TapRow({ event }: { readonly event: TapEvent }) {
   const isFailed = event.error !== null || event.status >= 500;
-  const result =
-    event.error ?? (event.grpcStatus === null ? String(event.status) : `grpc ${event.grpcStatus}`);
+  const result = event.error ?? resultOf(event);
   return (
     <li>
       <div class="tap-line">
