@@ -127,6 +127,7 @@ export class MeshMerger {
       atMs: context.atMs,
       windowMs: this.#windowMs,
       revision: context.revision,
+      total: tallyOf(edges).figures(),
       hosts: this.#hostSummaries(context.hosts),
       services: this.#services(edges, context.services),
       sources: sourceFigures(edges),
