@@ -160,7 +160,10 @@ export class SightHub {
     const services = knownServices(catalog);
     await nextTurn();
     const context = { atMs: wall(), revision: catalog.revision(), hosts, services };
-    this.#cached = { report: merger.finish(context), sights };
+    const steps = merger.steps(context);
+    let step = steps.next();
+    for (; !step.done; step = steps.next()) await nextTurn();
+    this.#cached = { report: step.value, sights };
     this.#cachedMs = clock.now();
   }
 
