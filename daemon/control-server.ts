@@ -10,7 +10,18 @@ export interface Reply {
   readonly body: string;
 }
 
-export type Handler = (query: URLSearchParams) => Reply | Promise<Reply>;
+/** An answer that goes on until one of both ends it. */
+export interface StreamReply {
+  readonly type: string;
+  /** Called when the head is written; the connection may close at any time. */
+  readonly start: (to: ServerResponse) => void;
+}
+
+/** `readBody` gives the request's JSON; it throws a {@link BadBody} for what is none or too long. */
+export type Handler = (
+  query: URLSearchParams,
+  readBody: () => Promise<unknown>,
+) => Reply | StreamReply | Promise<Reply | StreamReply>;
 export type Method = "GET" | "POST" | "PUT";
 /** Handlers by path and method. HEAD is answered by GET. */
 export type Routes = Readonly<Record<string, Readonly<Partial<Record<Method, Handler>>>>>;
@@ -24,6 +35,12 @@ export interface ControlServerOptions {
   readonly log: Log;
 }
 
+/** A request's body that cannot be read: its sender is told so. */
+export class BadBody extends Error {}
+
+/** A question of a person is short. */
+const MAX_BODY_BYTES = 262_144;
+
 /** A JSON reply, indented for people. */
 export function json(status: number, value: unknown): Reply {
   return { status, type: "application/json", body: `${JSON.stringify(value, null, 2)}\n` };
@@ -35,8 +52,8 @@ export function text(status: number, body: string): Reply {
 }
 
 /**
- * A small HTTP server for control traffic: exact paths, no request bodies, short time limits. What a
- * handler throws becomes a 500 and a line in the log.
+ * A small HTTP server for control traffic: exact paths, short request bodies, short time limits. What a
+ * handler throws becomes a 500 and a line in the log, a {@link BadBody} a 400.
  */
 export function controlServer(routes: Routes, options: ControlServerOptions): Server {
   const limits = {
@@ -78,7 +95,7 @@ async function answer(
   routes: Routes,
   options: ControlServerOptions,
   request: IncomingMessage,
-): Promise<Reply> {
+): Promise<Reply | StreamReply> {
   if (options.callers === "loopback" && !isFromLoopback(request)) {
     return json(403, {
       error: "this API answers only to loopback names (localhost, 127.0.0.1, ::1)",
@@ -95,11 +112,27 @@ async function answer(
   if (handler === undefined)
     return { ...json(405, { error: "method not allowed" }), ...allow(route) };
   try {
-    return await handler(url.searchParams);
+    return await handler(url.searchParams, () => readJson(request));
   } catch (error) {
+    if (error instanceof BadBody) return json(400, { error: error.message });
     const stack = error instanceof Error ? error.stack : String(error);
     options.log.error("control request failed", { path: url.pathname, stack });
     return json(500, { error: "internal error" });
+  }
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_BODY_BYTES) throw new BadBody(`the body exceeds ${MAX_BODY_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString()) as unknown;
+  } catch (cause) {
+    throw new BadBody("the body is no JSON", { cause });
   }
 }
 
@@ -126,8 +159,19 @@ function isLoopbackName(name: string): boolean {
 function send(
   request: IncomingMessage,
   response: ServerResponse,
-  reply: Reply & { allow?: string },
+  reply: (Reply & { allow?: string }) | StreamReply,
 ): void {
+  if ("start" in reply) {
+    response.writeHead(200, {
+      "content-type": reply.type,
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      connection: "close",
+    });
+    response.flushHeaders();
+    reply.start(response);
+    return;
+  }
   const body = Buffer.from(reply.body);
   const unread = !request.complete || request.headers["content-length"] !== undefined;
   response.writeHead(reply.status, {
@@ -136,7 +180,7 @@ function send(
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
     ...(reply.allow === undefined ? {} : { allow: reply.allow }),
-    // Nobody reads a body here, so the connection cannot serve another request after one.
+    // Most bodies are not read here, so the connection cannot serve another request after one.
     ...(unread && request.method !== "GET" ? { connection: "close" } : {}),
   });
   response.end(request.method === "HEAD" ? undefined : body);

@@ -6,13 +6,22 @@ import type {
   EndpointReport,
   FlowReport,
   HostReport,
+  RetryReport,
   RouteReport,
   WorkloadReport,
 } from "../../src/sight/host-report.ts";
 import { FINE_BUCKETS } from "../../src/telemetry/buckets.ts";
 import { HTTP, isFailure, PROTOCOLS } from "../../src/telemetry/outcome.ts";
 import type { RateWindow } from "../../src/telemetry/rate-sampler.ts";
-import { ENDPOINT, FLOW, OUTCOME, PAIR, ROUTE } from "../../src/telemetry/series.ts";
+import {
+  DESTINATION,
+  ENDPOINT,
+  FLOW,
+  OUTCOME,
+  PAIR,
+  RETRY_REASONS,
+  ROUTE,
+} from "../../src/telemetry/series.ts";
 import type { SeriesGroup, SeriesReader } from "../../src/telemetry/series-reader.ts";
 import { OTHER } from "../../src/telemetry/slot-table.ts";
 import type { IdentityState } from "../identity/identity-service.ts";
@@ -48,6 +57,7 @@ export function buildHostReport(parts: HostReportParts, idle: boolean): HostRepo
     flows,
     routes: routeReports(series, window),
     endpoints: endpointReports(parts, services, window, idle && services.length < LIST_ALL_BELOW),
+    retries: retryReports(series, window),
     workloads: workloads.map((workload) => {
       const own = sent.filter(({ source }) => source === keyOf(workload));
       return workloadReport(parts, workload, own);
@@ -116,6 +126,17 @@ function routeReports(series: SeriesReader, window: RateWindow): RouteReport[] {
   });
 }
 
+function retryReports(series: SeriesReader, window: RateWindow): RetryReport[] {
+  return [...named(series, "destinations")].flatMap((group) => {
+    const [service = ""] = group.labels;
+    const retries = RETRY_REASONS.reduce(
+      (sum, _, index) => sum + group.sum(DESTINATION.retries + index),
+      0,
+    );
+    return retries === 0 ? [] : [{ service, retries, recent: window.retries(group) }];
+  });
+}
+
 function endpointReports(
   parts: HostReportParts,
   services: readonly DataService[],
@@ -177,7 +198,7 @@ function finePairs(
 
 function* named(
   series: SeriesReader,
-  table: "flows" | "endpoints" | "routes",
+  table: "flows" | "endpoints" | "routes" | "destinations",
 ): Generator<SeriesGroup> {
   for (const group of series.groups(table)) if (group.labels[0] !== OTHER) yield group;
 }

@@ -5,6 +5,7 @@ import type { StartTimer } from "../core/alarms.ts";
 import { isProbe, PROBE_REPLY } from "../core/capture-probe.ts";
 import type { Clock } from "../core/clock.ts";
 import { MeshError } from "../core/errors.ts";
+import type { Watch } from "../core/exchange-details.ts";
 import type { Recorder } from "../core/facts.ts";
 import type { Credentials } from "../core/identity.ts";
 import type { Random } from "../core/random.ts";
@@ -14,8 +15,11 @@ import type { Conn } from "../http/conn.ts";
 import { HBONE_PORT } from "../http/h2/mesh-wire.ts";
 import { NOBODY } from "../http/nobody.ts";
 import { acceptConn } from "../http/open-conn.ts";
+import type { SpanSink } from "../telemetry/tracing/span.ts";
+import { applyUpdate } from "./apply-update.ts";
 import { CapturedConnection } from "./captured.ts";
 import type { Origin } from "./context.ts";
+import { placesOf } from "./details.ts";
 import { type Listener, type ListenerSpec, listen } from "./downstream/accept.ts";
 import type { DestinationSource } from "./downstream/destination.ts";
 import { acceptMesh } from "./downstream/mesh-accept.ts";
@@ -23,7 +27,7 @@ import type { AcceptedLink, MeshRequest } from "./downstream/mesh-request.ts";
 import { Exchange } from "./exchange.ts";
 import { toMeshError } from "./failure.ts";
 import { joinTurns } from "./join-turns.ts";
-import { hostIdentity, makePlane, placeOf } from "./make-plane.ts";
+import { hostIdentity, makePlane } from "./make-plane.ts";
 import { HandshakeLimit, MeshConnection, RefusalLog } from "./mesh-connection.ts";
 import { MeshSession } from "./mesh-session.ts";
 import type { Plane } from "./plane.ts";
@@ -46,6 +50,9 @@ export interface DataPlaneDeps {
   readonly rateLimits: RateLimits;
   readonly adaptive: AdaptiveLimits;
   readonly recorder: Recorder;
+  readonly watch: Readonly<Watch>;
+  /** Absent: no spans are recorded. */
+  readonly spans?: SpanSink | undefined;
   readonly clock: Clock;
   /** Starts the timers of alarms; absent: Node's own. */
   readonly startTimer?: StartTimer | undefined;
@@ -110,24 +117,9 @@ export class DataPlane {
    */
   apply(update: DataUpdate): void {
     const plane = this.#plane;
-    const { config } = plane;
-    const change = plane.services.apply(update);
-    const { gone, moved } = plane.workloads.apply(update);
-    for (const { before, after } of change.changed) plane.clusters.update(before, after);
-    for (const service of change.removed) {
-      plane.clusters.remove(service);
-      plane.routes.forget(service);
-    }
-    if (update.scopes !== undefined) {
-      plane.scopes.apply(update.scopes);
-      plane.services.touch();
-    }
-    if (update.place !== undefined && plane.clusters.moveTo(placeOf(config, update.place))) {
-      plane.services.touch();
-    }
+    const { change, gone, moved } = applyUpdate(plane, update);
     for (const slot of goneSlots(change)) plane.pools.retire(slot);
     for (const key of gone) plane.pools.retireSource(key);
-    if (update.policies !== undefined) plane.authorizer.apply(update.policies);
     if (update.policies !== undefined || moved || hasNewcomers(change)) this.#review();
   }
 
@@ -175,7 +167,8 @@ export class DataPlane {
     if (destination !== null && this.#takeSpecial(socket, entry, destination)) return;
     const workload = workloads.at(address);
     const identity = this.#identityOf(address, workload);
-    const origin = { entry, address, workload, destination, identity, peer: null };
+    const places = this.#plane.watch.details ? placesOf(socket) : socket;
+    const origin = { entry, address, workload, destination, identity, peer: null, places };
     // The rules send only what is for a local workload; a connection of one that has left may be mistaken for such.
     if (entry === "inbound" && workloads.at(destination?.host ?? "") === null) {
       const place = destination === null ? "?" : formatHostPort(destination.host, destination.port);

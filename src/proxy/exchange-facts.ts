@@ -16,6 +16,7 @@ export function newFacts(origin: Origin): RequestFacts {
     upstreamVersion: 0,
     source: trafficSource(origin),
     sourceAddress: origin.address,
+    details: null,
     service: null,
     endpoint: null,
     route: DEFAULT_ROUTE,
@@ -39,6 +40,7 @@ export function newFacts(origin: Origin): RequestFacts {
     attempts: 0,
     requestId: "",
     traceparent: "",
+    ids: "",
   };
 }
 

@@ -52,6 +52,7 @@ export const hostReportSchema: z.ZodType<HostReport> = z.object({
   flows: list(flow),
   routes: list(route),
   endpoints: list(endpoint),
+  retries: z.exactOptional(list(z.object({ service: key, retries: count, recent: count }))),
   workloads: list(workload),
   workers: list(z.object({ id: count, alive: z.boolean(), restarts: count }), 1_024),
   capture: z.object({ mode: key, active: z.boolean() }),

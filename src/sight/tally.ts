@@ -98,6 +98,6 @@ export class Tally {
 const NONE = new Float64Array(0);
 
 /** Three decimals: whole microseconds of a time in ms. */
-function rounded(value: number): number {
+export function rounded(value: number): number {
   return Math.round(value * 1000) / 1000;
 }

@@ -33,6 +33,7 @@ export const tapFilterSchema: z.ZodType<TapFilter> = z.strictObject({
   status: z.exactOptional(z.string().regex(/^[1-5](\d\d|xx)$/, "is no status, nor a class as 5xx")),
   failed: z.exactOptional(z.boolean()),
   headers: z.exactOptional(z.boolean()),
+  query: z.exactOptional(z.boolean()),
 });
 
 export const tapLimitsSchema: z.ZodType<TapLimits, unknown> = z.strictObject({

@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { parse } from "yaml";
-import { type CliResult, runCliHere } from "./run.ts";
+import { runCliHere } from "./run.ts";
 
 /** A daemon's admin API and a registry, as far as the commands read them. */
 const traffic = {
@@ -133,40 +133,6 @@ before(async () => {
 after(() => {
   server.closeAllConnections();
   server.close();
-});
-
-function stat(...args: string[]): Promise<CliResult> {
-  return runCliHere(["stat", ...args, "--admin", url]);
-}
-
-describe("stat", () => {
-  it("shows a line per service, and what belongs to none", async () => {
-    const { code, stdout } = await stat();
-    assert.equal(code, 0);
-    assert.match(stdout, /^SERVICE +SUCCESS +RPS +P50 +P95 +P99 +IN-FLIGHT +RETRIES$/m);
-    assert.match(stdout, /^catalog +98\.0 % +9\.5 +1\.5 ms +8\.0 ms +12\.0 ms +1 +4$/m);
-    assert.match(stdout, /^catalog\.shop /m);
-    assert.match(stdout, /3 services without traffic/);
-    assert.match(stdout, /5 connections went to destinations outside/);
-  });
-
-  it("shows the endpoints of one service", async () => {
-    const { stdout } = await stat("catalog");
-    assert.match(stdout, /^ENDPOINT +ADDRESS +HEALTH +SHARE +IN-FLIGHT +COST .*EJECTED$/m);
-    assert.match(stdout, /^catalog-1 +10\.0\.0\.7:8080 +passing +100 % +1 +1\.8 ms .* yes$/m);
-    assert.match(stdout, /^SHARE and P99 are of the last 10 s; FAILED counts since/m);
-    assert.match(stdout, /^COST is .* a failure counts as slow\.$/m);
-  });
-
-  it("names the services that there are when the name is wrong", async () => {
-    const { code, stderr } = await stat("catalgo");
-    assert.equal(code, 1);
-    assert.match(stderr, /no service catalgo\nhint: it knows catalog, catalog\.shop/);
-  });
-
-  it("passes everything on as JSON", async () => {
-    assert.deepEqual(JSON.parse((await stat("-o", "json")).stdout), stats);
-  });
 });
 
 describe("config dump", () => {

@@ -8,6 +8,10 @@ import test from "node:test";
 import type { AdminDeps } from "../../daemon/admin.ts";
 import { adminServer } from "../../daemon/admin.ts";
 import { closeServer, listen } from "../../daemon/control-server.ts";
+import { LogControl } from "../../daemon/logging/log-control.ts";
+import { TapHub } from "../../daemon/tap/tap-hub.ts";
+import { configSchema } from "../../src/config/schema.ts";
+import { processClock } from "../../src/core/clock.ts";
 import { until } from "../helpers/until.ts";
 import { memoryLog } from "./fixtures.ts";
 
@@ -31,10 +35,18 @@ function ask(port: number, method: string, path: string, headers: object = {}): 
   });
 }
 
+function observing() {
+  const { telemetry, host } = configSchema.parse({});
+  const tell = () => undefined;
+  return {
+    logging: new LogControl({ telemetry, log: { level: "info" }, onSwitches: tell }),
+    taps: new TapHub({ host, tell, clock: processClock, every: () => tell }),
+  };
+}
+
 async function setup(t: TestContext, more: Partial<AdminDeps> = {}) {
   const calls: string[] = [];
   const { log, lines } = memoryLog();
-  let level: ReturnType<AdminDeps["logLevel"]> = "info";
   const server = adminServer({
     configDump: (redacted) => ({ redacted }),
     report: () => ({ host: "a" }),
@@ -42,10 +54,8 @@ async function setup(t: TestContext, more: Partial<AdminDeps> = {}) {
     ready: async () => ({ ready: true, reasons: [] }),
     drain: () => calls.push("drain"),
     release: async () => void calls.push("release"),
-    logLevel: () => level,
-    setLogLevel: (wanted) => {
-      level = wanted;
-    },
+    ...observing(),
+    explain: async (request) => ({ request }),
     log,
     ...more,
   });
@@ -77,13 +87,16 @@ test("drains on POST only", async (t) => {
 
 test("shows and sets the log level, and refuses one that does not exist", async (t) => {
   const { port } = await setup(t);
-  assert.deepEqual(JSON.parse((await ask(port, "PUT", "/logging?level=debug")).body), {
-    level: "debug",
-  });
+  const set = await ask(port, "PUT", "/logging?level=debug");
+  assert.equal(JSON.parse(set.body).level, "debug");
   const refused = await ask(port, "PUT", "/logging?level=loud");
   assert.equal(refused.status, 400);
   assert.match(refused.body, /debug, info, warn, error/);
-  assert.deepEqual(JSON.parse((await ask(port, "GET", "/logging")).body), { level: "debug" });
+  const usual = { default: { enabled: false, sample: 1 }, errors: false, workloads: {} };
+  assert.deepEqual(JSON.parse((await ask(port, "GET", "/logging")).body), {
+    level: "debug",
+    accessLog: usual,
+  });
 });
 
 for (const host of [
@@ -183,8 +196,8 @@ test("says what it could not listen on", async (t) => {
     ready: async () => ({ ready: true, reasons: [] }),
     drain: () => undefined,
     release: async () => undefined,
-    logLevel: () => "info",
-    setLogLevel: () => undefined,
+    ...observing(),
+    explain: async (request) => ({ request }),
     log: memoryLog().log,
   });
   await assert.rejects(listen(second, "admin", "127.0.0.1", port), (error: Error) => {
