@@ -92,6 +92,8 @@ class FellowSight implements SightSource {
   notice: ReplicaNotice | null = null;
   /** Hosts that it named in its last answer. */
   #named: readonly string[] = [];
+  /** It is said once, not with each report. */
+  #isFailing = false;
 
   constructor(url: string, dispatcher: () => Dispatcher, log: Log) {
     this.#base = `${url}/v1/mesh/sight/local`;
@@ -112,9 +114,12 @@ class FellowSight implements SightSource {
         sights.push(sightSchema.parse(line));
       }
       this.#named = sights.map(({ host }) => host);
+      this.#isFailing = false;
       return sights;
     } catch (error) {
-      this.#log.warn("another registry tells nothing of its daemons", { url: this.#base, error });
+      const facts = { url: this.#base, error };
+      if (!this.#isFailing) this.#log.warn("another registry tells nothing of its daemons", facts);
+      this.#isFailing = true;
       const silent = { zone: "", version: "", revision: null, refusal: null, report: null };
       return this.#connected().map((host) => ({ host, state: "silent", ...silent }));
     }
