@@ -1,20 +1,25 @@
 import type { Server } from "node:http";
-import type { Log, LogLevel } from "../src/telemetry/log.ts";
-import { isLogLevel, LOG_LEVELS } from "../src/telemetry/log.ts";
+import type { Log } from "../src/telemetry/log.ts";
 import { controlServer, json, text } from "./control-server.ts";
+import type { LogControl } from "./logging/log-control.ts";
+import { loggingRoute } from "./logging/logging-route.ts";
+import type { TapHub } from "./tap/tap-hub.ts";
+import { tapRoute } from "./tap/tap-route.ts";
 
 export interface AdminDeps {
   /** Settings, snapshot, revision. `redacted`: without metadata, which may hold what is nobody's business. */
   readonly configDump: (redacted: boolean) => object;
   /** The `StatReport` of this moment. */
   readonly stats: () => object | Promise<object>;
+  /** The `HostReport` of this moment. */
+  readonly report: () => object;
   readonly ready: () => Promise<{ readonly ready: boolean; readonly reasons: readonly string[] }>;
   /** Asks for an orderly stop of the daemon. */
   readonly drain: () => void;
   /** Ends the capture of new connections for good; resolves when they go direct. */
   readonly release: () => Promise<void>;
-  readonly logLevel: () => LogLevel;
-  readonly setLogLevel: (level: LogLevel) => void;
+  readonly logging: Pick<LogControl, "state" | "set">;
+  readonly taps: TapHub;
   /** What would become of an imagined request; throws a RangeError for one that cannot be imagined. */
   readonly explain: (request: unknown) => Promise<object>;
   readonly log: Log;
@@ -37,6 +42,7 @@ export function adminServer(deps: AdminDeps): Server {
       GET: (query: URLSearchParams) => json(200, deps.configDump(query.has("redacted"))),
     },
     "/stats": { GET: async () => json(200, await deps.stats()) },
+    "/sight/report": { GET: () => json(200, deps.report()) },
     "/drain": {
       POST: () => {
         deps.drain();
@@ -60,15 +66,13 @@ export function adminServer(deps: AdminDeps): Server {
       },
     },
     "/logging": {
-      GET: () => json(200, { level: deps.logLevel() }),
-      PUT: (query: URLSearchParams) => {
-        const level = query.get("level");
-        if (!isLogLevel(level)) {
-          return json(400, { error: `level: must be one of ${LOG_LEVELS.join(", ")}` });
-        }
-        deps.setLogLevel(level);
-        return json(200, { level });
-      },
+      GET: () => json(200, deps.logging.state),
+      PUT: (query: URLSearchParams, readBody: () => Promise<unknown>) =>
+        loggingRoute(deps.logging, query, readBody),
+    },
+    "/sight/tap": {
+      POST: async (_: URLSearchParams, readBody: () => Promise<unknown>) =>
+        tapRoute(deps.taps, await readBody()),
     },
   };
   return controlServer(routes, { callers: "loopback", log: deps.log });

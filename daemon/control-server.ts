@@ -10,11 +10,18 @@ export interface Reply {
   readonly body: string;
 }
 
+/** An answer that goes on until one of both ends it. */
+export interface StreamReply {
+  readonly type: string;
+  /** Called when the head is written; the connection may close at any time. */
+  readonly start: (to: ServerResponse) => void;
+}
+
 /** `readBody` gives the request's JSON; it throws a {@link BadBody} for what is none or too long. */
 export type Handler = (
   query: URLSearchParams,
   readBody: () => Promise<unknown>,
-) => Reply | Promise<Reply>;
+) => Reply | StreamReply | Promise<Reply | StreamReply>;
 export type Method = "GET" | "POST" | "PUT";
 /** Handlers by path and method. HEAD is answered by GET. */
 export type Routes = Readonly<Record<string, Readonly<Partial<Record<Method, Handler>>>>>;
@@ -88,7 +95,7 @@ async function answer(
   routes: Routes,
   options: ControlServerOptions,
   request: IncomingMessage,
-): Promise<Reply> {
+): Promise<Reply | StreamReply> {
   if (options.callers === "loopback" && !isFromLoopback(request)) {
     return json(403, {
       error: "this API answers only to loopback names (localhost, 127.0.0.1, ::1)",
@@ -152,8 +159,19 @@ function isLoopbackName(name: string): boolean {
 function send(
   request: IncomingMessage,
   response: ServerResponse,
-  reply: Reply & { allow?: string },
+  reply: (Reply & { allow?: string }) | StreamReply,
 ): void {
+  if ("start" in reply) {
+    response.writeHead(200, {
+      "content-type": reply.type,
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      connection: "close",
+    });
+    response.flushHeaders();
+    reply.start(response);
+    return;
+  }
   const body = Buffer.from(reply.body);
   const unread = !request.complete || request.headers["content-length"] !== undefined;
   response.writeHead(reply.status, {

@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import type { Server } from "node:http";
 import { extname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -12,34 +11,37 @@ import { CheckRunner } from "../src/registry/check-runner.ts";
 import { RegistryClient } from "../src/registry/client.ts";
 import { processTimers } from "../src/registry/timers.ts";
 import type { RootLog } from "../src/telemetry/log.ts";
-import { createMetrics } from "../src/telemetry/metrics.ts";
 import { RateSampler } from "../src/telemetry/rate-sampler.ts";
 import { SeriesReader } from "../src/telemetry/series-reader.ts";
-import { buildStatReport } from "../src/telemetry/stat-report.ts";
 import { AddressLifetimes } from "./address-lifetime/address-lifetimes.ts";
 import { poke } from "./address-lifetime/poke.ts";
-import { adminServer } from "./admin.ts";
 import { CaptureState } from "./capture-state.ts";
 import type { Compiler } from "./compiler.ts";
-import { configDump } from "./config-dump.ts";
 import { closeServer, listen } from "./control-server.ts";
-import { explainAnswer } from "./explain/explain-answer.ts";
+import { controlServers } from "./control-servers.ts";
+import { makeDataDir } from "./data-dir.ts";
+import type { ExplainParts } from "./explain/explain-answer.ts";
 import type { FromGeneration, GenerationPorts, GenerationStart } from "./generation-messages.ts";
 import { fetchJwks } from "./identity/fetch-jwks.ts";
 import { IdentityService } from "./identity/identity-service.ts";
 import { JwksKeeper } from "./identity/jwks-keeper.ts";
 import type { TiedAddress } from "./local-workloads.ts";
 import { makeCompiler } from "./make-compiler.ts";
+import { forWorker, makeObserving, type Observing } from "./make-observing.ts";
 import type { Memory, MemoryLayout } from "./memory.ts";
 import { layout, MAIN_THREAD, openMemory, openSeries } from "./memory.ts";
-import { metricsServer, readyServer } from "./metrics-server.ts";
 import { NameResolver } from "./name-resolver.ts";
 import { packageVersion } from "./package-version.ts";
 import { probeDataPath } from "./probe-data-path.ts";
 import type { Readiness } from "./readiness.ts";
 import { readinessCheck } from "./readiness.ts";
 import { resolveName } from "./resolve-name.ts";
-import { metricsSources, statSources } from "./stat-sources.ts";
+import { Answers } from "./sight/answers.ts";
+import { answerHandlers } from "./sight/handlers.ts";
+import type { HostReportParts } from "./sight/host-report.ts";
+import { RecentErrors } from "./sight/recent-errors.ts";
+import { makeExporter } from "./tracing/make-exporter.ts";
+import type { SpanExporter } from "./tracing/span-exporter.ts";
 import type { WorkerStart } from "./worker-messages.ts";
 import { defaultResourceLimits, WorkerSupervisor } from "./workers.ts";
 
@@ -63,6 +65,8 @@ const WORKER_HANG_MS = 5_000;
  * was never compiled) is over by then.
  */
 const URGENT_WARM_UP_MS = 250;
+/** Longest wait at a stop for the collector to take the last spans. */
+const FLUSH_MS = 2_000;
 /** Longest wait for the certificates of local workloads before connections of other hosts are taken. */
 const CERTIFICATES_MS = 1_000;
 /** Longest wait until it is known by which links local workloads are reached, and whether those have changed meanwhile. */
@@ -85,10 +89,13 @@ export class DataPath {
   readonly #identity: IdentityService;
   readonly #jwks: JwksKeeper;
   readonly #names: NameResolver;
+  readonly #observing: Observing;
   readonly #client: RegistryClient;
   readonly #checks: CheckRunner;
   readonly #series: SeriesReader;
   readonly #sampler: RateSampler;
+  readonly #errors = new RecentErrors();
+  readonly #spans: SpanExporter | null;
   readonly #readiness: () => Promise<Readiness>;
   readonly #servers: Server[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
@@ -109,6 +116,7 @@ export class DataPath {
     const regions = this.#memory.seriesOffsets.map((_, index) => openSeries(this.#memory, index));
     this.#series = new SeriesReader(regions);
     this.#sampler = new RateSampler({ series: this.#series, clock: processClock });
+    this.#spans = makeExporter(start.config, this.#version, deps.log);
     this.#compiler = makeCompiler(start, this.#memory, this.#own, deps.log);
     this.#lifetimes = this.#makeLifetimes();
     this.#identity = this.#makeIdentity();
@@ -122,6 +130,7 @@ export class DataPath {
         this.#post(this.#compiler.apply({ revision, full: false, changes }));
       },
     });
+    this.#observing = makeObserving(start.config, deps.log, (to) => this.workers.tell(to));
     this.workers = this.#makeSupervisor();
     this.#checks = new CheckRunner({
       timers: processTimers,
@@ -142,7 +151,7 @@ export class DataPath {
 
   /** Resolves with the control ports when every worker accepts. Rejects with what stood in the way. */
   async start(): Promise<GenerationPorts> {
-    this.#makeDataDir();
+    makeDataDir(this.#config.dataDir, this.#deps.log);
     const ports = await this.#listen();
     await this.#identity.start();
     // Before the saved snapshot says whose they are.
@@ -184,6 +193,7 @@ export class DataPath {
     // With the last copy of a listening socket its port refuses connections.
     for (const { fd } of this.#start.listeners) closeFd(fd);
     await this.workers.drain(deadlineMs);
+    await this.#spans?.close(FLUSH_MS);
     await this.stop();
   }
 
@@ -191,11 +201,13 @@ export class DataPath {
   async stop(): Promise<void> {
     this.#draining = true;
     for (const timer of this.#timers) clearInterval(timer);
+    this.#observing.taps.endAll();
     this.closeControl();
     this.#checks.stop();
     this.#jwks.close();
     this.#names.close();
     await this.workers.stop();
+    await this.#spans?.close(0);
     await this.#client.stop();
     await this.#lifetimes.close();
     await this.#identity.stop();
@@ -213,12 +225,17 @@ export class DataPath {
         memory: this.#memory,
         known: this.#series.known(index),
         state: this.#compiler.full(),
+        ...forWorker(this.#observing),
         credentials: this.#identity.credentials(),
         identityExpected: this.#identity.isExpected(),
         warmUpMs: Math.min(warmUpMs, urgent || this.#start.urgent ? URGENT_WARM_UP_MS : warmUpMs),
       }),
       fullState: () => this.#compiler.full(),
       onSeries: (index, label) => this.#series.learn(index, label),
+      onFailure: (failure) => this.#errors.add(failure),
+      onTraced: (request) => this.#series.exemplars.learn(request),
+      onTapped: (id, events) => this.#observing.taps.take(id, events),
+      onSpans: (batch) => this.#spans?.take(batch),
       release: (index) => {
         this.#own.endpoints.releaseWorker(index);
         this.#own.quotas.releaseWorker(index);
@@ -283,6 +300,11 @@ export class DataPath {
       distrusted: () => this.#identity.distrusted(),
       onUpdate: (changes, revision, full) => this.#take(changes, revision, full),
       onChecks: (tasks) => this.#checks.set(tasks),
+      questions: new Answers(
+        answerHandlers(() => this.#parts(), this.#observing),
+        processTimers,
+        this.#deps.log,
+      ),
     });
   }
 
@@ -335,7 +357,12 @@ export class DataPath {
   async #listen(): Promise<GenerationPorts> {
     const { log } = this.#deps;
     const { ports } = this.#config;
-    const control = this.#controlServers();
+    const control = controlServers(this.#parts(), {
+      ready: this.#readiness,
+      drain: () => this.#deps.tell({ type: "stop-requested" }),
+      release: () => this.#capture.release(),
+      ...{ ...this.#observing, log },
+    });
     this.#servers.push(...Object.values(control));
     const admin = await listen(control.admin, "the admin API", "127.0.0.1", ports.admin);
     const { metricsBind: bind } = ports;
@@ -345,50 +372,18 @@ export class DataPath {
     return { admin, metrics, ready };
   }
 
-  #controlServers(): { admin: Server; metrics: Server; ready: Server } {
-    const { log, tell } = this.#deps;
-    const parts = {
+  #parts(): HostReportParts & ExplainParts {
+    return {
       config: this.#config,
       mode: this.#start.mode,
       capturing: () => this.#capture.active,
-      version: this.#version,
-      startedMs: this.#startedMs,
-      compiler: this.#compiler,
-      supervisor: this.workers,
-      client: this.#client,
-      identity: this.#identity,
-      jwks: this.#jwks,
-      series: this.#series,
-      sampler: this.#sampler,
+      ...{ version: this.#version, startedMs: this.#startedMs, clock: processClock },
+      ...{ compiler: this.#compiler, supervisor: this.workers, client: this.#client },
+      ...{ identity: this.#identity, jwks: this.#jwks, errors: this.#errors },
+      ...{ series: this.#series, sampler: this.#sampler, spans: this.#spans },
       ...{ endpoints: this.#own.endpoints, quotas: this.#own.quotas },
-      ...{ clock: processClock, memory: this.#memory, start: this.#start },
+      ...{ memory: this.#memory, start: this.#start },
     };
-    const stats = statSources(parts);
-    const admin = adminServer({
-      configDump: (redacted) => configDump(parts, redacted),
-      stats: () => buildStatReport(stats),
-      ready: this.#readiness,
-      drain: () => tell({ type: "stop-requested" }),
-      release: () => this.#capture.release(),
-      explain: (request) => explainAnswer(parts, request),
-      logLevel: () => log.level,
-      setLogLevel: (level) => {
-        log.level = level;
-      },
-      log,
-    });
-    const metrics = metricsServer(createMetrics(metricsSources(parts)), log);
-    return { admin, metrics, ready: readyServer(this.#readiness, log) };
-  }
-
-  /** Without the folder the daemon serves all the same; it only forgets its snapshot at the next start. */
-  #makeDataDir(): void {
-    const { dataDir } = this.#config;
-    try {
-      mkdirSync(dataDir, { recursive: true, mode: 0o750 });
-    } catch (error) {
-      this.#deps.log.warn("no folder for the snapshot", { dataDir, reason: String(error) });
-    }
   }
 
   #every(intervalMs: number, action: () => void): void {

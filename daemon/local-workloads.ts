@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { canonicalAddress } from "../src/core/address.ts";
 import { formatSpiffeId } from "../src/core/identity.ts";
+import { logMarksIn } from "../src/core/log-mark.ts";
 import type { Endpoint, Workload } from "../src/core/model.ts";
 import type { DataWorkload } from "../src/core/snapshot.ts";
 import type { SlotPool } from "./slots.ts";
@@ -236,9 +237,12 @@ export class LocalWorkloads {
     }
     if (endpoint === null || key === null) return;
     this.#derived.set(address, key);
-    if (this.#compiled.has(key)) return;
+    const labels = logMarksIn(endpoint.meta);
+    const known = this.#compiled.get(key);
+    if (known !== undefined && isEqual(known.labels ?? {}, labels)) return;
     const { service: name, namespace } = endpoint;
-    this.#put(key, { name, namespace, serviceAccount: name, addresses: [address] }, delta);
+    const what = { name, namespace, serviceAccount: name, addresses: [address] };
+    this.#put(key, Object.keys(labels).length === 0 ? what : { ...what, labels }, delta);
   }
 
   /** Several services at one address are one container: the first by name gives it its name. */
@@ -285,4 +289,12 @@ export class LocalWorkloads {
 /** Is it said who it is, or that it is nobody here? */
 function isKnown({ outside, workload }: Endpoint): boolean {
   return outside === true || workload !== undefined;
+}
+
+function isEqual(
+  a: Readonly<Record<string, string>>,
+  b: Readonly<Record<string, string>>,
+): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
 }

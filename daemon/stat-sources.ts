@@ -10,8 +10,11 @@ import type { StatSources } from "../src/telemetry/stat-report.ts";
 import type { Compiler } from "./compiler.ts";
 import type { IdentityService, IdentityState } from "./identity/identity-service.ts";
 import type { JwksKeeper } from "./identity/jwks-keeper.ts";
+import type { SpanExporter } from "./tracing/span-exporter.ts";
 import type { CaptureMode } from "./worker-messages.ts";
 import type { WorkerSupervisor } from "./workers.ts";
+
+const NO_TRACES = { exported: 0, dropped: 0, refused: 0, waiting: 0 };
 
 /** What the main thread's servers read from. */
 export interface DataPathParts {
@@ -25,6 +28,8 @@ export interface DataPathParts {
   readonly client: RegistryClient;
   readonly identity: IdentityService;
   readonly jwks: JwksKeeper;
+  /** Null: none are recorded. */
+  readonly spans: SpanExporter | null;
   readonly series: SeriesReader;
   readonly sampler: RateSampler;
   readonly endpoints: EndpointState;
@@ -85,6 +90,7 @@ export function metricsSources(parts: DataPathParts): MetricsSources {
     capture: () => ({ mode: parts.mode, active: parts.capturing() }),
     certificates: () => certificateFigures(parts.identity.state()),
     jwks: () => parts.jwks.stats(),
+    traces: () => parts.spans?.stats() ?? NO_TRACES,
   };
 }
 

@@ -1,9 +1,14 @@
 import type { Config } from "../src/config/schema.ts";
 import type { Credentials } from "../src/core/identity.ts";
+import type { LogSwitches } from "../src/core/log-mark.ts";
 import type { DataUpdate } from "../src/core/snapshot.ts";
 import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
 import type { ListenerEntry } from "../src/proxy/downstream/accept.ts";
+import type { TapEvent } from "../src/sight/tap-event.ts";
+import type { TracedRequest } from "../src/telemetry/exemplar-book.ts";
+import type { Failure } from "../src/telemetry/failure-teller.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
+import type { InstalledTap } from "../src/telemetry/tap/worker-taps.ts";
 import type { MemoryLayout } from "./memory.ts";
 import type { CrewResult } from "./warm-up/crew.ts";
 
@@ -31,6 +36,8 @@ export interface WorkerStart {
   readonly ownAddresses: readonly string[];
   readonly ownPorts: readonly number[];
   readonly state: DataUpdate;
+  readonly logging: LogSwitches;
+  readonly taps: readonly InstalledTap[];
   /** Null: this host has no identity so far. */
   readonly credentials: Credentials | null;
   /** Is one on its way? Else traffic to other hosts goes in the clear. */
@@ -39,11 +46,24 @@ export interface WorkerStart {
   readonly warmUpMs: number;
 }
 
+/** Spans on their way to the collector. */
+export interface SpanBatch {
+  /** Resource and span in turn, as OTLP's JSON has them. */
+  readonly spans: readonly string[];
+  /** Those that the worker had no room for. */
+  readonly dropped: number;
+}
+
 /** From the main thread to a worker. */
 export type ToWorker =
   | { readonly type: "update"; readonly update: DataUpdate }
   | { readonly type: "credentials"; readonly credentials: Credentials }
   | { readonly type: "ping"; readonly id: number }
+  | { readonly type: "logging"; readonly switches: LogSwitches }
+  | { readonly type: "tap"; readonly tap: InstalledTap }
+  | { readonly type: "tap-end"; readonly id: number }
+  /** So many characters of its spans are taken over. */
+  | { readonly type: "spans-taken"; readonly bytes: number }
   /** Connections wait for it: what is left of its warm-up is not done. */
   | { readonly type: "hurry" }
   | { readonly type: "drain"; readonly deadlineMs: number };
@@ -53,6 +73,11 @@ export type FromWorker =
   | { readonly type: "ready" }
   | ({ readonly type: "warm" } & CrewResult)
   | { readonly type: "series"; readonly label: SeriesLabel }
+  | { readonly type: "failure"; readonly failure: Failure }
+  | { readonly type: "traced"; readonly request: TracedRequest }
+  | ({ readonly type: "spans" } & SpanBatch)
   | { readonly type: "pong"; readonly id: number; readonly stats: DataPlaneStats }
+  /** What a tap has seen. */
+  | { readonly type: "tapped"; readonly id: number; readonly events: readonly TapEvent[] }
   | { readonly type: "rejected"; readonly revision: number; readonly reason: string }
   | { readonly type: "log"; readonly message: string; readonly facts?: object };

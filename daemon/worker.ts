@@ -6,16 +6,18 @@ import type { ListenerSpec } from "../src/proxy/downstream/accept.ts";
 import type { DestinationSource } from "../src/proxy/downstream/destination.ts";
 import { localAddressSource, redirectSource } from "../src/proxy/downstream/destination.ts";
 import { duplicateFd } from "../src/proxy/downstream/libc.ts";
-import { AccessLog } from "../src/telemetry/access-log.ts";
-import { fdWriter } from "../src/telemetry/fd-writer.ts";
-import { LineWriter } from "../src/telemetry/line-writer.ts";
+import { FailureTeller } from "../src/telemetry/failure-teller.ts";
 import { describeError } from "../src/telemetry/log.ts";
+import type { Series } from "../src/telemetry/series.ts";
+import { SpanBuffer } from "../src/telemetry/tracing/span-buffer.ts";
 import { WorkerRecorder } from "../src/telemetry/worker-recorder.ts";
+import { makeObservers, obey } from "./make-observers.ts";
 import { openMemory, openSeries } from "./memory.ts";
 import { warmUp } from "./warm-up/warm-up.ts";
 import type { CaptureMode, FromWorker, ToWorker, WorkerStart } from "./worker-messages.ts";
 
-const STDOUT = 1;
+/** Failures that all workers of a host together tell of. */
+const FAILURES_PER_SECOND = 20;
 
 const SOURCES: Readonly<Record<CaptureMode, DestinationSource | null>> = {
   tproxy: localAddressSource,
@@ -31,30 +33,16 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
   const tell = (message: FromWorker) => port.postMessage(message);
   const log = (message: string, facts?: object) =>
     tell(facts === undefined ? { type: "log", message } : { type: "log", message, facts });
-  const { config, index, memory } = start;
+  const { index, memory } = start;
   const series = openSeries(memory, index);
-  const lines = accessLines(start, (lost, error) => {
-    series.countAccessLogLost(lost);
-    log("access log lost lines", { lines: lost, reason: error.message });
-  });
-  const recorder = new WorkerRecorder({
-    series,
-    known: start.known,
-    onSeries: (label) => tell({ type: "series", label }),
-    log: lines === null ? null : lines.log,
-  });
-  const plane = new DataPlane({
-    config,
-    ...openMemory(memory, index, config),
-    recorder,
-    clock: processClock,
-    random: Math.random,
-    destination: SOURCES[start.mode],
-    ownAddresses: start.ownAddresses,
-    ownPorts: start.ownPorts,
-    log,
-  });
+  const watch = { texts: false, details: false };
+  const recorder = makeRecorder(start, series, tell);
+  const deps = { watch, recorder, series, tell, log };
+  const { observers, writer } = makeObservers(start, deps);
+  const spans = spanBuffer(start, tell);
+  const plane = new DataPlane({ ...planeDeps(start), recorder, watch, spans, log });
   plane.apply(start.state);
+  observers.apply(start.state);
   if (start.credentials !== null || !start.identityExpected) {
     plane.setCredentials(start.credentials);
   }
@@ -62,13 +50,15 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
   const apply = (update: DataUpdate) => {
     try {
       plane.apply(update);
+      observers.apply(update);
     } catch (error) {
       tell({ type: "rejected", revision: update.revision, reason: describeError(error) });
     }
   };
   const drain = async (deadlineMs: number) => {
     await plane.drain(deadlineMs);
-    await lines?.writer.drained();
+    await writer.drained();
+    spans?.flush();
     process.exit(0);
   };
   const hurry = new AbortController();
@@ -86,13 +76,49 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
       case "ping":
         tell({ type: "pong", id: message.id, stats: plane.stats() });
         return;
+      case "spans-taken":
+        spans?.taken(message.bytes);
+        return;
       case "drain":
         void drain(message.deadlineMs);
+        return;
+      default:
+        obey(observers, message);
     }
   });
   await warm(start, hurry.signal, tell);
   for (const spec of listeners(start)) await plane.listen(spec);
   tell({ type: "ready" });
+}
+
+/** Counts in this worker's memory, and tells the main thread of what needs words. */
+function makeRecorder(
+  { known, memory }: WorkerStart,
+  series: Series,
+  tell: (message: FromWorker) => void,
+): WorkerRecorder {
+  return new WorkerRecorder({
+    ...{ series, known },
+    onSeries: (label) => tell({ type: "series", label }),
+    onTraced: (request) => tell({ type: "traced", request }),
+    failures: new FailureTeller({
+      perSecond: Math.ceil(FAILURES_PER_SECOND / memory.workers),
+      clock: processClock,
+      wall: Date.now,
+      tell: (failure) => tell({ type: "failure", failure }),
+    }),
+  });
+}
+
+/** What a data plane is made of that only the worker's start decides. */
+function planeDeps({ config, memory, index, mode, ownAddresses, ownPorts }: WorkerStart) {
+  return {
+    ...{ config, ownAddresses, ownPorts },
+    ...openMemory(memory, index, config),
+    clock: processClock,
+    random: Math.random,
+    destination: SOURCES[mode],
+  };
 }
 
 /** Warms up, unless that is switched off. A worker whose warm-up failed is cold, and serves all the same. */
@@ -114,18 +140,15 @@ async function warm(
   }
 }
 
-/** The access log of this worker, or null where it is off. */
-function accessLines(
+/** Takes the spans of this worker; undefined where none are recorded. */
+function spanBuffer(
   { config }: WorkerStart,
-  onLost: (lines: number, error: Error) => void,
-): { writer: LineWriter; log: AccessLog } | null {
-  const format = config.telemetry.accessLog;
-  if (format === "off") return null;
-  const writer = new LineWriter({
-    write: fdWriter(STDOUT),
-    onLost,
+  tell: (message: FromWorker) => void,
+): SpanBuffer | undefined {
+  if (config.telemetry.tracing.endpoint === "") return;
+  return new SpanBuffer({
+    post: (spans, dropped) => tell({ type: "spans", spans, dropped }),
   });
-  return { writer, log: new AccessLog({ format, writer }) };
 }
 
 /** Duplicates of the sockets that belong to this worker; the port itself where there are none to share. */

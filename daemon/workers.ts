@@ -6,10 +6,13 @@ import type { Clock } from "../src/core/clock.ts";
 import type { Credentials } from "../src/core/identity.ts";
 import type { DataUpdate } from "../src/core/snapshot.ts";
 import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
+import type { TapEvent } from "../src/sight/tap-event.ts";
+import type { TracedRequest } from "../src/telemetry/exemplar-book.ts";
+import type { Failure } from "../src/telemetry/failure-teller.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
 import type { WorkerStat } from "../src/telemetry/stat-report.ts";
-import type { FromWorker, ToWorker } from "./worker-messages.ts";
+import type { FromWorker, SpanBatch, ToWorker } from "./worker-messages.ts";
 
 export interface SupervisorDeps {
   /** Script of a worker thread. */
@@ -23,8 +26,16 @@ export interface SupervisorDeps {
   readonly fullState: () => DataUpdate;
   /** A worker counts under labels that it had not used before. */
   readonly onSeries: (index: number, label: SeriesLabel) => void;
+  /** An exchange failed; not told of all of them. */
+  readonly onFailure?: (failure: Failure) => void;
+  /** A request whose trace is recorded, as an example for the metrics. */
+  readonly onTraced: (request: TracedRequest) => void;
+  /** A worker hands spans over. */
+  readonly onSpans: (batch: SpanBatch) => void;
   /** Takes back what a dead worker still counted in shared memory. */
   readonly release: (index: number) => void;
+  /** What a tap has seen in one of them. */
+  readonly onTapped?: (id: number, events: readonly TapEvent[]) => void;
   readonly clock: Clock;
   readonly log: Log;
   readonly resourceLimits?: ResourceLimits;
@@ -127,6 +138,11 @@ export class WorkerSupervisor {
   /** Gives all credentials to every worker; one that begins has got them with its start. */
   postCredentials(credentials: Credentials): void {
     for (const slot of this.#slots) send(slot, { type: "credentials", credentials });
+  }
+
+  /** Tells every worker what those that begin get with their start. */
+  tell(message: ToWorker): void {
+    for (const slot of this.#slots) send(slot, message);
   }
 
   /** Asks every worker; null for one that gave no answer in time or is not ready. */
@@ -247,6 +263,19 @@ export class WorkerSupervisor {
       case "series":
         this.#deps.onSeries(slot.index, message.label);
         return;
+      case "failure":
+        this.#deps.onFailure?.(message.failure);
+        return;
+      case "traced":
+        this.#deps.onTraced(message.request);
+        return;
+      case "tapped":
+        this.#deps.onTapped?.(message.id, message.events);
+        return;
+      case "spans":
+        this.#deps.onSpans(message);
+        send(slot, { type: "spans-taken", bytes: bytesOf(message) });
+        return;
       case "rejected":
         this.#rejected++;
         slot.stale = true;
@@ -325,6 +354,12 @@ export class WorkerSupervisor {
       send(slot, { type: "ping", id });
     });
   }
+}
+
+function bytesOf({ spans }: SpanBatch): number {
+  let bytes = 0;
+  for (let at = 1; at < spans.length; at += 2) bytes += spans[at]?.length ?? 0;
+  return bytes;
 }
 
 function send(slot: Slot, message: ToWorker): void {

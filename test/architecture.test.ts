@@ -39,7 +39,7 @@ const RULES: readonly Rule[] = [
   { of: CORE, may: [] },
   { of: CONFIG, may: [CORE] },
   { of: HTTP, may: [CORE] },
-  { of: TELEMETRY, may: [CORE] },
+  { of: TELEMETRY, may: [CORE], mayAsType: [/^src\/sight\/tap-event\.ts$/] },
   // What daemons tell of their traffic, and what registries make of it.
   { of: SIGHT, may: [CORE, /^src\/telemetry\/buckets\.ts$/] },
   { of: IDENTITY, may: [CORE] },
@@ -48,7 +48,7 @@ const RULES: readonly Rule[] = [
   { of: STAGE, may: [CORE, HTTP, IDENTITY, ROUTING_TEXT, PROXY_CONTEXT], mayAsType: [CONFIG] },
   {
     of: /^src\/proxy\/[^/]+\.ts$/,
-    may: [STAGE, CORE, HTTP, IDENTITY, /^src\/telemetry\/trace-context\.ts$/],
+    may: [STAGE, CORE, HTTP, IDENTITY, /^src\/telemetry\/(trace-context\.ts$|tracing\/)/],
     mayAsType: [CONFIG],
   },
   // Tells of each decision of the spine, by asking the spine itself.

@@ -4,6 +4,7 @@ import { relative, resolve, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
+import { COLLECTOR_CANNOT_BE_BUILT } from "./collector/program.ts";
 import { endStragglers } from "./end-stragglers.ts";
 import { CANNOT_BE_BUILT } from "./kube/programs.ts";
 
@@ -15,8 +16,8 @@ import { CANNOT_BE_BUILT } from "./kube/programs.ts";
  * `npm test -- test/http test/core/address.test.ts` runs a part.
  *
  * A skipped test is named in the closing lines, and fails the run where REQUIRE_PRIVILEGED_TESTS is
- * 1: a privileged test that did not run has proven nothing. Only tests that need Kubernetes are excused where it could
- * not be built.
+ * 1: a privileged test that did not run has proven nothing. Only tests that need Kubernetes or
+ * the collector are excused where these could not be built.
  *
  * A file that failed is run once more at the end, with the machine for itself. If it passes then, the run passes, and
  * the closing lines say FLAKY with what failed: beside others on a busy machine, a test that waits for something can
@@ -43,6 +44,9 @@ const ALONE: ReadonlySet<string> = new Set([
  * their worker threads, does all of that again, which is half of what a daemon's start takes.
  */
 process.env["NODE_COMPILE_CACHE"] ??= resolve("node_modules/.cache/node-compile-cache");
+
+/** Programs that can only be had where there is Go: what needs them may be skipped where tests must not be. */
+const EXCUSES = [CANNOT_BE_BUILT, COLLECTOR_CANNOT_BE_BUILT];
 
 /** More failures than these are no chance. */
 const MOST_REPEATED = 6;
@@ -169,7 +173,8 @@ for (const file of atFirst) {
   if (!inTheEnd.includes(file)) console.log(`FLAKY ${file}: failed beside others, passed alone`);
 }
 const { REQUIRE_PRIVILEGED_TESTS } = process.env;
-const unexcused = [...results.skipped].filter((test) => !test.includes(CANNOT_BE_BUILT));
+const isExcused = (test: string) => EXCUSES.some((reason) => test.includes(reason));
+const unexcused = [...results.skipped].filter((test) => !isExcused(test));
 const skippedTooMuch = REQUIRE_PRIVILEGED_TESTS === "1" && unexcused.length > 0;
 if (skippedTooMuch) {
   console.log("a skipped test fails this run, because REQUIRE_PRIVILEGED_TESTS is 1");

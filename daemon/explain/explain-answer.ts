@@ -47,6 +47,7 @@ export async function explainAnswer(parts: ExplainParts, asked: unknown): Promis
     // A copy: there it may act as any worker.
     ...openMemory(memory, 0, config, clock),
     recorder: NO_RECORD,
+    watch: { texts: false, details: false },
     clock,
     random: Math.random,
     destination: mode === "explicit" ? null : { of: () => null },

@@ -6,7 +6,7 @@ import { seeded } from "../../src/core/random.ts";
 import type { DataEndpoint, DataService } from "../../src/core/snapshot.ts";
 import { DataPlane } from "../../src/proxy/data-plane.ts";
 import type { DestinationSource } from "../../src/proxy/downstream/destination.ts";
-import { AccessLog } from "../../src/telemetry/access-log.ts";
+import { AccessLog } from "../../src/telemetry/access-log/access-log.ts";
 import { LineWriter } from "../../src/telemetry/line-writer.ts";
 import { WorkerRecorder } from "../../src/telemetry/worker-recorder.ts";
 import { layout, openMemory, openSeries } from "../memory.ts";
@@ -39,14 +39,17 @@ export function scratchPlane(options: ScratchOptions): DataPlane {
   const limits = { ...options.config.limits, ...LIMITS };
   const config: Config = { ...options.config, limits };
   const memory = layout(config, 1);
+  const log = discardedLog(config);
+  const watch = { texts: log !== null, details: log?.needsDetails ?? false };
   const plane = new DataPlane({
     config,
     ...openMemory(memory, 0, config),
     recorder: new WorkerRecorder({
       series: openSeries(memory, 0),
       onSeries: () => undefined,
-      log: discardedLog(config),
+      log,
     }),
+    watch,
     clock: processClock,
     random: seeded(1),
     destination,
@@ -67,10 +70,11 @@ export function scratchPlane(options: ScratchOptions): DataPlane {
 
 /** Lines are put together as ever, and then dropped. */
 function discardedLog(config: Config): AccessLog | null {
-  const format = config.telemetry.accessLog;
-  if (format === "off") return null;
+  const { accessLog, accessLogFormat: format } = config.telemetry;
+  if (accessLog === "off") return null;
   const writer = new LineWriter({ write: (_, done) => done(null), onLost: () => undefined });
-  return new AccessLog({ format, writer });
+  const chooser = { choose: () => accessLog };
+  return new AccessLog({ format, host: config.host, chooser, writer });
 }
 
 /** One service for each policy in use, named after it, and one that speaks no HTTP. */

@@ -74,7 +74,8 @@ export async function httpJson(options: HttpJsonOptions): Promise<unknown> {
   throw new CliError(`${peer} refused ${method} ${url}: ${status} ${refusal(text)}`.trim());
 }
 
-function originOf(url: string): string {
+/** Scheme, host and port, for messages. */
+export function originOf(url: string): string {
   return URL.canParse(url) ? new URL(url).origin : url;
 }
 
@@ -88,7 +89,7 @@ function parsed(text: string): unknown {
 }
 
 /** The peer's words: `{"error": ...}`, or the text itself. */
-function refusal(text: string): string {
+export function refusal(text: string): string {
   const body = parsed(text);
   if (typeof body === "object" && body !== null && "error" in body) {
     return typeof body.error === "string" ? body.error : JSON.stringify(body.error);

@@ -24,6 +24,7 @@ import { rollbackCommand } from "./commands/rollback.ts";
 import { routesCommand } from "./commands/routes.ts";
 import { serviceCommand } from "./commands/service.ts";
 import { statCommand } from "./commands/stat.ts";
+import { topCommand } from "./commands/top.ts";
 import { uninstallCommand } from "./commands/uninstall.ts";
 import { upCommand } from "./commands/up.ts";
 import { upgradeCommand } from "./commands/upgrade.ts";
@@ -76,6 +77,7 @@ export function buildProgram(
     historyCommand(output),
     rollbackCommand(output, errors),
     statCommand(output, errors),
+    topCommand(output, errors),
     routesCommand(output, errors),
     edgesCommand(output, errors),
     proxyStatusCommand(output, errors),

@@ -18,15 +18,38 @@ export interface RegistryCall {
 }
 
 /** One call to the first registry of the settings that can be reached; on TLS as this host, where it has an identity. */
-export async function callRegistry(config: Config, call: RegistryCall): Promise<unknown> {
+export function callRegistry(config: Config, call: RegistryCall): Promise<unknown> {
+  return tryRegistries(config, ({ url, tls, peer, remedy }) =>
+    httpJson({
+      ...call,
+      ...(tls === undefined ? {} : { tls }),
+      url: url + call.path,
+      peer,
+      remedy,
+    }),
+  );
+}
+
+/** A registry as it is called: its address without a slash at its end. */
+export interface RegistryPeer {
+  readonly url: string;
+  readonly tls: Awaited<ReturnType<typeof hostTls>>;
+  readonly peer: string;
+  readonly remedy: string;
+}
+
+/** Calls the registries of the settings in turn, until one can be reached. */
+export async function tryRegistries<T>(
+  config: Config,
+  call: (registry: RegistryPeer) => Promise<T>,
+): Promise<T> {
   let failure: unknown;
   for (const base of config.registry.urls) {
     const tls = base.startsWith("https:") ? await hostTls(config) : undefined;
     try {
-      return await httpJson({
-        ...call,
-        ...(tls === undefined ? {} : { tls }),
-        url: base.replace(/\/+$/, "") + call.path,
+      return await call({
+        url: base.replace(/\/+$/, ""),
+        tls,
         peer: "the registry",
         remedy: REMEDY,
       });

@@ -9,7 +9,7 @@ export interface Leaf {
   /** `HOSTMESH_PORTS_EXPLICIT`. */
   readonly env: string;
   readonly kind: LeafKind;
-  /** In words: `whole number from 0 to 65535`. */
+  /** In words: `whole number from 0 to 65535`, `number from 0 to 1`. */
   readonly expected: string;
   readonly text: string;
   /** As it would be written; null where `text` says what it is, because it depends on the machine. */
@@ -62,9 +62,16 @@ export function envName(path: readonly string[]): string {
 }
 
 function leavesOf(group: string, node: Node): Leaf[] {
-  return Object.entries(node.properties ?? {}).map(([key, value]) =>
-    leaf([group, key], nodeSchema.parse(value)),
-  );
+  return leavesBelow([group], node);
+}
+
+/** Groups may hold groups. */
+function leavesBelow(path: readonly string[], node: Node): Leaf[] {
+  return Object.entries(node.properties ?? {}).flatMap(([key, value]) => {
+    const inner = nodeSchema.parse(value);
+    const place = [...path, key];
+    return inner.properties === undefined ? [leaf(place, inner)] : leavesBelow(place, inner);
+  });
 }
 
 function leaf(path: readonly string[], node: Node): Leaf {
@@ -94,5 +101,5 @@ function expectedOf(node: Node): string {
   if (node.type === "string") return (node.minLength ?? 0) > 0 ? "text, not empty" : "text";
   const { minimum, maximum = Number.MAX_SAFE_INTEGER } = node;
   const from = minimum === undefined ? "" : ` from ${minimum}`;
-  return `whole number${from}${maximum < Number.MAX_SAFE_INTEGER ? ` to ${maximum}` : ""}`;
+  return `${node.type === "integer" ? "whole number" : "number"}${from}${maximum < Number.MAX_SAFE_INTEGER ? ` to ${maximum}` : ""}`;
 }

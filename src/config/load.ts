@@ -84,8 +84,13 @@ function envLayer({ env, otherEnv = [] }: LoadOptions, leaves: readonly Leaf[]):
     }
   }
   const where = (path: readonly PropertyKey[]): string =>
-    `environment ${envName(path.map(String).slice(0, 2))}`;
+    `environment ${nearestLeaf(path.map(String), leaves)?.env ?? envName(path.map(String))}`;
   return { tree, problems: [...unknown, ...describeIssues(tree, where)] };
+}
+
+/** The setting that a place in the tree belongs to: an item of a list is deeper than it. */
+function nearestLeaf(place: readonly string[], leaves: readonly Leaf[]): Leaf | undefined {
+  return leaves.find(({ path }) => path.every((part, at) => part === place[at]));
 }
 
 function flagLayer({ flags }: LoadOptions, leaves: readonly Leaf[]): Layer {
@@ -119,7 +124,7 @@ function fromText({ kind }: Leaf, text: string): unknown {
 }
 
 function toNumber(text: string): number | string {
-  return /^(-?\d{1,16}|0x[0-9a-f]{1,12})$/i.test(text) ? Number(text) : text;
+  return /^(-?\d{1,16}(\.\d{1,16})?|0x[0-9a-f]{1,12})$/i.test(text) ? Number(text) : text;
 }
 
 /** What no single setting is to blame for. */

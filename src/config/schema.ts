@@ -5,6 +5,7 @@ import { detection } from "./schema-detection.ts";
 import { registryStore } from "./schema-etcd.ts";
 import { kubernetes, registrySource } from "./schema-kubernetes.ts";
 import { identity, mesh, tokenReview } from "./schema-mesh.ts";
+import { telemetry } from "./schema-telemetry.ts";
 import { user } from "./schema-user.ts";
 import { address, count, httpUrl, ms, optionalHttpsUrl, port, subnet } from "./setting-fields.ts";
 
@@ -332,27 +333,6 @@ const retries = z
   .describe(
     "Retries. The budget is that of services which have none of their own, exact over all workers; with 0 in both its figures nothing bounds them.",
   );
-
-const telemetry = z
-  .strictObject({
-    accessLog: z
-      .enum(["off", "json", "text"])
-      .default("off")
-      .describe("One line per exchange on standard output."),
-    newTraces: z
-      .enum(["sampled", "unsampled"])
-      .default("unsampled")
-      .describe(
-        "Flag of traces that begin at the proxy because the caller brought none. Programs that follow their caller's decision record all of these traces or none.",
-      ),
-    logLevel: z
-      .enum(["debug", "info", "warn", "error"])
-      .default("info")
-      .describe("Log of the daemon itself, on standard error."),
-    logFormat: z.enum(["json", "text"]).default("text").describe("Form of that log."),
-  })
-  .prefault({})
-  .describe("Logs. Metrics are always on.");
 
 export const configSchema = z.strictObject({
   host: z.string().min(1).prefault(hostname()).meta({

@@ -1,4 +1,5 @@
 import type { MeshErrorCode } from "./errors.ts";
+import type { ExchangeDetails } from "./exchange-details.ts";
 import type { Http2Count, Http2Side } from "./http2.ts";
 import type { Security } from "./security.ts";
 import type { DataEndpoint, DataService } from "./snapshot.ts";
@@ -31,12 +32,14 @@ export interface RequestFacts {
   upstreamVersion: 0 | 1 | 2;
   source: TrafficSource | null;
   sourceAddress: string;
+  /** Null where nobody asks for them (`Watch.details`). */
+  details: ExchangeDetails | null;
   service: DataService | null;
   endpoint: DataEndpoint | null;
   /** Name of the rule that routed it (`CompiledRule.label`), or `DEFAULT_ROUTE`. */
   route: string;
   security: Security;
-  /** The texts (this one and those below) are filled in only while an access log is written. */
+  /** The texts (this one and those below) are filled in while somebody asks for them (`Watch.texts`), and of what failed. */
   method: string;
   /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: the version of the request. */
   httpVersion: string;
@@ -66,6 +69,8 @@ export interface RequestFacts {
   attempts: number;
   requestId: string;
   traceparent: string;
+  /** The lines of request id and trace that the request went on with (telemetry/trace-context.ts); "": none. */
+  ids: string;
 }
 
 /** What the peek found; `declared` needed none, and for `remembered` (HTTP, as before) nothing was dialled ahead. */

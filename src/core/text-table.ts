@@ -5,6 +5,8 @@ export interface Column {
   readonly align?: "left" | "right";
   /** May be cut to no less than this many characters where the table is too wide. Absent: never cut. */
   readonly minWidth?: number;
+  /** May be left out where the table is too wide. */
+  readonly optional?: true;
 }
 
 export type Cell = string | { readonly text: string; readonly style: Style };
@@ -17,23 +19,65 @@ export interface TableOptions {
 
 const GAP = "  ";
 
+/** Of a cuttable column so much is kept while another column can be left out instead: most names fit. */
+const READABLE = 24;
+
 /**
- * Lines of a table with a header. Where it is wider than the terminal, cuttable columns give way, always
- * the widest first; if that is not enough, whole lines are cut, so that a row never wraps.
+ * Lines of a table with a header. Where it is wider than the terminal, optional columns are left out, the last
+ * first, until what may be cut stays readable; then cuttable columns give way, always the widest first; if that
+ * is not enough, whole lines are cut, so that a row never wraps.
  */
 export function textTable(
   columns: readonly Column[],
   rows: readonly (readonly Cell[])[],
   options: TableOptions,
 ): string[] {
-  const cells = rows.map((row) => row.map((cell) => printable(textOf(cell))));
-  const widths = fit(
-    columns,
-    columns.map((column, at) =>
-      Math.max(column.title.length, ...cells.map((row) => lengthOf(row[at] ?? ""))),
-    ),
-    options.width,
+  const natural = columns.map((column, at) => naturalWidth(column, rows, at));
+  const kept = keptColumns(columns, natural, options.width);
+  return linesOf(
+    kept.map((at) => columns[at] as Column),
+    rows.map((row) => kept.map((at) => row[at] ?? "")),
+    kept.map((at) => natural[at] ?? 0),
+    options,
   );
+}
+
+function naturalWidth(column: Column, rows: readonly (readonly Cell[])[], at: number): number {
+  // Not Math.max over all of them: a call takes only so many arguments.
+  return rows.reduce(
+    (widest, row) => Math.max(widest, lengthOf(printable(textOf(row[at] ?? "")))),
+    column.title.length,
+  );
+}
+
+/** Indices of the columns that are shown. */
+function keptColumns(
+  columns: readonly Column[],
+  natural: readonly number[],
+  available: number,
+): number[] {
+  const wanted = columns.map(({ minWidth }, at) => {
+    const width = natural[at] ?? 0;
+    return minWidth === undefined ? width : Math.max(minWidth, Math.min(width, READABLE));
+  });
+  const kept = columns.map((_, at) => at);
+  const width = () => kept.reduce((sum, at) => sum + (wanted[at] ?? 0) + GAP.length, -GAP.length);
+  while (width() > available) {
+    const last = kept.findLastIndex((at) => columns[at]?.optional === true);
+    if (last === -1) break;
+    kept.splice(last, 1);
+  }
+  return kept;
+}
+
+function linesOf(
+  columns: readonly Column[],
+  rows: readonly (readonly Cell[])[],
+  natural: number[],
+  options: TableOptions,
+): string[] {
+  const cells = rows.map((row) => row.map((cell) => printable(textOf(cell))));
+  const widths = fit(columns, natural, options.width);
   const header = columns.map((column, at) => pad(column.title, widths[at] ?? 0, column.align));
   const lines = [
     finish(

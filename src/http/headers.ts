@@ -2,6 +2,7 @@ import { MeshError } from "../core/errors.ts";
 
 /** Field names that the codec acts on. Everything else is passed through. */
 export type KnownField =
+  | B3Field
   | "connection"
   | "content-length"
   | "expect"
@@ -20,6 +21,15 @@ export type KnownField =
   | "x-forwarded-proto"
   | "x-request-id";
 
+/** Fields of B3 propagation: all in one, or one each. */
+export type B3Field =
+  | "b3"
+  | "x-b3-flags"
+  | "x-b3-parentspanid"
+  | "x-b3-sampled"
+  | "x-b3-spanid"
+  | "x-b3-traceid";
+
 /**
  * The known field whose line begins at `at`, in any case, or `""`. The first letter and the place of the
  * colon rule out almost every other name, and known names mostly come in their usual spelling, so that
@@ -27,6 +37,8 @@ export type KnownField =
  */
 export function knownField(text: string, at: number): KnownField | "" {
   switch (text.charCodeAt(at) | 0x20) {
+    case 0x62: // b
+      return is(text, at, "b3", "b3");
     case 0x63: // c
       return (
         is(text, at, "Connection", "connection") || is(text, at, "Content-Length", "content-length")
@@ -58,6 +70,7 @@ export function knownField(text: string, at: number): KnownField | "" {
         is(text, at, "x-request-id", "x-request-id") ||
         is(text, at, "X-Forwarded-For", "x-forwarded-for") ||
         is(text, at, "X-Forwarded-Proto", "x-forwarded-proto") ||
+        b3Part(text, at) ||
         clientCert(text, at)
       );
     default:
@@ -66,11 +79,24 @@ export function knownField(text: string, at: number): KnownField | "" {
 }
 
 const COLON = 0x3a;
+const DIGIT_3 = 0x33;
 
-function is(text: string, at: number, usual: string, known: KnownField): KnownField | "" {
+function is<K extends KnownField>(text: string, at: number, usual: string, known: K): K | "" {
   const end = at + known.length;
   if (text.charCodeAt(end) !== COLON) return "";
   return text.startsWith(usual, at) || text.slice(at, end).toLowerCase() === known ? known : "";
+}
+
+/** `3` is the fourth character of these names, and of no other that is known. */
+function b3Part(text: string, at: number): B3Field | "" {
+  if (text.charCodeAt(at + 3) !== DIGIT_3) return "";
+  return (
+    is(text, at, "X-B3-TraceId", "x-b3-traceid") ||
+    is(text, at, "X-B3-SpanId", "x-b3-spanid") ||
+    is(text, at, "X-B3-ParentSpanId", "x-b3-parentspanid") ||
+    is(text, at, "X-B3-Sampled", "x-b3-sampled") ||
+    is(text, at, "X-B3-Flags", "x-b3-flags")
+  );
 }
 
 /**
@@ -135,6 +161,7 @@ export function fieldLine(name: string, value: string): string {
  */
 const END_TO_END = new Set([
   "authorization",
+  "b3",
   "cache-control",
   "content-encoding",
   "content-length",
@@ -151,6 +178,11 @@ const END_TO_END = new Set([
   "trailer",
   "transfer-encoding",
   "via",
+  "x-b3-flags",
+  "x-b3-parentspanid",
+  "x-b3-sampled",
+  "x-b3-spanid",
+  "x-b3-traceid",
   "x-forwarded-for",
   "x-forwarded-host",
   "x-forwarded-port",

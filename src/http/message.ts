@@ -1,3 +1,5 @@
+import type { B3Field } from "./headers.ts";
+
 /**
  * How the end of a body is found: there is none, by Content-Length, by the chunked coding, or by the end
  * of the connection (responses only). RFC 9112 section 6.3.
@@ -6,6 +8,9 @@ export type Framing = "none" | "length" | "chunked" | "eof";
 
 /** The four forms of a request target, RFC 9112 section 3.2. */
 export type TargetForm = "origin" | "absolute" | "authority" | "asterisk";
+
+/** One that was sent twice is a list, which no reader of B3 takes for valid. */
+export type B3Fields = Partial<Record<B3Field, string>>;
 
 /** A parsed request head. Text is latin1: one character per byte. Absent values are `""`. */
 export interface RequestHead {
@@ -53,6 +58,8 @@ export interface RequestHead {
   /** `""` also where it was sent twice, which W3C Trace Context calls invalid. */
   traceparent: string;
   tracestate: string;
+  /** Its fields of B3 propagation, by their lower-case names; null: it has none. */
+  b3: B3Fields | null;
   forwardedFor: string;
   forwardedProto: string;
   via: string;

@@ -24,8 +24,12 @@ export const OVERLAYS: readonly Overlay[] = [
   },
   {
     name: "monitoring",
-    why: "For the Prometheus operator, whose custom resources have to be installed.",
-    values: { podMonitor: { enabled: true } },
+    why: "For the Prometheus operator, whose custom resources have to be installed, and for a Grafana that takes its\ndashboards from ConfigMaps with the label grafana_dashboard.",
+    values: {
+      podMonitor: { enabled: true },
+      prometheusRule: { enabled: true },
+      grafanaDashboards: { enabled: true },
+    },
   },
 ];
 

@@ -1,6 +1,7 @@
 import { accessManifests } from "./objects/access.ts";
 import { daemonManifests } from "./objects/daemon.ts";
 import { dataPathTest } from "./objects/data-path-test.ts";
+import { monitoringManifests } from "./objects/monitoring.ts";
 import { namespaceManifest } from "./objects/namespace.ts";
 import { registryManifests } from "./objects/registry.ts";
 import { installRecord } from "./record.ts";
@@ -21,6 +22,7 @@ export function manifests(version: string): Manifest[] {
     ...accessManifests(version),
     ...registryManifests(version),
     ...daemonManifests(version),
+    ...monitoringManifests(version),
     dataPathTest(version),
   ];
 }

@@ -191,6 +191,29 @@ export function valuesSchema(version: string) {
     podMonitor: monitor(
       "A PodMonitor of the Prometheus operator for the daemons, whose CRDs must be there.",
     ).describe("Metrics, besides the annotations prometheus.io/..."),
+    prometheusRule: z
+      .strictObject({
+        enabled: z
+          .boolean()
+          .default(false)
+          .describe("A PrometheusRule of the Prometheus operator, whose CRDs must be there."),
+        labels: texts("Labels that your Prometheus selects rules by."),
+      })
+      .prefault({})
+      .describe("Alerts; the same as manifests/monitoring/prometheus-rules.yaml."),
+    grafanaDashboards: z
+      .strictObject({
+        enabled: z
+          .boolean()
+          .default(false)
+          .describe("A ConfigMap with the dashboards, for Grafana's sidecar."),
+        labels: z
+          .record(z.string(), z.string())
+          .default({ grafana_dashboard: "1" })
+          .describe("Labels that your Grafana looks for."),
+      })
+      .prefault({})
+      .describe("Dashboards; the same as manifests/monitoring/grafana."),
   });
 }
 

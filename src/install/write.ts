@@ -3,18 +3,22 @@ import { dirname, join } from "node:path";
 import * as z from "zod";
 import { chartFiles } from "./helm/chart-files.ts";
 import { kustomizeFiles } from "./kustomize.ts";
+import { monitoringFiles } from "./monitoring/files.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const FOLDER = join(ROOT, "manifests");
 /** Folders below `manifests/` that hold nothing else. */
-const MADE = ["base", "overlays", "helm/hostmesh"];
+const MADE = ["base", "overlays", "helm/hostmesh", "monitoring"];
 
 /** Every file below `manifests/` that is made from `src/install`, by its path there. */
 export function manifestFiles(version: string): Map<string, string> {
   const chart = [...chartFiles(version)].map(
     ([path, text]) => [`helm/hostmesh/${path}`, text] as const,
   );
-  return new Map([...kustomizeFiles(version), ...chart]);
+  const monitoring = [...monitoringFiles()].map(
+    ([path, text]) => [`monitoring/${path}`, text] as const,
+  );
+  return new Map([...kustomizeFiles(version), ...chart, ...monitoring]);
 }
 
 /** Paths of files that are there and should not be, that are missing, or that hold something else. */

@@ -1,4 +1,5 @@
 import { type HostPort, isLoopback } from "../core/address.ts";
+import type { SocketPlaces } from "../core/exchange-details.ts";
 import type { Entry, TrafficSource } from "../core/facts.ts";
 import type { DataWorkload } from "../core/snapshot.ts";
 
@@ -17,6 +18,8 @@ export interface Origin {
   readonly peer: PeerFacts | null;
   /** Of another host: whom its traffic is counted for. */
   readonly caller?: TrafficSource | null;
+  /** Both ends of the client's own connection; absent: its requests come through another host. */
+  readonly places?: SocketPlaces;
 }
 
 /** Whom traffic is counted for; null: the host itself, or a stranger. */

@@ -5,6 +5,7 @@ import type { StartTimer } from "../core/alarms.ts";
 import { isProbe, PROBE_REPLY } from "../core/capture-probe.ts";
 import type { Clock } from "../core/clock.ts";
 import { MeshError } from "../core/errors.ts";
+import type { Watch } from "../core/exchange-details.ts";
 import type { Recorder } from "../core/facts.ts";
 import type { Credentials } from "../core/identity.ts";
 import type { Random } from "../core/random.ts";
@@ -14,9 +15,11 @@ import type { Conn } from "../http/conn.ts";
 import { HBONE_PORT } from "../http/h2/mesh-wire.ts";
 import { NOBODY } from "../http/nobody.ts";
 import { acceptConn } from "../http/open-conn.ts";
+import type { SpanSink } from "../telemetry/tracing/span.ts";
 import { applyUpdate } from "./apply-update.ts";
 import { CapturedConnection } from "./captured.ts";
 import type { Origin } from "./context.ts";
+import { placesOf } from "./details.ts";
 import { type Listener, type ListenerSpec, listen } from "./downstream/accept.ts";
 import type { DestinationSource } from "./downstream/destination.ts";
 import { acceptMesh } from "./downstream/mesh-accept.ts";
@@ -47,6 +50,9 @@ export interface DataPlaneDeps {
   readonly rateLimits: RateLimits;
   readonly adaptive: AdaptiveLimits;
   readonly recorder: Recorder;
+  readonly watch: Readonly<Watch>;
+  /** Absent: no spans are recorded. */
+  readonly spans?: SpanSink | undefined;
   readonly clock: Clock;
   /** Starts the timers of alarms; absent: Node's own. */
   readonly startTimer?: StartTimer | undefined;
@@ -161,7 +167,8 @@ export class DataPlane {
     if (destination !== null && this.#takeSpecial(socket, entry, destination)) return;
     const workload = workloads.at(address);
     const identity = this.#identityOf(address, workload);
-    const origin = { entry, address, workload, destination, identity, peer: null };
+    const places = this.#plane.watch.details ? placesOf(socket) : socket;
+    const origin = { entry, address, workload, destination, identity, peer: null, places };
     // The rules send only what is for a local workload; a connection of one that has left may be mistaken for such.
     if (entry === "inbound" && workloads.at(destination?.host ?? "") === null) {
       const place = destination === null ? "?" : formatHostPort(destination.host, destination.port);

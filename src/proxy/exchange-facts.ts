@@ -16,6 +16,7 @@ export function newFacts(origin: Origin): RequestFacts {
     upstreamVersion: 0,
     source: trafficSource(origin),
     sourceAddress: origin.address,
+    details: null,
     service: null,
     endpoint: null,
     route: DEFAULT_ROUTE,
@@ -39,6 +40,7 @@ export function newFacts(origin: Origin): RequestFacts {
     attempts: 0,
     requestId: "",
     traceparent: "",
+    ids: "",
   };
 }
 
@@ -65,7 +67,12 @@ export function beginFacts(facts: RequestFacts, origin: Origin, nowMs: number): 
   facts.attempts = 0;
 }
 
-/** Fills in the texts, which only the access log reads. `head` is null where no request could be read. */
+/** Are the texts wanted to tell of a failure? */
+export function mayHaveFailed({ status, grpcStatus, error }: RequestFacts): boolean {
+  return error !== null || status >= 500 || grpcStatus > 0;
+}
+
+/** Fills in the texts, which are read by the access log, and of failures. `head` is null where no request could be read. */
 export function describe(facts: RequestFacts, head: RequestHead | null, ids: string): void {
   facts.method = head?.method ?? "";
   facts.httpVersion = versionOf(facts, head);

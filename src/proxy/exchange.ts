@@ -25,7 +25,7 @@ import { RequestLimits } from "./request-limits.ts";
 import { RequestState } from "./request-state.ts";
 import { type Destination, Router, serviceOf } from "./resolve.ts";
 import { ResponseRelay } from "./response-relay.ts";
-import { goesRound, identify, normalize } from "./rewrite.ts";
+import { goesRound, normalize } from "./rewrite.ts";
 import { Planner } from "./route-plan.ts";
 import { RoutedHeads } from "./routed-head.ts";
 import { abortError } from "./routing/policy/faults.ts";
@@ -115,7 +115,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
       this.#switchover = h2cUpgrade(head, last, this.#parts, this.#onEnd);
       if (this.#switchover !== null) return;
     }
-    this.#ledger.begin(this.#plane.clock.now(), this.#server.carrier.share);
+    this.#ledger.begin(this.#plane.clock.now(), this.#server.carrier.share, last);
     this.#facts.requestBytes = end - start;
     this.#state.begin(head, last);
     this.#keepAlive = head.keepAlive;
@@ -152,7 +152,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
       this.#server.finish(head.keepAlive, plane.clock.now());
       return;
     }
-    this.#state.ids = identify(head, plane.trace, plane.config.telemetry.newTraces === "sampled");
+    this.#ledger.identify(head, this.#state);
     normalize(head, plane.config.mesh);
     const called = this.#router.route(head);
     facts.service = serviceOf(called);
@@ -250,7 +250,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
   }
 
   onRequestBody(chunk: Buffer, start: number, end: number, last: boolean): void {
-    this.#state.complete = last;
+    this.#ledger.arrived(this.#state, last);
     this.#facts.requestBytes += end - start;
     this.#mirrors.add(chunk, start, end, last);
     if (!this.#gate.isShut) this.#forward.onRequestBody(chunk, start, end, last);
@@ -306,7 +306,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
 
   /** Gives back what the request held and records it: exactly once per request. */
   #record(error: MeshError | null, nowMs = this.#plane.clock.now()): void {
-    const { head, ids } = this.#state;
+    const { head } = this.#state;
     this.#forward.reset();
     this.#limits.end();
     this.#mirrors.end();
@@ -315,7 +315,7 @@ export class Exchange implements DownstreamHandler, ForwardOwner, GateOwner {
     this.#state.head = null;
     this.#state.sent = null;
     this.#state.body.text = "";
-    this.#ledger.close(error, head, ids, nowMs);
+    this.#ledger.close(error, head, this.#state, nowMs);
   }
 
   /** Ends the request with an error: an answer if none has begun, else a visible break of the connection. */

@@ -9,10 +9,12 @@ import { Admission, guardedAt, guardedOutside } from "./admission.ts";
 import { Attempt, FIRST_FAILURE_STATUS } from "./attempt.ts";
 import { ClientCert } from "./client-cert.ts";
 import type { Origin } from "./context.ts";
+import { noteResponse, noteTrailers, noteUpstream } from "./details.ts";
 import { toMeshError } from "./failure.ts";
 import { withDeadline } from "./forward-head.ts";
 import { grpcStatusBehind, grpcStatusIn, grpcStatusInLines, isGrpcCall } from "./grpc.ts";
 import type { Plane } from "./plane.ts";
+import { contextLines } from "./propagation.ts";
 import type { RequestLimits } from "./request-limits.ts";
 import type { RequestState } from "./request-state.ts";
 import type { Destination } from "./resolve.ts";
@@ -157,8 +159,9 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     const head = state.sent as RequestHead;
     this.attempt.onConnection(upstream);
     this.#facts.upstreamVersion = upstream.version;
+    if (this.#facts.details !== null) noteUpstream(this.#facts.details, upstream.conn);
     upstream.carrier.share = this.#server.carrier.share;
-    const lines = state.ids + this.#clientCert.lineFor(this.attempt.endpoint);
+    const lines = this.#idLines() + this.#clientCert.lineFor(this.attempt.endpoint);
     const { effects } = this.#admission;
     const text = upstreamHead(head, this.#origin, lines, this.#hop, effects);
     const whole = withDeadline(text, this.#leftMs(this.attempt.sentMs), head) + state.body.text;
@@ -170,6 +173,14 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     const limitMs = state.complete ? responseHeadMs : this.#idleMs;
     this.#server.deadlineMs = deadlineAfter(this.attempt.sentMs, limitMs);
     if (!state.complete) this.#server.carrier.resumeReading();
+  }
+
+  /** The lines that identify the request, for the endpoint of this try. */
+  #idLines(): string {
+    const { ids, spans, head } = this.#state;
+    const { endpoint, sentMs } = this.attempt;
+    const own = spans === null ? ids : spans.sent(endpoint, this.#plan.match, sentMs);
+    return contextLines(head as RequestHead, own, this.#plane);
   }
 
   /** What the endpoint has, in ms: the time of a request that is still being sent has yet to begin. */
@@ -228,12 +239,16 @@ export class Forward implements UpstreamHandler, PoolWaiter {
     const isAsked = this.#plan.retry !== null || mayBeFailure(head.status);
     const pauseMs = isAsked ? this.#retries.pauseAfter(head, request, leftMs) : -1;
     if (pauseMs >= 0) {
+      this.#state.spans?.failed(null, head.status, nowMs);
       this.attempt.giveUp(last);
       this.#again(pauseMs, "any");
       return;
     }
     this.#times.endTry();
     this.#facts.status = head.status;
+    const { details } = this.#facts;
+    if (details !== null) noteResponse(details, head, nowMs);
+    if (details !== null && last) this.#noteTrailers(chunk, start, end);
     this.#owner.onAnswer(head, chunk, start, end, last);
   }
 
@@ -258,7 +273,14 @@ export class Forward implements UpstreamHandler, PoolWaiter {
 
   onResponseBody(chunk: Buffer, start: number, end: number, last: boolean): void {
     if (last && this.#awaitsStatus) this.#observeEnd(chunk, start, end);
+    if (last && this.#facts.details !== null) this.#noteTrailers(chunk, start, end);
     this.#owner.onAnswerBody(chunk, start, end, last);
+  }
+
+  #noteTrailers(chunk: Buffer, start: number, end: number): void {
+    const { details } = this.#facts;
+    const { carrier } = this.attempt.upstream as Upstream;
+    if (details !== null) noteTrailers(details, carrier, chunk, start, end);
   }
 
   /** The try failed before an answer: another endpoint where that is safe, else there is no answer. */
@@ -276,6 +298,7 @@ export class Forward implements UpstreamHandler, PoolWaiter {
       this.#owner.onNoAnswer(error);
       return;
     }
+    this.#state.spans?.failed(error.code, 0, nowMs);
     this.attempt.giveUp(false);
     this.#again(pauseMs, "new");
   }

@@ -40,9 +40,14 @@ const LAST_CHUNK = "\r\n0\r\n";
 
 /** The status in the trailer section that the last piece of a body ends with; -1: there is none. */
 export function grpcStatusBehind(chunk: Buffer, start: number, end: number): number {
+  return grpcStatusInLines(linesBehind(chunk, start, end));
+}
+
+/** The trailer section that the last piece of a body in the chunked coding ends with; "": there is none. */
+export function linesBehind(chunk: Buffer, start: number, end: number): string {
   const text = `\r\n${chunk.toString("latin1", Math.max(start, end - TRAILER_BYTES), end)}`;
   const at = text.lastIndexOf(LAST_CHUNK);
-  return at === -1 ? -1 : grpcStatusInLines(text.slice(at));
+  return at === -1 ? "" : text.slice(at + LAST_CHUNK.length);
 }
 
 /** The status in the lines of trailers that came behind content of a known length; -1: there is none. */

@@ -12,6 +12,7 @@ import { connOverCarrier } from "../http/carrier-socket.ts";
 import type { ServerDeps } from "../http/h1/server.ts";
 import { TlsContexts } from "../identity/tls-contexts.ts";
 import { TraceContext } from "../telemetry/trace-context.ts";
+import { UnixTime } from "../telemetry/tracing/unix-time.ts";
 import { Callers } from "./callers.ts";
 import { type ClusterDeps, Clusters } from "./clusters.ts";
 import { connectionCounts } from "./connection-counts.ts";
@@ -235,6 +236,17 @@ function serverLimits({ limits, timeouts }: Config): ServerDeps["limits"] {
   return { ...limits, headMs, idleMs, streamIdleMs };
 }
 
+/** Who begins a trace decides whether it is sampled; without a decision of the operator's, by the rate of what is recorded. */
+function tracingOf({ config, clock, spans }: DataPlaneDeps): Pick<Plane, "trace" | "tracing"> {
+  const { newTraces, tracing } = config.telemetry;
+  const rate = spans === undefined ? 0 : tracing.sampling;
+  const trace = new TraceContext(undefined, newTraces === "sampled" ? 1 : rate);
+  if (spans === undefined) return { trace, tracing: null };
+  const unix = new UnixTime(clock);
+  const unixMs = (clockMs: number) => unix.of(clockMs);
+  return { trace, tracing: { sink: spans, errors: tracing.errors === "on", unixMs } };
+}
+
 /** Tells whether a policy guards the workload at a place of this host. */
 function guardedPlaces({
   services,
@@ -252,7 +264,7 @@ function guardedPlaces({
 /** Everything that one worker's data path works with. */
 export function makePlane(deps: DataPlaneDeps): Plane {
   const { config, clock, random, endpoints, quotas, recorder } = deps;
-  const { serviceLimits, budgets, rateLimits, adaptive } = deps;
+  const { serviceLimits, budgets, rateLimits, adaptive, watch } = deps;
   const { timeouts } = config;
   const deadlines = new Deadlines(clock);
   deadlines.add(everyTick(() => budgets.flush()));
@@ -268,9 +280,9 @@ export function makePlane(deps: DataPlaneDeps): Plane {
   const links = makeLinks(deps, { deadlines, transport, grounds });
   const pools = makePools(deps, { deadlines, transport, grounds, links });
   const plane: Plane = {
-    ...{ config, clock, random, deadlines, endpoints, quotas, recorder },
+    ...{ config, clock, random, deadlines, endpoints, quotas, recorder, watch },
     alarms: new Alarms(clock, deps.startTimer),
-    trace: new TraceContext(),
+    ...tracingOf(deps),
     turns: makeTurns(deps),
     ...{ serviceLimits, budgets, adaptive, authorizer, contexts, transport },
     defaultBudget: budgetOf(config),

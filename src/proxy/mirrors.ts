@@ -11,6 +11,7 @@ import type { Origin } from "./context.ts";
 import { newFacts } from "./exchange-facts.ts";
 import { withLine } from "./forward-head.ts";
 import type { Plane } from "./plane.ts";
+import { contextLines } from "./propagation.ts";
 import type { RequestState } from "./request-state.ts";
 import type { Destination } from "./resolve.ts";
 import { hopOf, upstreamHead } from "./rewrite.ts";
@@ -55,7 +56,8 @@ export class Mirrors {
     this.#rules = mirrors.filter(({ percent }) => percent >= 100 || random() * 100 < percent);
     if (this.#rules.length === 0) return;
     this.#state = state;
-    const text = upstreamHead(head, this.#origin, state.ids, hopOf(this.#origin, this.#version));
+    const lines = contextLines(state.head as RequestHead, state.ids, this.#plane);
+    const text = upstreamHead(head, this.#origin, lines, hopOf(this.#origin, this.#version));
     this.#head = requestLine(text, { authority: shadow(head.authority) });
     this.#body = state.body.text;
     if (state.complete) this.#send();

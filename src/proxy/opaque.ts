@@ -7,6 +7,7 @@ import { Conn } from "../http/conn.ts";
 import { Admission, type Guarded, guardedAt, guardedOutside, isTakenOver } from "./admission.ts";
 import type { Cluster, ToCluster } from "./clusters.ts";
 import { type Origin, trafficSource } from "./context.ts";
+import { newDetails, noteServerName, placesOf } from "./details.ts";
 import { FirstLine } from "./downstream/protocol.ts";
 import { newFacts, OUTSIDE } from "./exchange-facts.ts";
 import { toMeshError } from "./failure.ts";
@@ -266,6 +267,11 @@ export class OpaqueSession {
     const settings = { idleMs: this.#limits?.idleTimeoutMs ?? tunnelIdleMs, halfCloseMs };
     recorder.event("tunnel_opened");
     this.#count();
+    const { details } = this.#facts;
+    if (details !== null && !this.#recorded) {
+      if (conn instanceof Conn) details.upstream = placesOf(conn.socket);
+      if (early !== null) noteServerName(details, early);
+    }
     const line = isUnclear ? new FirstLine() : null;
     const mayPass = (chunk: Buffer, start: number, end: number) => {
       const may = line?.mayPass(chunk, start, end) ?? true;
@@ -328,6 +334,7 @@ export class OpaqueSession {
     this.#releaseEndpoint();
     if (this.#recorded) return;
     this.#facts.error = error?.code ?? null;
+    if (this.#facts.details !== null) this.#facts.details.failure = error?.message ?? "";
     this.#facts.durationMs = this.#plane.clock.now() - this.#facts.startMs;
     this.#plane.recorder.exchange(this.#facts);
   }
@@ -354,6 +361,7 @@ function tunnelFacts(plane: Plane, origin: Origin, destination: Destination): Re
   const place = origin.destination;
   return {
     ...newFacts(origin),
+    details: plane.watch.details ? newDetails(origin) : null,
     ...(destination.kind === "outside" ? OUTSIDE : {}),
     protocol: "tcp",
     service: serviceOf(destination),

@@ -2,6 +2,7 @@ import type { Config } from "../config/schema.ts";
 import type { Alarms } from "../core/alarms.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Deadlines } from "../core/deadlines.ts";
+import type { Watch } from "../core/exchange-details.ts";
 import type { Recorder } from "../core/facts.ts";
 import type { Random } from "../core/random.ts";
 import type { RetryBudgetRule } from "../core/traffic.ts";
@@ -10,6 +11,7 @@ import type { ServerDeps } from "../http/h1/server.ts";
 import type { Upgraded } from "../http/h2/server-session.ts";
 import type { TlsContexts } from "../identity/tls-contexts.ts";
 import type { TraceContext } from "../telemetry/trace-context.ts";
+import type { Tracing } from "../telemetry/tracing/span.ts";
 import type { Callers } from "./callers.ts";
 import type { Clusters } from "./clusters.ts";
 import type { Origin } from "./context.ts";
@@ -48,7 +50,11 @@ export interface Plane {
   readonly deadlines: Deadlines;
   readonly alarms: Alarms;
   readonly recorder: Recorder;
+  /** What those to whom it reports want to know beyond numbers. */
+  readonly watch: Readonly<Watch>;
   readonly trace: TraceContext;
+  /** Null: no spans are recorded here. */
+  readonly tracing: Tracing | null;
   readonly endpoints: EndpointState;
   readonly quotas: WorkloadQuotas;
   /** Divides this worker's time among the sources of its work. */

@@ -1,6 +1,7 @@
 import type { Share } from "../core/share.ts";
 import type { RequestHead } from "../http/message.ts";
 import { HeldBody } from "./held-body.ts";
+import type { RequestSpans } from "./request-spans.ts";
 
 /** The request that a client connection is at: what both sides of its exchange know of it. */
 export class RequestState {
@@ -8,8 +9,10 @@ export class RequestState {
   head: RequestHead | null = null;
   /** What goes on of it: itself, or what its rule makes of it. */
   sent: RequestHead | null = null;
-  /** Lines with request id and traceparent, as they go to the endpoint. */
+  /** Lines with request id and traceparent: as they go to the endpoint, unless propagation.ts says otherwise. */
   ids = "";
+  /** Null: it is not sampled. */
+  spans: RequestSpans | null = null;
   /** Has the client sent its whole request? */
   complete = false;
   answered = false;
@@ -27,6 +30,7 @@ export class RequestState {
     this.head = head;
     this.sent = head;
     this.ids = "";
+    this.spans = null;
     this.complete = complete;
     this.answered = false;
     this.interim = false;

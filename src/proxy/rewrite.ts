@@ -2,7 +2,6 @@ import { formatHostPort } from "../core/address.ts";
 import { MeshError } from "../core/errors.ts";
 import { requestHeadLines, responseHeadText } from "../http/h1/serializer.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
-import { identityLines, type TraceContext } from "../telemetry/trace-context.ts";
 import type { TokenEffects } from "./admission.ts";
 import type { Origin } from "./context.ts";
 import { normalizePath, type PathSettings } from "./routing/authorize/path.ts";
@@ -21,22 +20,6 @@ const MAX_HOPS = 20;
 /** Does Via say that the request has been going round? */
 export function goesRound(head: RequestHead): boolean {
   return head.via !== "" && head.via.split("hostmesh").length > MAX_HOPS;
-}
-
-/**
- * The lines that identify a request: keeps the client's request id, continues its trace, or begins them. A
- * tracestate without a valid traceparent must not be sent on (W3C Trace Context section 3.3), so it is taken
- * out of the head.
- */
-export function identify(head: RequestHead, trace: TraceContext, sampled: boolean): string {
-  if (head.requestId === "" && head.traceparent === "") {
-    head.tracestate = "";
-    return trace.newLines(sampled);
-  }
-  const continued = head.traceparent === "" ? null : trace.continueTrace(head.traceparent);
-  if (continued === null) head.tracestate = "";
-  const requestId = head.requestId === "" ? trace.newRequestId() : head.requestId;
-  return identityLines(requestId, continued ?? trace.newTrace(sampled));
 }
 
 /** The hop by which a connection's requests come. */
@@ -63,7 +46,7 @@ export function normalize(head: RequestHead, settings: PathSettings): void {
 }
 
 /**
- * The head for the endpoint. `ids` and `hop` are made by the functions above; `ids` may have further lines behind
+ * The head for the endpoint. `hop` is made by the function above, `ids` by `contextLines`; it may have further lines behind
  * it. `effects`: what a token changes.
  */
 export function upstreamHead(

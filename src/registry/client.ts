@@ -1,17 +1,16 @@
-import type { Clock } from "../core/clock.ts";
 import type { Change } from "../core/model.ts";
-import type { Random } from "../core/random.ts";
+import type { RegistryClientOptions, RegistryClientState } from "./client-options.ts";
 import { HeldState, type Step, StepAssembler } from "./held-state.ts";
-import type { Log } from "./log.ts";
 import {
+  type Ask,
   type CheckTask,
   type ClientMessage,
   PROTOCOL_VERSION,
   type ServerMessage,
   type UpdatePart,
 } from "./protocol.ts";
-import { type LookUp, type RegistryTarget, RegistryTargets } from "./registry-targets.ts";
-import { type RegistryTls, registryTlsOptions } from "./registry-tls.ts";
+import { type RegistryTarget, RegistryTargets } from "./registry-targets.ts";
+import { registryTlsOptions } from "./registry-tls.ts";
 import type { CheckResult } from "./schema.ts";
 import { SnapshotFile } from "./snapshot-file.ts";
 import { processTimers, type Timers } from "./timers.ts";
@@ -24,52 +23,6 @@ const REASON_LENGTH = 2_000;
 const STABLE_MS = 5_000;
 
 type HelloMesh = NonNullable<Extract<ClientMessage, { type: "hello" }>["mesh"]>;
-
-export interface RegistryClientOptions {
-  /** Registries, tried in turn; of a name with several addresses each. */
-  readonly urls: readonly string[];
-  /** Default: the system's resolver. */
-  readonly lookUp?: LookUp;
-  readonly host: string;
-  readonly zone: string;
-  /** Version of this program, shown in the registry's status. */
-  readonly version: string;
-  /** Where the last good state is kept; its folder must exist. */
-  readonly snapshotPath: string;
-  readonly reconnectMinMs: number;
-  readonly reconnectMaxMs: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly timers?: Timers;
-  /** Asked at each connection to an https URL; null: the system's authorities and the host's name count. */
-  readonly tls?: () => RegistryTls | null;
-  /** Asked at each connection: where this host takes mutual TLS ("": at the address that the registry sees). */
-  readonly mesh?: () => { readonly address: string; readonly port: number } | null;
-  /** A registry does not take this host's certificate, or shows one that is not trusted here. */
-  readonly distrusted?: () => void;
-  /**
-   * Takes one revision, whole. `full`: everything there is. What it throws goes to the registry as the
-   * reason of a refusal, and the state stays as it was.
-   */
-  onUpdate(changes: readonly Change[], revision: number, full: boolean): void;
-  /** The http and tcp checks that this host shall run; always all of them. */
-  onChecks(checks: readonly CheckTask[]): void;
-}
-
-export interface RegistryClientState {
-  readonly connected: boolean;
-  readonly url: string;
-  readonly revision: number;
-  readonly epoch: string;
-  /** Time since this state was last known to be the newest, in ms. */
-  readonly ageMs: number;
-  readonly lastError: string | null;
-  /** The newest revision that was refused, until a later one is taken. */
-  readonly rejected: { readonly revision: number; readonly reason: string } | null;
-  /** How often this client lost track, by digest or by a gap, and asked for everything. */
-  readonly resyncs: number;
-}
 
 /**
  * A daemon's view of the registry. It serves what was saved before it connects, keeps what it has while
@@ -201,6 +154,7 @@ export class RegistryClient {
     const connection = this.#connection;
     this.#connection = null;
     this.#welcome = null;
+    this.#options.questions?.endAll();
     connection?.close("left");
   }
 
@@ -239,10 +193,12 @@ export class RegistryClient {
       revision: this.#held.revision(),
       ...(Object.keys(position).length === 0 ? {} : { position }),
       ...(mesh === null ? {} : { mesh }),
+      ...(this.#options.questions === undefined ? {} : { takes: ["ask"] }),
     };
   }
 
   #closed(reason: string, ending: Ending): void {
+    this.#options.questions?.endAll();
     const wasConnected = this.#welcome !== null;
     const lastedMs = wasConnected ? this.#options.clock.now() - this.#welcomeMs : 0;
     this.#connection = null;
@@ -281,6 +237,8 @@ export class RegistryClient {
     else if (this.#welcome === null) throw new Error("a message before the welcome");
     else if (message.type === "update") this.#update(message, this.#welcome.epoch);
     else if (message.type === "checks") this.#takeChecks(message.checks);
+    else if (message.type === "ask") this.#ask(message);
+    else if (message.type === "ask-end") this.#options.questions?.end(message.id);
     else this.#compare(message.revision, message.digest);
     this.#freshen();
   }
@@ -330,6 +288,12 @@ export class RegistryClient {
     this.#rejected = null;
     this.#connection?.send({ type: "ack", revision: step.to });
     this.#file.save(this.#held);
+  }
+
+  #ask(message: Ask): void {
+    const connection = this.#connection;
+    if (connection === null) return;
+    this.#options.questions?.ask(message, (part) => connection.sendAndWait(part));
   }
 
   #compare(revision: number, digest: string): void {

@@ -5,6 +5,7 @@ import type { CheckMonitor } from "./check-monitor.ts";
 import type { IdentityParts } from "./identity/open-identity.ts";
 import type { PlanSettings } from "./inputs.ts";
 import type { ResourceSettings } from "./plan-resource.ts";
+import type { SightHub } from "./sight/hub.ts";
 import type { RunningSource } from "./source.ts";
 import type { Waiters } from "./waiters.ts";
 import type { Writer } from "./writer.ts";
@@ -47,6 +48,7 @@ export interface RegistryParts {
   /** Who, besides operators, may register endpoints and workloads. */
   readonly registrars: readonly AllowedRole[];
   daemons(): readonly DaemonStatus[];
+  readonly sight: SightHub;
   /** What the store says of itself. */
   storeStatus(): Record<string, unknown>;
   /** `host:port` that the API listens on. */

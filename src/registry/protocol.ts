@@ -34,6 +34,8 @@ const hello = z.object({
   revision,
   /** What the state that it holds is made of; absent: it is no cluster's, or an older daemon's. */
   position: z.exactOptional(positionSchema),
+  /** Types of messages that it takes beside those that every daemon of this version does. */
+  takes: z.exactOptional(z.array(z.string().max(64)).max(64)),
   /** Where the host takes mutual TLS; absent: it has no identity. `address` "": the one that the registry sees. */
   mesh: z.exactOptional(
     z.object({
@@ -56,12 +58,32 @@ const certificates = z.object({
   issuers: z.array(z.string().max(128)).max(64),
 });
 
+/** Characters of one part of an answer: with what JSON makes of them in a text, below 512 KiB. */
+export const ANSWER_PART_CHARS = 131_072;
+const questionId = z.number().int().min(1);
+/**
+ * A part of the answer to a question; the parts come in order, from 0, and those of several answers may alternate. The
+ * `body` of all together is one JSON text. `more`, in the last part: this was not all, another answer follows (a tap).
+ */
+const answer = z.object({
+  type: z.literal("answer"),
+  id: questionId,
+  part: z.number().int().min(0),
+  last: z.boolean(),
+  more: z.exactOptional(z.literal(true)),
+  body: z.exactOptional(z.string().max(ANSWER_PART_CHARS)),
+  /** Why there is no (further) answer; then there are no further parts. */
+  error: z.exactOptional(z.string().max(2_048)),
+});
+export type AnswerPart = z.infer<typeof answer>;
+
 const answers = [ack, nack, resync] as const;
 export const clientMessage = z.discriminatedUnion("type", [
   hello,
   ...answers,
   results,
   certificates,
+  answer,
 ]);
 export type ClientMessage = z.infer<typeof clientMessage>;
 
@@ -104,7 +126,18 @@ export type CheckTask = z.infer<typeof checks>["checks"][number];
 /** What the digest of the daemon's records must be at this revision. */
 const digest = z.object({ type: z.literal("digest"), revision, digest: z.string() });
 
-export const serverMessage = z.discriminatedUnion("type", [welcome, update, checks, digest]);
+/** A question (sight/question.ts), to a daemon that takes "ask". It is answered beside everything else. */
+const ask = z.object({
+  type: z.literal("ask"),
+  id: questionId,
+  question: z.looseObject({ kind: z.string().max(64) }),
+});
+export type Ask = z.infer<typeof ask>;
+/** Nobody waits for (further) answers. */
+const askEnd = z.object({ type: z.literal("ask-end"), id: questionId });
+
+const steps = [welcome, update, checks, digest] as const;
+export const serverMessage = z.discriminatedUnion("type", [...steps, ask, askEnd]);
 export type ServerMessage = z.infer<typeof serverMessage>;
 
 /** Reads one message. Throws with the reason where it is not of this protocol. */

@@ -11,6 +11,7 @@ import { MAX_CLIENT_MESSAGE_BYTES } from "./protocol.ts";
 import { RegistryError } from "./registry-error.ts";
 import type { CheckResult } from "./schema.ts";
 import { refuseForeignOrigin } from "./server.ts";
+import type { DaemonQuestions } from "./sight/daemon-questions.ts";
 import type { Store } from "./store.ts";
 import type { Timers } from "./timers.ts";
 import { Transfers } from "./transfers.ts";
@@ -42,6 +43,12 @@ export interface WatchHubOptions {
   reach?(): Position;
   /** How long a daemon that holds something newer waits. */
   readonly behindMs?: number;
+}
+
+export interface WatchedDaemon {
+  readonly status: DaemonStatus;
+  /** Null: its version answers none. */
+  readonly questions: DaemonQuestions | null;
 }
 
 /** All watching daemons: tells each what changed, and knows what each holds. */
@@ -92,6 +99,16 @@ export class WatchHub {
   daemons(): DaemonStatus[] {
     const all = [...this.#sessions].map((session) => session.status());
     return all.filter((status) => status !== null).sort((a, b) => (a.host < b.host ? -1 : 1));
+  }
+
+  /** The daemons that watch; of a host whose daemon is being replaced, the newer one. */
+  watched(): ReadonlyMap<string, WatchedDaemon> {
+    const byHost = new Map<string, WatchedDaemon>();
+    for (const session of this.#sessions) {
+      const status = session.status();
+      if (status !== null) byHost.set(status.host, { status, questions: session.questions() });
+    }
+    return byHost;
   }
 
   /** Takes a WebSocket handshake, or answers it with an error. `callerOf` is asked again while the watch lasts. */

@@ -20,7 +20,7 @@ import { type OpenedStore, openStore } from "./open-store.ts";
 import type { RegistryParts } from "./parts.ts";
 import type { ResourceSettings } from "./plan-resource.ts";
 import type { Position } from "./position.ts";
-import { WatchHub } from "./push.ts";
+import { WatchHub, type WatchHubOptions } from "./push.ts";
 import { refuseWrites } from "./refuse-writes.ts";
 import type { Route } from "./route.ts";
 import { consulAgentRoutes } from "./routes/consul-agent.ts";
@@ -31,8 +31,11 @@ import { DEFAULT_TOKEN_TTL_MS, identityRoutes } from "./routes/identity.ts";
 import { meshRoutes } from "./routes/mesh.ts";
 import { resourceHistoryRoutes } from "./routes/resource-history.ts";
 import { resourceRoutes } from "./routes/resources.ts";
+import { sightRoutes } from "./routes/sight.ts";
 import type { CheckResult } from "./schema.ts";
 import type { RegistryServer } from "./server.ts";
+import { SightHub } from "./sight/hub.ts";
+import { LocalSight } from "./sight/local-sight.ts";
 import type { RunningSource, Source } from "./source.ts";
 import { processTimers, type Timers } from "./timers.ts";
 import { VirtualRange } from "./virtual-range.ts";
@@ -96,6 +99,8 @@ export interface RunningRegistry {
   readonly port: number;
   /** The API on TLS, as it is reached from this host; null: it is not served. */
   readonly tlsUrl: string | null;
+  /** What the daemons see. */
+  readonly sight: SightHub;
   /** A one-time join token for this host (null: any), by default for an hour. Rejects without a TLS port. */
   issueJoinToken(host: string | null, ttlMs?: number): Promise<string>;
   /** Ends watches and requests, writes what was accepted, closes the store. */
@@ -131,25 +136,16 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
   const hosts = hostRecordsOf(options, { catalog, writer });
   let identity: IdentityParts | null = null;
   let running: RunningSource | null = null;
-  const hub = new WatchHub({
-    ...limitsOf(options),
-    ...{ catalog, store, clock, timers, log, pingMs: options.pingMs },
-    position: options.position ?? (() => running?.position() ?? {}),
-    reach: options.position ?? (() => running?.reach() ?? {}),
-    results: (host, results) => takeResults(monitor, host, results, log),
-    greeted: (hello, address) => hosts?.greeted(hello, address),
-    acknowledged: (host, revision) => {
-      identity?.evidence.acknowledge(host, revision);
-      identity?.board.touch();
-    },
-    certificates: (host, issuers) => {
-      identity?.evidence.uses(host, issuers);
-      identity?.board.touch();
-    },
-  });
+  const base = { catalog, clock, timers, log };
+  const late = { hosts, identity: () => identity, source: () => running };
+  const hub = watchHub(options, { ...base, store, monitor, ...late });
   let endBalance: () => void = () => undefined;
+  const { wall = wallClock } = options;
+  const local = new LocalSight({ watched: () => hub.watched(), clock, timers, log });
+  const sight = new SightHub({ ...base, wall: () => wall.now(), sources: [local] });
   const close = async () => {
     endBalance();
+    sight.close();
     await hub.close();
     monitor.close();
     await running?.close();
@@ -173,7 +169,6 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
         dismiss: (host, reason) => hub.dismiss(host, reason),
       });
     }
-    const { wall = wallClock } = options;
     const resources = resourceSettingsOf(options);
     const settings = { ranges: rangesOf(options), balancer: options.balancer };
     const daemons = () => hub.daemons();
@@ -183,12 +178,41 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
     running = (await options.source?.start({ ...parts, identity, daemons }, stop)) ?? null;
     const source = running && { place: options.source?.place ?? "", running };
     const own = { catalog, writer, monitor, waiters, wall, identity, source, epoch: store.epoch };
-    const told = { settings, resources, daemons, storeStatus: () => opened.status() };
+    const told = { settings, resources, daemons, sight, storeStatus: () => opened.status() };
     return await serve(options, { ...own, ...told }, hub, close);
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+interface WatchHubDeps extends Pick<WatchHubOptions, "catalog" | "store" | "clock" | "timers"> {
+  readonly log: Log;
+  readonly monitor: CheckMonitor;
+  readonly hosts: HostRecords | null;
+  /** Null while they are not there (yet). */
+  identity(): IdentityParts | null;
+  source(): RunningSource | null;
+}
+
+function watchHub(options: RegistryOptions, deps: WatchHubDeps): WatchHub {
+  const { catalog, store, clock, timers, log, monitor, hosts, identity, source } = deps;
+  return new WatchHub({
+    ...limitsOf(options),
+    ...{ catalog, store, clock, timers, log, pingMs: options.pingMs },
+    position: options.position ?? (() => source()?.position() ?? {}),
+    reach: options.position ?? (() => source()?.reach() ?? {}),
+    results: (host, results) => takeResults(monitor, host, results, log),
+    greeted: (hello, address) => hosts?.greeted(hello, address),
+    acknowledged: (host, revision) => {
+      identity()?.evidence.acknowledge(host, revision);
+      identity()?.board.touch();
+    },
+    certificates: (host, issuers) => {
+      identity()?.evidence.uses(host, issuers);
+      identity()?.board.touch();
+    },
+  });
 }
 
 type OwnParts = Omit<RegistryParts, "registrars" | "host" | "nodeAddress" | "listening">;
@@ -228,6 +252,7 @@ async function serve(
   return {
     url: `http://${listening()}`,
     port,
+    sight: own.sight,
     tlsUrl: tls === null ? null : `https://${reachable(options.identity?.tlsBind, tls.port)}`,
     issueJoinToken(forHost, ttlMs = DEFAULT_TOKEN_TTL_MS) {
       if (identity === null || tls === null) {
@@ -258,6 +283,7 @@ function routesOf(parts: RegistryParts): Route[] {
     ...resourceHistoryRoutes(parts),
     ...hostRoutes(parts),
     ...healthRoutes(),
+    ...sightRoutes(parts),
     ...(parts.identity === null ? [] : identityRoutes(parts.identity)),
   ];
   return parts.source === null ? all : refuseWrites(all, parts.source.place);

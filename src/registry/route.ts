@@ -18,11 +18,13 @@ export interface RegistryRequest {
   readonly closed: AbortSignal;
 }
 
-/** What a route answers. Either one value, or items that are sent as an array while they are made. */
+/** What a route answers: one value, items that are sent as an array while they are made, or lines. */
 export interface Reply {
   readonly status?: number;
   readonly body?: unknown;
   readonly items?: Iterable<unknown>;
+  /** Values that are sent as they come, one JSON text in each line (NDJSON), until they end or the client goes. */
+  readonly lines?: AsyncIterable<unknown>;
   /** Revision of the answer, where it is not simply the newest. */
   readonly index?: number;
 }

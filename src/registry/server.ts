@@ -217,7 +217,11 @@ function failure(error: unknown, { method, url }: IncomingMessage, log: Log): Re
   return { status: 500, body: { error: "internal error" } };
 }
 
-async function send(response: ServerResponse, { body, items }: Reply): Promise<void> {
+async function send(response: ServerResponse, { body, items, lines }: Reply): Promise<void> {
+  if (lines !== undefined) {
+    await sendLines(response, lines);
+    return;
+  }
   if (items === undefined && body === undefined) {
     response.setHeader("content-length", 0);
     response.end();
@@ -240,6 +244,17 @@ async function send(response: ServerResponse, { body, items }: Reply): Promise<v
     await nextTurn();
   }
   response.end(`${pending}]\n`);
+}
+
+async function sendLines(response: ServerResponse, lines: AsyncIterable<unknown>): Promise<void> {
+  response.setHeader("content-type", "application/x-ndjson");
+  // Nothing may come for long, and the client shall know that it was understood.
+  response.flushHeaders();
+  for await (const line of lines) {
+    if (response.destroyed) return;
+    if (!response.write(`${JSON.stringify(line)}\n`)) await drained(response);
+  }
+  response.end();
 }
 
 /** Resolves when there is room again, or the client is gone. */

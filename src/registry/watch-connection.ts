@@ -86,6 +86,14 @@ export class WatchConnection {
     else this.#socket.send(JSON.stringify(message));
   }
 
+  /** Resolves when the message has left this process, or nobody is there to take it. */
+  sendAndWait(message: ClientMessage): Promise<void> {
+    if (this.#over || this.#socket.readyState !== WebSocket.OPEN) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#socket.send(JSON.stringify(message), () => resolve());
+    });
+  }
+
   close(reason: string, ending: Ending = "lost"): void {
     if (this.#over) return;
     this.#over = true;

@@ -9,6 +9,7 @@ import type { DaemonStatus } from "./parts.ts";
 import { isBehind, type Position } from "./position.ts";
 import { type ClientMessage, clientMessage, readMessage, type ServerMessage } from "./protocol.ts";
 import type { CheckResult } from "./schema.ts";
+import { DaemonQuestions } from "./sight/daemon-questions.ts";
 import type { Timers } from "./timers.ts";
 import type { Transfer } from "./transfer.ts";
 import type { Transfers } from "./transfers.ts";
@@ -63,6 +64,7 @@ export class WatchSession {
   readonly #parts: SessionParts;
   readonly #peer: WatchPeer;
   readonly #connectedMs: number;
+  readonly #questions: DaemonQuestions;
   #hello: Hello | null = null;
   /** What the daemon holds. */
   #held = 0;
@@ -86,12 +88,16 @@ export class WatchSession {
     this.#parts = parts;
     this.#connectedMs = parts.clock.now();
     this.#heardMs = this.#connectedMs;
+    this.#questions = new DaemonQuestions((message) => this.#send(message), parts.timers);
     this.#cancelTimeout = parts.timers.after(parts.answerMs, () =>
       this.#cut("it never said hello"),
     );
     socket.on("message", (data: RawData, isBinary: boolean) => this.#receive(data, isBinary));
     for (const sign of ["ping", "pong"] as const) socket.on(sign, () => this.#heard());
-    socket.on("close", () => this.#cancelTimeout());
+    socket.on("close", () => {
+      this.#cancelTimeout();
+      this.#questions.close("the daemon is gone");
+    });
     socket.on("error", (error) =>
       this.#parts.log.debug("a watch failed", { peer: peer.name, error }),
     );
@@ -113,6 +119,11 @@ export class WatchSession {
       resyncs: this.#resyncs,
       refusal: this.#refusal,
     };
+  }
+
+  /** Null: it answers none, or has not said hello. */
+  questions(): DaemonQuestions | null {
+    return this.#hello?.takes?.includes("ask") === true ? this.#questions : null;
   }
 
   /** The catalog moved on. */
@@ -191,6 +202,7 @@ export class WatchSession {
     else if (message.type === "nack") this.#refuse(message);
     else if (message.type === "certificates")
       this.#parts.certificates(this.#hello.host, message.issuers);
+    else if (message.type === "answer") this.#questions.take(message);
     else if (message.type === "results") this.#parts.results(this.#hello.host, message.results);
     else this.#resync(message.reason);
   }
@@ -206,7 +218,7 @@ export class WatchSession {
     this.#cancelTimeout();
     this.#hello = hello;
     this.#parts.greeted(hello, this.#peer.address);
-    const takes = ["certificates"];
+    const takes = ["certificates", "answer"];
     this.#send({ type: "welcome", epoch, revision: catalog.revision(), pingMs, takes });
     this.#sendChecks(hello.host);
     this.#waitsUntilMs = clock.now() + behindMs;

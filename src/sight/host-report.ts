@@ -21,6 +21,8 @@ export interface HostReport {
   readonly flows: readonly FlowReport[];
   readonly routes: readonly RouteReport[];
   readonly endpoints: readonly EndpointReport[];
+  /** Of services that have had any; absent: its version does not tell. */
+  readonly retries?: readonly RetryReport[];
   readonly workloads: readonly WorkloadReport[];
   readonly workers: readonly WorkerReport[];
   readonly capture: { readonly mode: string; readonly active: boolean };
@@ -72,7 +74,16 @@ export interface RouteReport extends Counts {
   readonly route: string;
 }
 
-/** One endpoint as this host sees it. */
+/** How often requests to a service were tried again. */
+export interface RetryReport {
+  readonly service: string;
+  /** Since the data path's start. */
+  readonly retries: number;
+  /** Within the window. */
+  readonly recent: number;
+}
+
+/** One endpoint as this host sees it: each request counts where it was tried last. */
 export interface EndpointReport extends Counts {
   /** `namespace/name`. */
   readonly service: string;

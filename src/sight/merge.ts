@@ -14,7 +14,7 @@ import type {
   ServiceFigures,
   SourceFigures,
 } from "./mesh-report.ts";
-import { Tally } from "./tally.ts";
+import { rounded, Tally } from "./tally.ts";
 
 /** What the registry knows without asking. Where only one daemon is asked, both lists are empty. */
 export interface MergeContext {
@@ -95,6 +95,8 @@ export class MeshMerger {
   readonly #served = new Map<string, Edge>();
   readonly #routes = new Map<string, RouteSum>();
   readonly #endpoints = new Map<string, Map<string, EndpointSum>>();
+  /** Null: no report told. */
+  #retries: Map<string, { retries: number; retriesPerSecond: number }> | null = null;
   #windowMs = 0;
 
   /** At most one report of a host. */
@@ -116,6 +118,7 @@ export class MeshMerger {
       sum.tally.add(route, windowMs);
     }
     for (const endpoint of report.endpoints) this.#addEndpoint(endpoint, report);
+    if (report.retries !== undefined) this.#addRetries(report.retries, windowMs);
   }
 
   finish(context: MergeContext): MeshReport {
@@ -153,6 +156,15 @@ export class MeshMerger {
     sum.latencyWeight += weight;
   }
 
+  #addRetries(reported: NonNullable<HostReport["retries"]>, windowMs: number): void {
+    this.#retries ??= new Map();
+    for (const { service, retries, recent } of reported) {
+      const sum = entryOf(this.#retries, service, () => ({ ...NO_RETRIES }));
+      sum.retries += retries;
+      if (windowMs > 0) sum.retriesPerSecond += (recent * 1_000) / windowMs;
+    }
+  }
+
   #edges(): Edge[] {
     const called = [...this.#called.values()];
     const seen = new Set(called.map(({ destination }) => destination));
@@ -173,8 +185,15 @@ export class MeshMerger {
         inFlight: inFlightOf(own),
         errors: Object.fromEntries([...errorsOf(own)].sort(([a], [b]) => (a < b ? -1 : 1))),
         endpoints: endpointFigures(this.#endpoints.get(service), knownOf.get(service) ?? []),
+        ...this.#retriesOf(service),
       };
     });
+  }
+
+  #retriesOf(service: string): Pick<ServiceFigures, "retries" | "retriesPerSecond"> {
+    if (this.#retries === null) return {};
+    const { retries, retriesPerSecond } = this.#retries.get(service) ?? NO_RETRIES;
+    return { retries, retriesPerSecond: rounded(retriesPerSecond) };
   }
 
   #hostSummaries(known: readonly KnownHost[]): HostSummary[] {
@@ -190,6 +209,8 @@ export class MeshMerger {
       .sort(by("host"));
   }
 }
+
+const NO_RETRIES = { retries: 0, retriesPerSecond: 0 };
 
 function addFlow(edges: Map<string, Edge>, flow: FlowReport, windowMs: number): void {
   const { source, destination, protocol, security } = flow;

@@ -50,9 +50,12 @@ export interface ServiceFigures extends Figures {
   readonly inFlight: number;
   readonly errors: Readonly<Record<string, number>>;
   readonly endpoints: readonly EndpointFigures[];
+  /** Since the data paths' start; absent: no daemon told. */
+  readonly retries?: number;
+  readonly retriesPerSecond?: number;
 }
 
-/** What all hosts together sent to it; in flight and connections are sums, `ejectedBy` names the hosts that ejected it. */
+/** What all hosts together sent to it, each request counted where it was tried last; in flight and connections are sums, `ejectedBy` names the hosts that ejected it. */
 export interface EndpointFigures extends Figures {
   readonly id: string;
   readonly address: string;

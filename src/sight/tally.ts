@@ -76,6 +76,6 @@ export class Tally {
 }
 
 /** Three decimals: whole microseconds of a time in ms. */
-function rounded(value: number): number {
+export function rounded(value: number): number {
   return Math.round(value * 1000) / 1000;
 }

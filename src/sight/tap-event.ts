@@ -14,6 +14,8 @@ export interface TapFilter {
   readonly failed?: boolean;
   /** Headers are shown, those that may hold secrets as `[redacted]`. */
   readonly headers?: boolean;
+  /** The values of query strings are shown; else only their names are. */
+  readonly query?: boolean;
 }
 
 /** What a tap may cost: events beyond `perSecond` are counted, not sent. */

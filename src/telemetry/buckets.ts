@@ -113,6 +113,9 @@ export const REQUEST_SECONDS = timeBuckets([
   0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60,
 ]);
 
+/** Of single routes and endpoints, of which there are many: where something is slow, not how slow exactly. */
+export const PART_SECONDS = timeBuckets([0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 30]);
+
 /** Waiting for a pooled connection: nearly always nothing, at most `timeouts.poolQueueMs`. */
 export const QUEUE_SECONDS = timeBuckets([
   0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 3, 10,

@@ -272,6 +272,25 @@ const IDENTITY_METRICS: readonly MetricDeclaration[] = [
   },
 ];
 
+const TRACE_METRICS: readonly MetricDeclaration[] = [
+  {
+    type: "counter",
+    name: "hostmesh_trace_spans_total",
+    help: "Spans that were recorded, by what became of them",
+    labels: ["result"],
+    read: (sources) => {
+      const { exported, dropped, refused } = sources.traces();
+      return perLabel({ exported, dropped, refused });
+    },
+  },
+  single(
+    "gauge",
+    "hostmesh_trace_spans_waiting",
+    "Spans that wait for the collector",
+    (sources) => sources.traces().waiting,
+  ),
+];
+
 const SELF_METRICS: readonly MetricDeclaration[] = [
   {
     type: "gauge",
@@ -311,5 +330,6 @@ export const DAEMON_METRICS: readonly MetricDeclaration[] = [
   ...POOL_METRICS,
   ...CONTROL_METRICS,
   ...IDENTITY_METRICS,
+  ...TRACE_METRICS,
   ...SELF_METRICS,
 ];

@@ -1,3 +1,4 @@
+import type { Exemplar } from "./exposition.ts";
 import type { SeriesReader } from "./series-reader.ts";
 
 /** Certificates of this host and its workloads. */
@@ -17,6 +18,14 @@ export interface JwksFigures {
   readonly missing: number;
   readonly fetched: number;
   readonly failed: number;
+}
+
+/** Spans by what became of them, and those that wait for the collector. */
+export interface TraceFigures {
+  readonly exported: number;
+  readonly dropped: number;
+  readonly refused: number;
+  readonly waiting: number;
 }
 
 /** What the metrics read; parts of the daemon that own a value hand in a plain getter. */
@@ -47,10 +56,11 @@ export interface MetricsSources {
   capture(): { readonly mode: string; readonly active: boolean };
   certificates(): CertificateFigures;
   jwks(): JwksFigures;
+  traces(): TraceFigures;
 }
 
 interface Declared {
-  readonly name: `hostmesh_${string}`;
+  readonly name: `hostmesh_${string}` | `istio_${string}`;
   readonly help: string;
   readonly labels: readonly string[];
 }
@@ -68,6 +78,8 @@ export interface HistogramSample {
   readonly labels: readonly string[];
   readonly buckets: readonly number[];
   readonly sum: number;
+  /** By bucket; absent: there are none. */
+  readonly exemplars?: readonly (Exemplar | undefined)[] | undefined;
 }
 
 export interface HistogramMetric extends Declared {
@@ -82,7 +94,7 @@ export type MetricDeclaration = ValueMetric | HistogramMetric;
 /** A metric without labels. */
 export function single(
   type: "counter" | "gauge",
-  name: `hostmesh_${string}`,
+  name: Declared["name"],
   help: string,
   read: (sources: MetricsSources) => number,
 ): ValueMetric {

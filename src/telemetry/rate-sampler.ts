@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { FINE_BUCKETS } from "./buckets.ts";
-import { ENDPOINT, FLOW, ROUTE } from "./series.ts";
+import { DESTINATION, ENDPOINT, FLOW, RETRY_REASONS, ROUTE } from "./series.ts";
 import type { SeriesGroup, SeriesReader } from "./series-reader.ts";
 
 /** Fine buckets modulo 2^32, from the first that is not empty to the last: most durations lie close together. */
@@ -15,6 +15,7 @@ interface Mark {
   readonly failures: number;
   readonly bytes: number;
   readonly fine: Fine | null;
+  readonly retries: number;
 }
 
 /** A label set that was retired and comes back is another group, and counts from zero. */
@@ -31,10 +32,15 @@ interface Places {
   /** Two words that are added up. */
   readonly bytes: readonly [number, number] | null;
   readonly fine: number | null;
+  /** Words that are added up. */
+  readonly retries?: readonly number[];
 }
+
+const RETRIES = RETRY_REASONS.map((_, index) => DESTINATION.retries + index);
 
 const SAMPLED = {
   outcomes: { failures: null, bytes: null, fine: null },
+  destinations: { failures: null, bytes: null, fine: null, retries: RETRIES },
   flows: { failures: null, bytes: [FLOW.requestBytes, FLOW.responseBytes], fine: FLOW.fine },
   endpoints: {
     failures: ENDPOINT.failures,
@@ -129,6 +135,11 @@ export class RateWindow {
     return group.sum(SAMPLED[table].failures) - this.#before(group).failures;
   }
 
+  /** Retries within the window, of a label set of `destinations`. */
+  retries(group: SeriesGroup): number {
+    return sumOf(group, RETRIES) - this.#before(group).retries;
+  }
+
   /** Bytes within the window, both ways. */
   bytes(table: "flows" | "endpoints" | "routes", group: SeriesGroup): number {
     return bytesOf(group, SAMPLED[table].bytes) - this.#before(group).bytes;
@@ -158,15 +169,20 @@ export class RateWindow {
   }
 }
 
-const NOTHING: Mark = { count: 0, failures: 0, bytes: 0, fine: null };
+const NOTHING: Mark = { count: 0, failures: 0, bytes: 0, fine: null, retries: 0 };
 
-function markOf(group: SeriesGroup, { failures, bytes, fine }: Places): Mark {
+function markOf(group: SeriesGroup, { failures, bytes, fine, retries = [] }: Places): Mark {
   return {
     count: group.sum(0),
     failures: failures === null ? 0 : group.sum(failures),
     bytes: bytesOf(group, bytes),
     fine: fineOf(group, fine),
+    retries: sumOf(group, retries),
   };
+}
+
+function sumOf(group: SeriesGroup, words: readonly number[]): number {
+  return words.reduce((sum, word) => sum + group.sum(word), 0);
 }
 
 function bytesOf(group: SeriesGroup, places: Places["bytes"]): number {

@@ -1,3 +1,4 @@
+import { ExemplarBook } from "./exemplar-book.ts";
 import { PAIR, type Series, SHAPES, TABLES } from "./series.ts";
 import type { SeriesLabel } from "./slot-allotter.ts";
 import { OTHER, OTHER_SLOT, type SlotTable, type TableName } from "./slot-table.ts";
@@ -68,6 +69,8 @@ export class SeriesGroup {
  * Feed it every label that a worker reports; hand `known` to a worker that replaces another.
  */
 export class SeriesReader {
+  /** Traced requests of flows. */
+  readonly exemplars = new ExemplarBook();
   readonly #regions: readonly Series[];
   readonly #groups: Readonly<Record<TableName, Map<string, SeriesGroup>>>;
   readonly #others: Readonly<Record<TableName, SeriesGroup>>;

@@ -16,7 +16,16 @@ const UUID_LENGTH = 36;
 const DASH = 0x2d;
 const REQUEST_ID_LINE = "X-Request-Id: ";
 const TRACEPARENT_LINE = "\r\nTraceparent: ";
+/** Of the flags in a `traceparent`, two hexadecimal digits. */
+const FLAGS_AT = 53;
 const ZERO = 0x30;
+const SPAN_LENGTH = 16;
+/**
+ * By the last 56 bits of a trace id, which level 2 of Trace Context makes random, all who sample at the same rate decide
+ * alike (OpenTelemetry's consistent probability sampling). Their first 32 bits are enough: here is the byte where they begin.
+ */
+const RANDOMNESS_AT = 9;
+const RANDOMNESS_RANGE = 2 ** 32;
 /** Flags that are known: sampled, and random trace id (Trace Context level 2). Others are set to zero. */
 const SAMPLED = 0x01;
 const RANDOM = 0x02;
@@ -28,6 +37,8 @@ const RANDOM = 0x02;
  */
 export class TraceContext {
   readonly #fill: FillRandom;
+  /** Traces whose 32 random bits are this or more are sampled. */
+  readonly #threshold: number;
   readonly #pool = new Uint8Array(POOL_BYTES);
   #next = POOL_BYTES;
   /** Both fields as lines of a head; the two below are windows into it. */
@@ -41,27 +52,61 @@ export class TraceContext {
   );
   readonly #trace = this.#lines.subarray(-2 - LENGTH, -2);
 
-  constructor(fill: FillRandom = (buffer) => void randomFillSync(buffer)) {
+  /** `rate`: share of the traces that begin here without anybody's decision which is sampled, from 0 to 1. */
+  constructor(fill: FillRandom = (buffer) => void randomFillSync(buffer), rate = 0) {
     this.#fill = fill;
+    this.#threshold = Math.round((1 - rate) * RANDOMNESS_RANGE);
   }
 
   /**
-   * The `traceparent` to send on: the same trace and flags with a span id of our own, always in version
-   * 00, as W3C Trace Context section 3.2 asks of a participant. Null when the header is invalid: then start a
-   * trace, and drop `tracestate` (section 3.3).
+   * The `traceparent` to send on: the same trace and flags, always in version 00, as W3C Trace Context section 3.2 asks of a
+   * participant, with a span id of our own; `keepsSpan`: with the caller's, for whoever records no span. Null when the header is
+   * invalid: then start a trace, and drop `tracestate` (section 3.3).
    */
-  continueTrace(header: string): string | null {
+  continueTrace(header: string, keepsSpan = false): string | null {
     const flags = parseTraceparent(header, this.#trace);
-    return flags === null ? null : this.#finish(flags & (SAMPLED | RANDOM));
+    if (flags === null) return null;
+    const known = flags & (SAMPLED | RANDOM);
+    if (!keepsSpan) return this.#finish(known);
+    this.#trace.write(header.slice(36, 52), 36, SPAN_LENGTH, "latin1");
+    writeByte(this.#trace, 53, known);
+    return this.#trace.toString("latin1");
   }
 
-  /**
-   * A `traceparent` of a trace that begins here. Its ids are random, which level 2 has a flag for;
-   * `sampled` says whether the caller records this hop.
-   */
-  newTrace(sampled: boolean): string {
+  /** A `traceparent` of a trace that begins here; `decision`: whether it is sampled, where somebody has decided that. */
+  newTrace(decision?: boolean): string {
+    return this.#finish(this.#begin(decision));
+  }
+
+  /** A span id of its own. */
+  newSpanId(): string {
+    this.#writeId(36, 8);
+    return this.#trace.toString("latin1", 36, 52);
+  }
+
+  /** Is a trace sampled about which nobody has decided? `traceId`: 32 digits. */
+  samples(traceId: string): boolean {
+    const at = 2 * RANDOMNESS_AT;
+    return Number.parseInt(traceId.slice(at, at + 8), 16) >= this.#threshold;
+  }
+
+  /** Writes a new trace id; returns the flags. Its ids are random, which level 2 has a flag for. */
+  #begin(decision: boolean | undefined): number {
     this.#writeId(3, 16);
-    return this.#finish(sampled ? SAMPLED | RANDOM : RANDOM);
+    const sampled = decision ?? this.#drawn();
+    return sampled ? SAMPLED | RANDOM : RANDOM;
+  }
+
+  /** As `samples` says it of the trace id that was just written, whose bytes are the last that were taken. */
+  #drawn(): boolean {
+    const at = this.#next - 16 + RANDOMNESS_AT;
+    const pool = this.#pool;
+    const bits =
+      ((pool[at] ?? 0) << 24) |
+      ((pool[at + 1] ?? 0) << 16) |
+      ((pool[at + 2] ?? 0) << 8) |
+      (pool[at + 3] ?? 0);
+    return bits >>> 0 >= this.#threshold;
   }
 
   /** A random UUID (RFC 9562 section 5.4), the usual form of `x-request-id`. */
@@ -74,10 +119,9 @@ export class TraceContext {
    * A new request id and a new trace as the lines `X-Request-Id` and `Traceparent`, each with its CRLF: what
    * most requests need, for the price of one string.
    */
-  newLines(sampled: boolean): string {
+  newLines(decision?: boolean): string {
     this.#writeUuid();
-    this.#writeId(3, 16);
-    this.#writeSpan(sampled ? SAMPLED | RANDOM : RANDOM);
+    this.#writeSpan(this.#begin(decision));
     return this.#lines.toString("latin1");
   }
 
@@ -193,6 +237,12 @@ export function identityLines(requestId: string, traceparent: string): string {
 /** The request id in such lines. */
 export function requestIdIn(lines: string): string {
   return lines.slice(REQUEST_ID_LINE.length, lines.indexOf("\r\n"));
+}
+
+/** Is the trace in such lines recorded (W3C Trace Context section 3.2.2.5)? Allocates nothing. */
+export function isSampledIn(lines: string): boolean {
+  const flags = lines.indexOf("\r\n") + TRACEPARENT_LINE.length + FLAGS_AT;
+  return ((DIGITS[lines.charCodeAt(flags + 1)] ?? 0) & 1) === 1;
 }
 
 /** The traceparent in such lines. */

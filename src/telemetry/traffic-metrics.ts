@@ -1,5 +1,6 @@
 import {
   FINE_BUCKETS,
+  PART_SECONDS,
   PROXY_SECONDS,
   QUEUE_SECONDS,
   REQUEST_SECONDS,
@@ -12,7 +13,7 @@ import type {
   MetricsSources,
   Sample,
 } from "./metric-declaration.ts";
-import { DESTINATION, FLOW, OUTCOME, PAIR, RETRY_REASONS, SHAPES } from "./series.ts";
+import { DESTINATION, ENDPOINT, FLOW, OUTCOME, PAIR, RETRY_REASONS, SHAPES } from "./series.ts";
 import type { SeriesGroup } from "./series-reader.ts";
 import type { TableName } from "./slot-table.ts";
 
@@ -41,6 +42,46 @@ function durationOf(group: SeriesGroup): HistogramSample {
   group.addTo(buckets, FLOW.fine, FINE_BUCKETS, REQUEST_SECONDS.ofFine);
   return { labels: group.labels, buckets, sum: group.sum(FLOW.sumMs) / 1000 };
 }
+
+/** Rate, errors and duration of single routes or endpoints. */
+function perPart(table: "routes" | "endpoints", what: "route" | "endpoint"): MetricDeclaration[] {
+  const { labels } = SHAPES[table];
+  return [
+    {
+      type: "counter",
+      name: `hostmesh_${what}_requests_total`,
+      help: `Requests and tunnels that ended, by ${what}`,
+      labels,
+      read: words(table, ENDPOINT.count),
+    },
+    {
+      type: "counter",
+      name: `hostmesh_${what}_failures_total`,
+      help: FAILURES[what],
+      labels,
+      read: words(table, ENDPOINT.failures),
+    },
+    {
+      type: "histogram",
+      name: `hostmesh_${what}_duration_seconds`,
+      help: `Duration of HTTP requests, by ${what}`,
+      labels,
+      bounds: PART_SECONDS.bounds,
+      *read({ series }) {
+        for (const group of series.groups(table)) {
+          const buckets = zeroes(PART_SECONDS.bounds);
+          group.addTo(buckets, ENDPOINT.fine, FINE_BUCKETS, PART_SECONDS.ofFine);
+          yield { labels: group.labels, buckets, sum: group.sum(ENDPOINT.sumMs) / 1000 };
+        }
+      },
+    },
+  ];
+}
+
+const FAILURES = {
+  route: "Those that the mesh or the service failed: 5xx, and errors that are not the client's own",
+  endpoint: "Those that the endpoint itself failed",
+} as const;
 
 /** A histogram of what each destination saw: its sum and its buckets are neighbours in memory. */
 function perDestination(
@@ -82,7 +123,9 @@ export const TRAFFIC_METRICS: readonly MetricDeclaration[] = [
     labels: SHAPES.flows.labels,
     bounds: REQUEST_SECONDS.bounds,
     *read({ series }) {
-      for (const group of series.groups("flows")) yield durationOf(group);
+      for (const group of series.groups("flows")) {
+        yield { ...durationOf(group), exemplars: series.exemplars.of(group.key) };
+      }
     },
   },
   {
@@ -168,4 +211,6 @@ export const TRAFFIC_METRICS: readonly MetricDeclaration[] = [
     labels: ["destination"],
     read: words("destinations", DESTINATION.ejections),
   },
+  ...perPart("routes", "route"),
+  ...perPart("endpoints", "endpoint"),
 ];

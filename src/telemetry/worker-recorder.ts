@@ -12,6 +12,9 @@ import type { Http2Count, Http2Side } from "../core/http2.ts";
 import { SECURITIES } from "../core/security.ts";
 import type { DataEndpoint, DataService } from "../core/snapshot.ts";
 import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
+import type { TracedRequest } from "./exemplar-book.ts";
+import { ExemplarPicker } from "./exemplar-picker.ts";
+import type { FailureTeller } from "./failure-teller.ts";
 import {
   CODE_CLASSES,
   codeClass,
@@ -44,9 +47,9 @@ import {
 import { type Handle, type SeriesLabel, SlotAllotter } from "./slot-allotter.ts";
 import type { SlotTable, TableName } from "./slot-table.ts";
 
-/** Takes the facts of each exchange; `false`: it had to be dropped. */
+/** Takes the facts of each exchange; `false`: it had to be dropped, null: it is none for the log. */
 export interface ExchangeLog {
-  write(facts: Readonly<RequestFacts>): boolean;
+  write(facts: Readonly<RequestFacts>): boolean | null;
 }
 
 export interface WorkerRecorderOptions {
@@ -56,6 +59,10 @@ export interface WorkerRecorderOptions {
   /** Called once per new label set, synchronously; post it to the main thread. */
   readonly onSeries: (label: SeriesLabel) => void;
   readonly log?: ExchangeLog | null;
+  /** Told of exchanges that failed. */
+  readonly failures?: Pick<FailureTeller, "tell"> | null;
+  /** Called at a low rate for requests whose trace is recorded; absent: nobody asks for them. */
+  readonly onTraced?: (request: TracedRequest) => void;
 }
 
 interface EndpointSeries {
@@ -78,8 +85,11 @@ const NOTHING = -1;
  * same source and service.
  */
 export class WorkerRecorder implements Recorder {
+  /** Who looks at each exchange; may be set and taken away at any time. */
+  log: ExchangeLog | null;
   readonly #series: Series;
-  readonly #log: ExchangeLog | null;
+  readonly #failures: Pick<FailureTeller, "tell"> | null;
+  readonly #exemplars: ExemplarPicker | null;
   readonly #pairs: SlotAllotter;
   readonly #flows: SlotAllotter;
   readonly #outcomes: SlotAllotter;
@@ -93,9 +103,12 @@ export class WorkerRecorder implements Recorder {
   /** By the endpoint's slot in the shared endpoint state, which is dense. */
   readonly #byEndpoint: (EndpointSeries | undefined)[] = [];
 
-  constructor({ series, known = [], onSeries, log = null }: WorkerRecorderOptions) {
+  constructor(options: WorkerRecorderOptions) {
+    const { series, known = [], onSeries, log = null, failures = null, onTraced } = options;
     this.#series = series;
-    this.#log = log;
+    this.log = log;
+    this.#failures = failures;
+    this.#exemplars = onTraced === undefined ? null : new ExemplarPicker(onTraced);
     series.adopt();
     const allotter = (name: TableName) => new SlotAllotter(series.tables[name], known, onSeries);
     this.#pairs = allotter("pairs");
@@ -123,11 +136,21 @@ export class WorkerRecorder implements Recorder {
     this.#outcomes.use(pair.outcome);
     add(this.#series.tables.outcomes.words, pair.outcome + OUTCOME.count, 1);
     this.#countDestination(pair.destination, facts);
-    if (facts.endpoint !== null) this.#countEndpoint(facts.endpoint, facts, fine);
+    // What comes from another host counts there: else the mesh's sums would have it twice.
+    if (facts.endpoint !== null && facts.entry !== "mesh")
+      this.#countEndpoint(facts.endpoint, facts, fine);
     if (isRouted(facts)) this.#countRoute(pair, facts, fine);
+    const flow = pair.handles.flows[pair.flowIndex];
+    if (flow !== undefined) this.#exemplars?.offer(flow, facts, fine);
     this.#series.countProxyTime(facts);
     if (facts.version !== 0) this.#series.countVersions(facts);
-    if (this.#log !== null) this.#series.countAccessLog(this.#log.write(facts));
+    if (this.log !== null) this.#tell(this.log, facts);
+    if (this.#failures !== null && hasFailed(facts)) this.#failures.tell(facts);
+  }
+
+  #tell(log: ExchangeLog, facts: Readonly<RequestFacts>): void {
+    const taken = log.write(facts);
+    if (taken !== null) this.#series.countAccessLog(taken);
   }
 
   event(event: DataEvent): void {
@@ -346,6 +369,10 @@ export class WorkerRecorder implements Recorder {
     this.#byEndpoint[endpoint.slot] = series;
     return series;
   }
+}
+
+function hasFailed({ status, grpcStatus, error }: Readonly<RequestFacts>): boolean {
+  return isFailedExchange(judgedStatus(status, grpcStatus), error);
 }
 
 /** For whole numbers: a fraction would be boxed wherever the compiler does not inline the call. */

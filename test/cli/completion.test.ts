@@ -4,7 +4,8 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { runCli } from "./run.ts";
+import { runCli, runCliHere } from "./run.ts";
+import { openPeer } from "./sight/peer.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hostmesh-completion-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -28,7 +29,10 @@ describe("completion", () => {
       writeFileSync(join(folder, name), stdout);
     }
     // Stands in for the program when a script asks for the names of services.
-    writeFileSync(join(folder, "hostmesh"), "#!/bin/sh\nprintf 'catalog\\nstore\\n'\n");
+    writeFileSync(
+      join(folder, "hostmesh"),
+      "#!/bin/sh\nprintf 'catalog\\nstore\\n'; echo \"$2-1\"\n",
+    );
     chmodSync(join(folder, "hostmesh"), 0o755);
   });
 
@@ -62,6 +66,12 @@ describe("completion", () => {
     assert.deepEqual(complete("hostmesh up --capture t"), ["tproxy"]);
     assert.deepEqual(complete("hostmesh up --on-death "), ["open", "closed"]);
     assert.deepEqual(complete("hostmesh stat cat"), ["catalog"]);
+    assert.deepEqual(complete("hostmesh stat --to cat"), ["catalog"]);
+    assert.deepEqual(complete("hostmesh edges --from work"), ["workloads-1"]);
+    assert.deepEqual(complete("hostmesh top -n name"), ["namespaces-1"]);
+    assert.deepEqual(complete("hostmesh routes --host host"), ["hosts-1"]);
+    assert.deepEqual(complete("hostmesh stat --sort p"), ["p99"]);
+    assert.deepEqual(complete("hostmesh prox"), ["proxy-status"]);
     assert.deepEqual(complete("hostmesh completion z"), ["zsh"]);
     assert.ok(complete("hostmesh check --deb").includes("--debug"));
     assert.ok(complete("hostmesh up --config b").includes("bash"), "files of the folder");
@@ -75,6 +85,34 @@ describe("completion", () => {
     for (const name of ["bash", "zsh", "fish"]) {
       const { stdout } = await runCli(["completion", name]);
       for (const command of names) assert.ok(stdout.includes(command), `${name}: ${command}`);
+    }
+  });
+
+  it("prints names that the registry knows, and none that a shell would act on", async () => {
+    const registry = await openPeer();
+    try {
+      registry.answers.set("/v1/mesh/services", [
+        200,
+        [
+          { name: "catalog", namespace: "default" },
+          { name: "ext.example.com", namespace: "shop" },
+          { name: "$(touch /tmp/x)", namespace: "default" },
+          { name: "a b", namespace: "default" },
+        ],
+      ]);
+      registry.answers.set("/v1/mesh/workloads", [200, [{ name: "web", namespace: "lab" }]]);
+      const daemons = [{ host: "node-a" }, { host: "`id`" }];
+      registry.answers.set("/v1/mesh/status", [200, { daemons }]);
+      const names = async (kind: string) => {
+        const { stdout } = await runCliHere(["completion", kind, "--registry", registry.url]);
+        return stdout.trim().split("\n");
+      };
+      assert.deepEqual(await names("services"), ["catalog", "ext.example.com.shop"]);
+      assert.deepEqual(await names("workloads"), ["web.lab"]);
+      assert.deepEqual(await names("hosts"), ["node-a"]);
+      assert.deepEqual(await names("namespaces"), ["default", "shop", "lab"]);
+    } finally {
+      registry.close();
     }
   });
 

@@ -60,6 +60,7 @@ describe("help", () => {
       "iptables check",
       "check",
       "stat",
+      "top",
       "edges",
       "routes",
       "proxy-status",

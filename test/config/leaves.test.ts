@@ -29,11 +29,12 @@ test("every setting can be set by its variable to its default", () => {
 });
 
 test("the leaves are all that a loaded configuration holds", () => {
-  const config: Record<string, unknown> = loadConfig({ env: {}, flags: {} });
-  const names = Object.entries(config).flatMap(([key, value]) =>
-    typeof value === "object" && value !== null
-      ? Object.keys(value).map((inner) => `${key}.${inner}`)
-      : [key],
-  );
+  const namesOf = (value: object, prefix: string): string[] =>
+    Object.entries(value).flatMap(([key, inner]: [string, unknown]) =>
+      typeof inner === "object" && inner !== null && !Array.isArray(inner)
+        ? namesOf(inner, `${prefix}${key}.`)
+        : [`${prefix}${key}`],
+    );
+  const names = namesOf(loadConfig({ env: {}, flags: {} }), "");
   assert.deepEqual(leaves.map(({ name }) => name).sort(), names.sort());
 });

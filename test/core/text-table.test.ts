@@ -75,3 +75,19 @@ describe("colour", () => {
     assert.equal(wantsColor(false, { FORCE_COLOR: "1", NO_COLOR: "1" }), true);
   });
 });
+
+it("leaves out optional columns, the last first, before names become unreadable", () => {
+  const columns = [
+    { title: "NAME", minWidth: 4 },
+    { title: "A", optional: true as const },
+    { title: "B", optional: true as const },
+    { title: "LAST" },
+  ];
+  const rows = [["some-name-of-22-letters", "aaa", { text: "bbb", style: "good" as const }, "z"]];
+  const header = (width: number) => textTable(columns, rows, { width, color: false })[0];
+  assert.equal(header(Number.POSITIVE_INFINITY)?.replace(/ +/g, " "), "NAME A B LAST");
+  assert.equal(header(39)?.replace(/ +/g, " "), "NAME A B LAST");
+  assert.equal(header(38)?.replace(/ +/g, " "), "NAME A LAST");
+  assert.equal(header(30)?.replace(/ +/g, " "), "NAME LAST");
+  assert.equal(textTable(columns, rows, { width: 20, color: false })[1], "some-name-of-…  z");
+});

@@ -8,6 +8,10 @@ import test from "node:test";
 import type { AdminDeps } from "../../daemon/admin.ts";
 import { adminServer } from "../../daemon/admin.ts";
 import { closeServer, listen } from "../../daemon/control-server.ts";
+import { LogControl } from "../../daemon/logging/log-control.ts";
+import { TapHub } from "../../daemon/tap/tap-hub.ts";
+import { configSchema } from "../../src/config/schema.ts";
+import { processClock } from "../../src/core/clock.ts";
 import { until } from "../helpers/until.ts";
 import { memoryLog } from "./fixtures.ts";
 
@@ -31,21 +35,27 @@ function ask(port: number, method: string, path: string, headers: object = {}): 
   });
 }
 
+function observing() {
+  const { telemetry, host } = configSchema.parse({});
+  const tell = () => undefined;
+  return {
+    logging: new LogControl({ telemetry, log: { level: "info" }, onSwitches: tell }),
+    taps: new TapHub({ host, tell, clock: processClock, every: () => tell }),
+  };
+}
+
 async function setup(t: TestContext, more: Partial<AdminDeps> = {}) {
   const calls: string[] = [];
   const { log, lines } = memoryLog();
-  let level: ReturnType<AdminDeps["logLevel"]> = "info";
   const server = adminServer({
     configDump: (redacted) => ({ redacted }),
+    report: () => ({ host: "a" }),
     stats: () => ({ requests: 7 }),
     ready: async () => ({ ready: true, reasons: [] }),
     drain: () => calls.push("drain"),
     release: async () => void calls.push("release"),
     explain: async (request) => ({ request }),
-    logLevel: () => level,
-    setLogLevel: (wanted) => {
-      level = wanted;
-    },
+    ...observing(),
     log,
     ...more,
   });
@@ -77,13 +87,16 @@ test("drains on POST only", async (t) => {
 
 test("shows and sets the log level, and refuses one that does not exist", async (t) => {
   const { port } = await setup(t);
-  assert.deepEqual(JSON.parse((await ask(port, "PUT", "/logging?level=debug")).body), {
-    level: "debug",
-  });
+  const set = await ask(port, "PUT", "/logging?level=debug");
+  assert.equal(JSON.parse(set.body).level, "debug");
   const refused = await ask(port, "PUT", "/logging?level=loud");
   assert.equal(refused.status, 400);
   assert.match(refused.body, /debug, info, warn, error/);
-  assert.deepEqual(JSON.parse((await ask(port, "GET", "/logging")).body), { level: "debug" });
+  const usual = { default: { enabled: false, sample: 1 }, errors: false, workloads: {} };
+  assert.deepEqual(JSON.parse((await ask(port, "GET", "/logging")).body), {
+    level: "debug",
+    accessLog: usual,
+  });
 });
 
 for (const host of [
@@ -143,6 +156,7 @@ test("capture is given back on request, and the answer comes when that is done",
 
 test("a handler that throws costs its own request only, and is logged", async (t) => {
   const { port, lines } = await setup(t, {
+    report: () => ({ host: "a" }),
     stats: () => {
       throw new Error("told to");
     },
@@ -177,13 +191,13 @@ test("says what it could not listen on", async (t) => {
   const { port } = await setup(t);
   const second = adminServer({
     configDump: () => ({}),
+    report: () => ({ host: "a" }),
     stats: () => ({}),
     ready: async () => ({ ready: true, reasons: [] }),
     drain: () => undefined,
     release: async () => undefined,
     explain: async () => ({}),
-    logLevel: () => "info",
-    setLogLevel: () => undefined,
+    ...observing(),
     log: memoryLog().log,
   });
   await assert.rejects(listen(second, "admin", "127.0.0.1", port), (error: Error) => {

@@ -7,6 +7,7 @@ import { probeDataPath } from "../../daemon/probe-data-path.ts";
 import type { ReadinessDeps } from "../../daemon/readiness.ts";
 import { readinessCheck } from "../../daemon/readiness.ts";
 import { FakeClock } from "../../src/core/clock.ts";
+import { until } from "../helpers/until.ts";
 import { memoryLog } from "./fixtures.ts";
 
 function deps(more: Partial<ReadinessDeps> = {}): ReadinessDeps {
@@ -90,7 +91,12 @@ test("readiness and metrics are served over HTTP", async (t) => {
     memoryLog().log,
   );
   const metrics = metricsServer(
-    { contentType: "text/plain; version=0.0.4", metrics: async () => "hostmesh_up 1\n" },
+    {
+      async *expose() {
+        yield "hostmesh_up ";
+        yield "1\n";
+      },
+    },
     memoryLog().log,
   );
   t.after(() => Promise.all([closeServer(readiness), closeServer(metrics)]));
@@ -101,6 +107,58 @@ test("readiness and metrics are served over HTTP", async (t) => {
   ready = true;
   assert.equal((await fetch(`http://127.0.0.1:${readyPort}/healthz/ready`)).status, 200);
   const scraped = await fetch(`http://127.0.0.1:${metricsPort}/metrics`);
-  assert.equal(scraped.headers.get("content-type"), "text/plain; version=0.0.4");
+  assert.equal(scraped.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
   assert.equal(await scraped.text(), "hostmesh_up 1\n");
+});
+
+test("a scrape is given in the format that is asked for, and nothing else is there", async (t) => {
+  const asked: string[] = [];
+  const metrics = metricsServer(
+    {
+      async *expose(format) {
+        asked.push(format);
+        yield `${format}\n`;
+      },
+    },
+    memoryLog().log,
+  );
+  t.after(() => closeServer(metrics));
+  const base = `http://127.0.0.1:${await listen(metrics, "metrics", "127.0.0.1", 0)}`;
+  const accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+  const scraped = await fetch(`${base}/metrics?x=1`, { headers: { accept } });
+  assert.match(
+    scraped.headers.get("content-type") ?? "",
+    /^application\/openmetrics-text; version=1/,
+  );
+  assert.equal(await scraped.text(), "openmetrics\n");
+  assert.equal((await fetch(`${base}/metrics`, { method: "HEAD" })).status, 200);
+  assert.equal((await fetch(`${base}/metrics`, { method: "POST", body: "x" })).status, 405);
+  assert.equal((await fetch(`${base}/`)).status, 404);
+  assert.deepEqual(asked, ["openmetrics"]);
+});
+
+test("a scraper that goes in the middle ends its scrape, and one that fails is cut off", async (t) => {
+  let pieces = 0;
+  let over = false;
+  const metrics = metricsServer(
+    {
+      async *expose(format) {
+        if (format === "openmetrics") throw new Error("cannot be read");
+        try {
+          for (; pieces < 100_000; pieces += 1) yield "x".repeat(65_536);
+        } finally {
+          over = true;
+        }
+      },
+    },
+    memoryLog().log,
+  );
+  t.after(() => closeServer(metrics));
+  const base = `http://127.0.0.1:${await listen(metrics, "metrics", "127.0.0.1", 0)}`;
+  const scraped = await fetch(`${base}/metrics`);
+  await scraped.body?.cancel();
+  await until(() => over);
+  assert.ok(pieces < 100_000);
+  const accept = "application/openmetrics-text";
+  await assert.rejects(fetch(`${base}/metrics`, { headers: { accept } }).then((r) => r.text()));
 });

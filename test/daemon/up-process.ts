@@ -24,6 +24,7 @@ const readyLine = z.looseObject({
   registry: z.string(),
   admin: z.number(),
   ready: z.number(),
+  metrics: z.number(),
   explicit: z.number(),
 });
 const pathLine = z.looseObject({ message: z.literal("data path ready"), pid: z.number() });

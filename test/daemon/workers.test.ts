@@ -46,6 +46,8 @@ async function setup(t: TestContext, more: Partial<SupervisorDeps> = {}, extra: 
     clock: processClock,
     log,
     onSeries: () => undefined,
+    onTraced: () => undefined,
+    onSpans: () => undefined,
     ...more,
   });
   t.after(() => supervisor.stop());

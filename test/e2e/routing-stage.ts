@@ -57,6 +57,8 @@ export interface AskOptions {
 export class RoutingStage {
   readonly explicit: number;
   readonly registry: string;
+  /** Port of the daemon's metrics. */
+  readonly metrics: number;
   readonly folder: string;
   readonly #t: TestContext;
   #files = 0;
@@ -66,12 +68,17 @@ export class RoutingStage {
   private constructor(
     t: TestContext,
     folder: string,
-    ready: { readonly explicit: number; readonly registry: string },
+    ready: {
+      readonly explicit: number;
+      readonly registry: string;
+      readonly metrics: number;
+    },
   ) {
     this.#t = t;
     this.folder = folder;
     this.explicit = ready.explicit;
     this.registry = ready.registry;
+    this.metrics = ready.metrics;
   }
 
   static async start(t: TestContext, more: ConfigInput = {}): Promise<RoutingStage> {

@@ -18,6 +18,7 @@ import type { DestinationSource } from "../../src/proxy/downstream/destination.t
 import type { WorkloadQuotas } from "../../src/proxy/routing/policy/workload-quotas.ts";
 import type { EndpointState } from "../../src/proxy/upstream/balance/endpoint-state.ts";
 import type { Series } from "../../src/telemetry/series.ts";
+import type { SpanSink } from "../../src/telemetry/tracing/span.ts";
 import { WorkerRecorder } from "../../src/telemetry/worker-recorder.ts";
 import type { HandTimers } from "./hand-timers.ts";
 
@@ -46,8 +47,12 @@ export interface LabOptions {
   /** Time and alarms that the test moves; what has coarse limits looks at the clock ten times a second. */
   readonly timers?: HandTimers;
   readonly random?: Random;
+  /** Have the facts their details? They are kept as they are at the end. */
+  readonly watchDetails?: boolean;
   /** False: nothing is kept in `facts`, for measurements. */
   readonly keepFacts?: boolean;
+  /** Takes the spans of its requests. */
+  readonly spans?: SpanSink;
 }
 
 /** Small memory: labs are made by the dozen. */
@@ -75,7 +80,8 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
   const plane = new DataPlane({
     config,
     ...memory,
-    recorder,
+    ...{ recorder, spans: options.spans },
+    watch: { texts: options.keepFacts !== false, details: options.watchDetails === true },
     clock,
     startTimer: options.timers?.start,
     random: options.random ?? seeded(1),

@@ -24,6 +24,7 @@ function explainer(lab: Awaited<ReturnType<typeof planeLab>>, services: DataServ
         ...{ exchange() {}, started() {}, event() {}, detection() {}, http2() {}, retry() {} },
         ejection() {},
       },
+      watch: { texts: false, details: false },
       ...{ clock: processClock, random: () => 0, destination: null },
       ...{ ownAddresses: [], ownPorts: [], log() {} },
     });

@@ -292,3 +292,31 @@ test("the newest failures of all hosts are named, each with its host", () => {
     ],
   );
 });
+
+test("retries add up over the hosts; where no host tells of any they are unknown, not none", () => {
+  const flows = [flow(), flow({ destination: "shop/calm" })];
+  const retries = (count: number, recent: number) => [
+    { service: "shop/api", retries: count, recent },
+  ];
+  const told = mergeReports(
+    [
+      report("a", { flows, retries: retries(5, 2) }),
+      report("b", { flows, retries: retries(7, 3), windowMs: 5_000 }),
+      report("old", { flows }),
+    ],
+    CONTEXT,
+  );
+  assert.deepEqual(
+    told.services.map(({ service, retries: all, retriesPerSecond }) => [
+      service,
+      all,
+      retriesPerSecond,
+    ]),
+    [
+      ["shop/api", 12, 0.8],
+      ["shop/calm", 0, 0],
+    ],
+  );
+  const untold = mergeReports([report("old", { flows })], CONTEXT);
+  assert.ok(untold.services.every((service) => !("retries" in service)));
+});

@@ -49,6 +49,7 @@ export function makeFacts(changes: Partial<RequestFacts> = {}): RequestFacts {
     upstreamVersion: 1,
     source: null,
     sourceAddress: "10.0.0.5",
+    details: null,
     service: null,
     endpoint: null,
     route: "default",
@@ -72,6 +73,7 @@ export function makeFacts(changes: Partial<RequestFacts> = {}): RequestFacts {
     attempts: 1,
     requestId: "11111111-2222-4333-8444-555555555555",
     traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    ids: "",
     ...changes,
   };
 }

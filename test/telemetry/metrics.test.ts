@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { HTTP2_COUNTS } from "../../src/core/http2.ts";
-import type { MetricsSources } from "../../src/telemetry/metric-declaration.ts";
-import { createMetrics, METRICS } from "../../src/telemetry/metrics.ts";
+import type { ExpositionFormat } from "../../src/telemetry/exposition.ts";
+import type { MetricDeclaration, MetricsSources } from "../../src/telemetry/metric-declaration.ts";
+import { METRICS, Metrics, PIECE_LENGTH } from "../../src/telemetry/metrics.ts";
 import type { SeriesReader } from "../../src/telemetry/series-reader.ts";
 import { makeEndpoint, makeFacts, makeService, makeWorkload } from "./make-facts.ts";
 import { setUpSeries } from "./set-up-series.ts";
@@ -31,12 +32,20 @@ function makeSources(series: SeriesReader): MetricsSources {
       renewals: { issued: 16, failed: 17, refused: 18 },
     }),
     jwks: () => ({ current: 19, stale: 20, missing: 21, fetched: 22, failed: 23 }),
+    traces: () => ({ exported: 24, dropped: 25, refused: 26, waiting: 27 }),
   };
+}
+
+/** What a scrape gets. */
+async function textOf(metrics: Metrics, format: ExpositionFormat = "text"): Promise<string> {
+  let text = "";
+  for await (const piece of metrics.expose(format)) text += piece;
+  return text;
 }
 
 /** Sample lines of the text format, without comments. */
 async function scrape(series: SeriesReader): Promise<string[]> {
-  const text = await createMetrics(makeSources(series)).metrics();
+  const text = await textOf(new Metrics(makeSources(series)));
   return text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
 }
 
@@ -140,10 +149,10 @@ test("every declared metric has a sample once there was traffic, with exactly it
 test("values of the daemon's parts are read at each scrape", async () => {
   const { series } = setUpSeries();
   let revision = 1;
-  const registry = createMetrics({ ...makeSources(series), revision: () => revision });
-  assert.match(await registry.metrics(), /\nhostmesh_config_revision 1\n/);
+  const metrics = new Metrics({ ...makeSources(series), revision: () => revision });
+  assert.match(await textOf(metrics), /\nhostmesh_config_revision 1\n/);
   revision = 2;
-  const text = await registry.metrics();
+  const text = await textOf(metrics);
   for (const line of [
     "hostmesh_config_revision 2",
     "hostmesh_config_age_seconds 1.5",
@@ -191,10 +200,10 @@ test("versions of HTTP and connections of HTTP/2 are summed over the workers, by
 
 test("counters do not grow by being scraped", async () => {
   const { series, recorders } = setUpSeries();
-  const registry = createMetrics(makeSources(series));
+  const metrics = new Metrics(makeSources(series));
   recorders[0]?.event("tunnel_opened");
-  await registry.metrics();
-  assert.match(await registry.metrics(), /\nhostmesh_tunnels_opened_total 1\n/);
+  await textOf(metrics);
+  assert.match(await textOf(metrics), /\nhostmesh_tunnels_opened_total 1\n/);
 });
 
 test("what was open when a worker died is open no more", async () => {
@@ -234,10 +243,52 @@ test("a scrape of 2,000 label sets over four workers takes less than three secon
       for (const to of services) recorder.exchange(makeFacts({ source: each, service: to }));
     }
   }
-  const registry = createMetrics(makeSources(series));
+  const metrics = new Metrics(makeSources(series));
   const before = performance.now();
-  const text = await registry.metrics();
+  const text = await textOf(metrics);
   const took = performance.now() - before;
   assert.equal(text.match(/^hostmesh_requests_total\{/gm)?.length, 2_000);
   assert.ok(took < 3_000, `${took} ms for ${text.length} bytes`);
+});
+
+test("a scrape is made piece by piece, and no more is read than the piece at hand needs", async () => {
+  let read = 0;
+  const line = `x="${"y".repeat(200)}"`.length;
+  const many: MetricDeclaration = {
+    ...{ type: "counter", name: "hostmesh_many_total", help: "Many", labels: ["x"] },
+    *read() {
+      for (; read < 10_000; ) yield [["y".repeat(200)], read++];
+    },
+  };
+  const { series } = setUpSeries();
+  const pieces = new Metrics(makeSources(series), [many]).expose("text");
+  for (let piece = 1; piece <= 5; piece += 1) {
+    const { value } = await pieces.next();
+    assert.ok(value !== undefined && value.length < PIECE_LENGTH + 1_000, `${value?.length}`);
+    assert.ok(read <= (piece * (PIECE_LENGTH + 1_000)) / line, `${read} samples for ${piece}`);
+  }
+});
+
+test("in OpenMetrics families are named without _total, and buckets name the newest traced request", async () => {
+  const { series, recorders } = setUpSeries();
+  recorders[0]?.exchange(makeFacts({ source, service, endpoint, durationMs: 3 }));
+  const flow = [...series.groups("flows")][0]?.key ?? "";
+  const traceId = "0af7651916cd43dd8448eb211c80319c";
+  series.exemplars.learn({ flow, traceId: "old", durationMs: 4, atMs: 1 });
+  series.exemplars.learn({ flow, traceId, durationMs: 3, atMs: 1_700_000_000_250 });
+  const text = await textOf(new Metrics(makeSources(series)), "openmetrics");
+  assert.ok(text.endsWith("\n# EOF\n"));
+  assert.equal(text.match(/# EOF/g)?.length, 1);
+  assert.match(text, /^# TYPE hostmesh_requests counter$/m);
+  assert.match(text, /^hostmesh_requests_total\{/m);
+  const exemplars = text.split("\n").filter((line) => line.includes(" # {"));
+  assert.equal(exemplars.length, 1);
+  assert.match(
+    exemplars[0] ?? "",
+    new RegExp(`_bucket\\{le="0.005",.*\\} 1 # \\{trace_id="${traceId}"\\} 0.003 1700000000.25$`),
+  );
+  assert.match(text, /le="1.0"/, "whole numbers have a point");
+  const families = [...text.matchAll(/^# TYPE (\S+)/gm)].map((match) => match[1]);
+  assert.equal(new Set(families).size, families.length, "each family once");
+  assert.doesNotMatch(await textOf(new Metrics(makeSources(series))), / # \{|# EOF/);
 });

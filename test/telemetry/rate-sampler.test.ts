@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FakeClock } from "../../src/core/clock.ts";
+import type { RetryReason } from "../../src/core/facts.ts";
 import { FINE_BUCKETS, quantileMs } from "../../src/telemetry/buckets.ts";
 import { RateSampler } from "../../src/telemetry/rate-sampler.ts";
 import { FLOW, SHAPES } from "../../src/telemetry/series.ts";
@@ -17,11 +18,14 @@ function setUp(perTable = 64) {
   const record = (times: number, durationMs = 2): void => {
     for (let round = 0; round < times; round += 1) recorders[0]?.exchange({ ...facts, durationMs });
   };
+  const retry = (reason: RetryReason, times: number): void => {
+    for (let round = 0; round < times; round += 1) recorders[0]?.retry(facts.service, reason);
+  };
   const step = (): void => {
     clock.advance(2_000);
     sampler.tick();
   };
-  return { clock, series, regions, sampler, record, step };
+  return { clock, series, regions, sampler, record, retry, step };
 }
 
 test("before the first reading everything since the start counts", () => {
@@ -119,4 +123,15 @@ test("failures and bytes are of the window, too", () => {
   assert.equal(window.failures("endpoints", endpoint), 2);
   assert.equal(window.bytes("endpoints", endpoint), 3_030);
   assert.equal(window.bytes("flows", groupOf(series, "flows", ...LABELS)), 3_030);
+});
+
+test("retries are counted within the window, whatever their reason", () => {
+  const { clock, series, sampler, step, retry } = setUp();
+  retry("STATUS", 3);
+  const group = groupOf(series, "destinations", "default/catalog");
+  for (let round = 0; round < 7; round += 1) step();
+  retry("STATUS", 2);
+  retry("CONNECT_REFUSED", 1);
+  clock.advance(1_000);
+  assert.equal(sampler.window().retries(group), 3);
 });

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseTraceparent, TraceContext, traceIdOf } from "../../src/telemetry/trace-context.ts";
+import {
+  isSampledIn,
+  parseTraceparent,
+  TraceContext,
+  traceIdOf,
+} from "../../src/telemetry/trace-context.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SPAN = "b7ad6b7169203331";
@@ -108,4 +113,36 @@ test("random bytes are used once each, and the pool is filled before it runs out
   assert.equal(fills, 1);
   trace.newTrace(false);
   assert.equal(fills, 2);
+});
+
+test("a trace about which nobody has decided is sampled by the random part of its id, everywhere alike", () => {
+  for (const rate of [0, 0.01, 0.5, 1]) {
+    const trace = new TraceContext(undefined, rate);
+    let sampled = 0;
+    for (let round = 0; round < 4_000; round += 1) {
+      const made = trace.newTrace();
+      const isSampled = made.endsWith("-03");
+      sampled += Number(isSampled);
+      assert.equal(trace.samples(traceIdOf(made)), isSampled);
+    }
+    const expected = 4_000 * rate;
+    assert.ok(
+      Math.abs(sampled - expected) <= 400 * Math.sqrt(rate * (1 - rate)),
+      `${sampled} at ${rate}`,
+    );
+  }
+});
+
+test("the lines of a new request say whether it is sampled", () => {
+  assert.equal(isSampledIn(new TraceContext(undefined, 1).newLines()), true);
+  assert.equal(isSampledIn(new TraceContext(undefined, 0).newLines()), false);
+  assert.equal(isSampledIn(new TraceContext(undefined, 0).newLines(true)), true);
+});
+
+test("whoever records no span leaves the caller's in its place, in version 00 and with the flags that are known", () => {
+  const trace = new TraceContext(counting());
+  assert.equal(trace.continueTrace(`00-${TRACE}-${SPAN}-01`, true), `00-${TRACE}-${SPAN}-01`);
+  assert.equal(trace.continueTrace(`cc-${TRACE}-${SPAN}-fd-more`, true), `00-${TRACE}-${SPAN}-01`);
+  assert.equal(trace.continueTrace(`00-${TRACE}-${"0".repeat(16)}-01`, true), null);
+  assert.equal(trace.newSpanId(), "0102030405060708");
 });

@@ -47,8 +47,8 @@ function reply(values: Values, names: readonly string[]): string {
       return `COMPREPLY=($(compgen -f -- "$cur"))`;
     case "folders":
       return `COMPREPLY=($(compgen -d -- "$cur"))`;
-    case "services":
-      return `COMPREPLY=($(compgen -W "$(hostmesh completion services 2>/dev/null)" -- "$cur"))`;
+    case "names":
+      return `COMPREPLY=($(compgen -W "$(hostmesh completion ${values.of} 2>/dev/null)" -- "$cur"))`;
     case "none":
       return `COMPREPLY=($(compgen -W ${quote(names.join(" "))} -- "$cur"))`;
   }

@@ -1,4 +1,13 @@
 import type { Argument, Command, Option } from "commander";
+import type { NameKind } from "../known-names.ts";
+
+/** What the registry is asked for, by the name that an argument or a value has in the help. */
+const NAMES: Readonly<Record<string, NameKind>> = {
+  service: "services",
+  workload: "workloads",
+  host: "hosts",
+  namespace: "namespaces",
+};
 
 /** What may stand at a place on the command line. */
 export type Values =
@@ -6,7 +15,7 @@ export type Values =
   | { readonly kind: "words"; readonly words: readonly string[] }
   | { readonly kind: "files" }
   | { readonly kind: "folders" }
-  | { readonly kind: "services" };
+  | { readonly kind: "names"; readonly of: NameKind };
 
 export interface OptionNode {
   /** `--output`, `-o`. */
@@ -76,6 +85,7 @@ function valuesOf(placeholder: string, choices: readonly string[] | undefined): 
   if (choices !== undefined) return { kind: "words", words: choices };
   if (placeholder === "file") return { kind: "files" };
   if (placeholder === "dir") return { kind: "folders" };
-  if (placeholder === "service") return { kind: "services" };
+  const of = NAMES[placeholder];
+  if (of !== undefined) return { kind: "names", of };
   return { kind: "none" };
 }

@@ -49,8 +49,8 @@ function candidates(values: Values): string {
       return " -F";
     case "folders":
       return ` -a ${quote("(__fish_complete_directories)")}`;
-    case "services":
-      return ` -a ${quote("(hostmesh completion services 2>/dev/null)")}`;
+    case "names":
+      return ` -a ${quote(`(hostmesh completion ${values.of} 2>/dev/null)`)}`;
     case "none":
       return "";
   }

@@ -55,8 +55,8 @@ function reply(values: Values): string {
       return "_files";
     case "folders":
       return "_files -/";
-    case "services":
-      return `compadd -- \${(f)"$(hostmesh completion services 2>/dev/null)"}`;
+    case "names":
+      return `compadd -- \${(f)"$(hostmesh completion ${values.of} 2>/dev/null)"}`;
     case "none":
       return "true";
   }

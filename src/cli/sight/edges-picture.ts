@@ -95,7 +95,7 @@ function edgesTable(edges: readonly Edge[], { notSecured, wide }: EdgesQuery): T
     columns: [
       { title: "SOURCE", minWidth: 8 },
       { title: "DESTINATION", minWidth: 11 },
-      { title: "PROTOCOL" },
+      { title: "PROTOCOL", optional: true },
       { title: "SECURED" },
       { title: "RPS", align: "right" },
       { title: "SUCCESS", align: "right" },

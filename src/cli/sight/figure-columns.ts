@@ -7,8 +7,8 @@ import type { Figures } from "../../sight/mesh-report.ts";
 export const FIGURE_COLUMNS: readonly Column[] = [
   { title: "SUCCESS", align: "right" },
   { title: "RPS", align: "right" },
-  { title: "P50", align: "right" },
-  { title: "P95", align: "right" },
+  { title: "P50", align: "right", optional: true },
+  { title: "P95", align: "right", optional: true },
   { title: "P99", align: "right" },
 ];
 
@@ -26,7 +26,7 @@ export function successCell(success: number | null): Cell {
   return { text: formatShare(success), style: successStyle(success) };
 }
 
-export const BYTES_COLUMN: Column = { title: "BYTES/S", align: "right" };
+export const BYTES_COLUMN: Column = { title: "BYTES/S", align: "right", optional: true };
 
 export function bytesCell({ bytesPerSecond }: Figures): Cell {
   return formatBytes(bytesPerSecond);

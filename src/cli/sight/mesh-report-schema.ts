@@ -1,12 +1,5 @@
 import * as z from "zod";
 import type { MeshReport } from "../../sight/mesh-report.ts";
-import {
-  captureSchema,
-  certificateSchema,
-  failure,
-  workerSchema,
-  workloadSchema,
-} from "./report-parts.ts";
 
 const text = z.string();
 const figure = z.number();
@@ -47,6 +40,8 @@ const service = z.looseObject({
   inFlight: figure,
   errors: z.record(text, figure),
   endpoints: z.array(endpoint),
+  retries: z.exactOptional(figure),
+  retriesPerSecond: z.exactOptional(figure),
 });
 
 const edge = z.looseObject({
@@ -60,6 +55,41 @@ const edge = z.looseObject({
   inFlight: figure,
 });
 
+const worker = z.looseObject({ id: figure, alive: z.boolean(), restarts: figure });
+
+const workload = z.looseObject({
+  workload: text,
+  addresses: z.array(text),
+  identity: text.nullable(),
+  connections: figure,
+  connectionLimit: figure,
+  inFlight: figure,
+  inFlightLimit: figure,
+  bufferedBytes: figure,
+  recent: figure,
+  refused: figure,
+});
+
+const certificate = z.looseObject({
+  identity: text,
+  state: z.enum(["valid", "overdue", "expired", "missing"]),
+  notAfterMs: figureOrNull,
+});
+
+const capture = z.looseObject({ mode: text, active: z.boolean() });
+
+const failure = {
+  atMs: figure,
+  source: text,
+  destination: text,
+  endpoint: text.nullable(),
+  method: text,
+  path: text,
+  status: figure,
+  error: text.nullable(),
+  traceId: text,
+};
+
 const host = z.looseObject({
   host: text,
   zone: text,
@@ -68,10 +98,10 @@ const host = z.looseObject({
   uptimeMs: figureOrNull,
   revision: figureOrNull,
   refusal: z.looseObject({ revision: figure, reason: text }).nullable(),
-  capture: captureSchema.nullable(),
-  workers: z.array(workerSchema),
-  workloads: z.array(workloadSchema),
-  certificates: z.array(certificateSchema),
+  capture: capture.nullable(),
+  workers: z.array(worker),
+  workloads: z.array(workload),
+  certificates: z.array(certificate),
   figures: z.looseObject(figures),
 });
 

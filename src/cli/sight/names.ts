@@ -12,6 +12,14 @@ export function shortName(key: string): string {
   return namespace === DEFAULT_NAMESPACE ? name : `${name}.${namespace}`;
 }
 
+/** The key of `NAME`, `NAME.NAMESPACE` or `NAMESPACE/NAME`, where there is no list of names to look in. */
+export function nameKey(wanted: string, namespace: string): string {
+  if (wanted.includes("/") || wanted === "unknown") return wanted;
+  const dot = wanted.lastIndexOf(".");
+  if (dot <= 0) return `${namespace}/${wanted}`;
+  return `${wanted.slice(dot + 1)}/${wanted.slice(0, dot)}`;
+}
+
 /** Is `wanted` (`NAME`, `NAME.NAMESPACE` or `NAMESPACE/NAME`) this name? With a namespace, `NAME` is one of it. */
 export function isNamed(key: string, wanted: string, namespace?: string): boolean {
   if (key === wanted || shortName(key) === wanted) return true;

@@ -82,9 +82,9 @@ function table(daemons: readonly ProxyStatus[], atMs: number, wide: boolean): Ta
       { title: "CONNECTED", align: "right" },
       ...(wide
         ? [
-            { title: "UPTIME", align: "right" as const },
-            { title: "RESTARTS", align: "right" as const },
-            { title: "ZONE" },
+            { title: "UPTIME", align: "right" as const, optional: true as const },
+            { title: "RESTARTS", align: "right" as const, optional: true as const },
+            { title: "ZONE", optional: true as const },
             { title: "REFUSED", minWidth: 10 },
           ]
         : []),
@@ -175,8 +175,13 @@ function revisionTrouble({ host, refusal, behind }: ProxyStatus): string[] {
   return [`${host} is ${behind} behind; if it stays so, look at the daemon's log.`];
 }
 
-function hostTroubles({ host, capture, badCertificates }: ProxyStatus): string[] {
+function hostTroubles({ host, capture, workers, badCertificates }: ProxyStatus): string[] {
   const lines: string[] = [];
+  if (workers.alive < workers.all) {
+    lines.push(
+      `${host}: ${workers.all - workers.alive} of ${workers.all} workers is not alive; its log says why.`,
+    );
+  }
   if (capture !== null && capture.mode !== "explicit" && !capture.active) {
     lines.push(`${host} captures nothing; see why there: hostmesh check.`);
   }

@@ -1,7 +1,7 @@
+import { hostReportSchema } from "../../sight/host-report-schema.ts";
 import { mergeReports } from "../../sight/merge.ts";
 import type { MeshReport } from "../../sight/mesh-report.ts";
 import { CliError } from "../cli-error.ts";
-import { hostReportSchema } from "./host-report-schema.ts";
 
 /** One daemon's report in the form of the mesh's. `peer` is who gave it, for messages. */
 export function reportOfHost(answer: unknown, peer: string): MeshReport {

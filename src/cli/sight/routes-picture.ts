@@ -1,3 +1,4 @@
+import { formatRate } from "../../core/format-figures.ts";
 import type { Cell } from "../../core/text-table.ts";
 import type {
   EndpointFigures,
@@ -7,7 +8,13 @@ import type {
   ServiceFigures,
 } from "../../sight/mesh-report.ts";
 import type { TableData } from "../print-data.ts";
-import { FIGURE_COLUMNS, figureCells, TOTAL_COLUMNS, totalCells } from "./figure-columns.ts";
+import {
+  FIGURE_COLUMNS,
+  figureCells,
+  successCell,
+  TOTAL_COLUMNS,
+  totalCells,
+} from "./figure-columns.ts";
 import { findName, isWithin, shortName } from "./names.ts";
 import { reportNotes } from "./report-notes.ts";
 import type { Picture } from "./show.ts";
@@ -22,13 +29,13 @@ export interface RoutesQuery {
   readonly wide: boolean;
 }
 
-/** What the tries at all endpoints of a service came to. Of durations there is no sum, so it has none. */
+/** What the tries came to that the requests of a service took. Of their durations nothing is known. */
 interface Tries {
-  readonly requests: number;
-  readonly failures: number;
+  /** Since the data paths' start. */
+  readonly retries: number;
   readonly rps: number;
   readonly success: number | null;
-  /** Within the window; null: no request ended in it. Below 1: some were answered without any endpoint. */
+  /** Within the window; null: no request ended in it. */
   readonly perRequest: number | null;
 }
 
@@ -37,8 +44,9 @@ interface ServiceRoutes {
   /** What callers saw, after retries. */
   readonly effective: Figures;
   readonly routes: readonly RouteFigures[];
-  /** What endpoints were asked, retries included. */
-  readonly actual: Tries;
+  /** All tries, those that were retried included; null: no daemon tells of retries. */
+  readonly actual: Tries | null;
+  /** Each request counts where it was tried last. */
   readonly endpoints: readonly EndpointFigures[];
 }
 
@@ -60,8 +68,8 @@ export function routesPicture(report: MeshReport, query: RoutesQuery): Picture {
 }
 
 const NOTES = [
-  "effective: what callers saw, after retries. actual: every try at an endpoint, retries included; its success without theirs.",
-  "Tries are counted for each service, not for each route: which route led to which endpoint is not known here (hostmesh tap shows it of single requests).",
+  "effective: what callers saw, after retries; of an endpoint the requests that it was the last to be tried for. actual: all tries, of which each one that was retried had failed.",
+  "Tries are counted for each service: which route or endpoint they were of is not known here.",
 ];
 
 function servicesOf(report: MeshReport, query: RoutesQuery): readonly ServiceRoutes[] {
@@ -93,37 +101,38 @@ function nameOf(
 }
 
 function ofService(
-  {
-    service,
-    endpoints,
-    protocols: _,
-    errors: _errors,
-    inFlight: _inFlight,
-    ...effective
-  }: ServiceFigures,
+  figures: ServiceFigures,
   routes: readonly RouteFigures[],
   sort: SortBy,
 ): ServiceRoutes {
+  const { service, endpoints } = figures;
   return {
     service,
-    effective,
+    effective: figuresOf(figures),
     routes: sortFigures(routes, sort),
-    actual: triesOf(endpoints, effective),
+    actual: triesOf(figures),
     endpoints: sortFigures(endpoints, sort),
   };
 }
 
-function triesOf(endpoints: readonly EndpointFigures[], effective: Figures): Tries {
-  const sum = (of: (endpoint: EndpointFigures) => number) =>
-    endpoints.reduce((total, endpoint) => total + of(endpoint), 0);
-  const rps = sum((endpoint) => endpoint.rps);
+function figuresOf(figures: ServiceFigures): Figures {
+  const { requests, failures, requestBytes, responseBytes, rps, bytesPerSecond } = figures;
+  const { success, p50Ms, p95Ms, p99Ms } = figures;
   return {
-    requests: sum(({ requests }) => requests),
-    failures: sum(({ failures }) => failures),
-    rps,
-    // Weighted by the rates: those are counts of the same window.
-    success: rps > 0 ? sum((endpoint) => endpoint.rps * (endpoint.success ?? 1)) / rps : null,
-    perRequest: effective.rps > 0 ? rps / effective.rps : null,
+    ...{ requests, failures, requestBytes, responseBytes, rps, bytesPerSecond },
+    ...{ success, p50Ms, p95Ms, p99Ms },
+  };
+}
+
+/** A request is one try and its retries, and before each retry a try had failed. */
+function triesOf({ retries, retriesPerSecond = 0, rps, success }: ServiceFigures): Tries | null {
+  if (retries === undefined) return null;
+  const all = rps + retriesPerSecond;
+  return {
+    retries,
+    rps: all,
+    success: success === null || all === 0 ? null : (rps * success) / all,
+    perRequest: rps > 0 ? all / rps : null,
   };
 }
 
@@ -144,34 +153,35 @@ function routesTable(services: readonly ServiceRoutes[], wide: boolean): TableDa
 
 function rowsOf(service: ServiceRoutes, wide: boolean): Cell[][] {
   const { routes, endpoints, actual } = service;
-  const row = (name: Cell, source: string, type: string, figures: Figures): Cell[] => [
+  const row = (name: Cell, source: string, type: string, cells: readonly Cell[]): Cell[] => [
     name,
     source,
     { text: type, style: "dim" },
+    ...cells,
+  ];
+  const cellsOf = (figures: Figures) => [
     ...figureCells(figures),
     ...(wide ? totalCells(figures) : []),
   ];
   const title: Cell = { text: shortName(service.service), style: "strong" };
   return [
-    row(title, "", "effective", service.effective),
-    ...routes.map((route) => row(`├─ ${route.route}`, shortName(route.source), "effective", route)),
-    row(`└─► ${triesText(actual)}`, "", "actual", { ...NO_DURATIONS, ...actual }),
+    row(title, "", "effective", cellsOf(service.effective)),
+    ...routes.map((route) =>
+      row(`├─ ${route.route}`, shortName(route.source), "effective", cellsOf(route)),
+    ),
+    ...(actual === null ? [] : [row(`├─ ${triesText(actual)}`, "", "actual", triesCells(actual))]),
+    row(endpoints.length === 0 ? "└─► no endpoint" : "└─► endpoints", "", "", []),
     ...endpoints.map((endpoint, index) => {
       const branch = index === endpoints.length - 1 ? "└─" : "├─";
       const name = endpoint.id.slice(endpoint.id.indexOf("/") + 1);
-      return row(`    ${branch} ${name}`, "", "actual", endpoint);
+      return row(`    ${branch} ${name}`, "", "effective", cellsOf(endpoint));
     }),
   ];
 }
 
-const NO_DURATIONS = {
-  requestBytes: 0,
-  responseBytes: 0,
-  bytesPerSecond: 0,
-  p50Ms: null,
-  p95Ms: null,
-  p99Ms: null,
-};
+function triesCells({ success, rps }: Tries): Cell[] {
+  return [successCell(success), formatRate(rps), "-", "-", "-"];
+}
 
 function triesText({ perRequest }: Tries): string {
   return perRequest === null ? "tries" : `${perRequest.toFixed(2)} tries a request`;

@@ -14,31 +14,31 @@ const TEXTS: Readonly<Record<Security, SecurityText>> = {
   same_host: { secured: true, text: "same host", remedy: null },
   disabled: {
     secured: false,
-    text: "a policy asks for clear text",
+    text: "policy asks for clear text",
     remedy:
       "find it with `hostmesh get DestinationRule` (tls.mode: DISABLE) and `hostmesh get PeerAuthentication` (mtls.mode: DISABLE), and take that out",
   },
   no_identity: {
     secured: false,
-    text: "the host has no certificate",
+    text: "no certificate",
     remedy:
       "let the calling host join: `hostmesh identity token --host HOST`, then start its daemon with identity.joinTokenFile; `hostmesh proxy-status` shows which host it is",
   },
   not_in_mesh: {
     secured: false,
-    text: "the other end is not in the mesh",
+    text: "other end not in the mesh",
     remedy:
       "run a daemon on the endpoint's host and register what runs there: `hostmesh workload register NAME --address IP`",
   },
   passthrough: {
     secured: false,
-    text: "the mesh does not know the destination",
+    text: "unknown destination",
     remedy:
       "register it (`hostmesh service register NAME --port PORT`, or apply a ServiceEntry); what encrypts by itself is counted here too",
   },
   unknown_caller: {
     secured: false,
-    text: "the caller is not in the mesh",
+    text: "unknown caller",
     remedy:
       "register the caller with `hostmesh workload register NAME --address IP`, or demand mutual TLS with a PeerAuthentication (mtls.mode: STRICT)",
   },

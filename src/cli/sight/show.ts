@@ -7,6 +7,7 @@ import { printStructured, type TableData } from "../print-data.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
 import type { Sight } from "./open-sight.ts";
 import type { SightFlags, SightFormat } from "./sight-options.ts";
+import { stopOnSignals } from "./stop-on-signals.ts";
 
 /** One thing in all forms that it can be shown in. */
 export interface Picture {
@@ -32,6 +33,7 @@ export async function showReport(show: Show): Promise<void> {
   refuseLiveData(format);
   // The first reading is asked for outside the loop: a wrong name, or nobody there, ends the command.
   picture(await sight.read());
+  const { stop, release } = stopOnSignals();
   await liveTable({
     read: () => sight.read(),
     frame: (report, { width }) => pictureLines(picture(report), width, output.color),
@@ -39,26 +41,18 @@ export async function showReport(show: Show): Promise<void> {
     footer: paint("Ctrl-C ends.", "dim", output.color),
     output: process.stdout,
     color: output.color,
-    signal: untilSignal(),
+    signal: stop.signal,
   });
+  release();
 }
 
 /** Throws where the output is for programs: they call again instead. */
-export function refuseLiveData(format: SightFormat): void {
+function refuseLiveData(format: SightFormat): void {
   if (format === "table" || format === "wide") return;
   throw new CliError("--watch shows tables only", {
     exitCode: EXIT.usage,
     remedy: "leave out -o, or call it without --watch in a loop",
   });
-}
-
-/** Aborted by Ctrl-C and SIGTERM. */
-export function untilSignal(): AbortSignal {
-  const stop = new AbortController();
-  // Not once: a Ctrl-C under npm comes twice, and the second must not end this before the cursor is back.
-  process.on("SIGINT", () => stop.abort());
-  process.on("SIGTERM", () => stop.abort());
-  return stop.signal;
 }
 
 export function printPicture(output: TerminalOutput, format: SightFormat, picture: Picture): void {

@@ -143,7 +143,7 @@ function ofEndpoints(report: MeshReport, query: StatQuery): Picture {
 }
 
 const ENDPOINT_NOTES = [
-  "FAILED counts tries since the data paths started; IN-FLIGHT, COST and EJECTED BY are of now.",
+  "A request counts where it was tried last. FAILED counts since the data paths started; IN-FLIGHT, COST and EJECTED BY are of now.",
   "COST is the balancer's estimate of the latency, in which a failure counts as slow.",
 ];
 

@@ -16,12 +16,13 @@ import {
   bytesCell,
   FIGURE_COLUMNS,
   figureCells,
+  successCell,
   TOTAL_COLUMNS,
   totalCells,
 } from "./figure-columns.ts";
 import { shortName } from "./names.ts";
 
-const IN_FLIGHT: Column = { title: "IN-FLIGHT", align: "right" };
+const IN_FLIGHT: Column = { title: "IN-FLIGHT", align: "right", optional: true };
 
 const HEALTH_STYLE: Readonly<Record<string, Style>> = {
   passing: "good",
@@ -38,9 +39,15 @@ interface Wide<T> {
 /** One line per service. */
 export function servicesTable(services: readonly ServiceFigures[], wide: boolean): TableData {
   const more: Wide<ServiceFigures> = {
-    columns: [...TOTAL_COLUMNS, { title: "PROTOCOLS" }, { title: "ERRORS", minWidth: 10 }],
+    columns: [
+      ...TOTAL_COLUMNS,
+      { title: "RETRIES", align: "right" },
+      { title: "PROTOCOLS" },
+      { title: "ERRORS", minWidth: 10 },
+    ],
     cells: (service) => [
       ...totalCells(service),
+      service.retries === undefined ? "-" : String(service.retries),
       service.protocols.join(" ") || "-",
       errorsText(service.errors),
     ],
@@ -188,13 +195,14 @@ export function endpointsTable(
     columns: [
       ...(oneService ? [] : [first]),
       { title: "ENDPOINT", minWidth: 10 },
-      { title: "ADDRESS", minWidth: 12 },
-      { title: "HEALTH", minWidth: 4 },
+      { title: "ADDRESS", minWidth: 12, optional: true },
+      { title: "HEALTH" },
       { title: "SHARE", align: "right" },
-      { title: "IN-FLIGHT", align: "right" },
+      { title: "SUCCESS", align: "right" },
+      IN_FLIGHT,
       { title: "COST", align: "right" },
       { title: "P99", align: "right" },
-      { title: "FAILED", align: "right" },
+      { title: "FAILED", align: "right", optional: true },
       { title: "EJECTED BY", minWidth: 6 },
       ...(wide ? more.columns : []),
     ],
@@ -204,6 +212,7 @@ export function endpointsTable(
       formatHostPort(endpoint.address, endpoint.port),
       { text: endpoint.health, style: HEALTH_STYLE[endpoint.health] ?? "warn" },
       formatShare(endpoint.share),
+      successCell(endpoint.success),
       String(endpoint.inFlight),
       formatMs(endpoint.latencyEwmaMs),
       formatMs(endpoint.p99Ms),

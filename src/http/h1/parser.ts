@@ -1,6 +1,6 @@
 import { MeshError } from "../../core/errors.ts";
-import { CONNECTION_UPGRADE, type KnownField } from "../headers.ts";
-import type { FieldLimits, RequestHead, ResponseHead, TargetForm } from "../message.ts";
+import { type B3Field, CONNECTION_UPGRADE, type KnownField } from "../headers.ts";
+import type { B3Fields, FieldLimits, RequestHead, ResponseHead, TargetForm } from "../message.ts";
 import { FIELD_LINES, fieldFault, TOKEN } from "./field-lines.ts";
 import {
   applyContentLength,
@@ -64,6 +64,7 @@ class ParsedRequest extends ParsedHead implements RequestHead {
   requestId = "";
   traceparent = "";
   tracestate = "";
+  b3: B3Fields | null = null;
   forwardedFor = "";
   forwardedProto = "";
   proxyAuthorization = "";
@@ -131,6 +132,11 @@ class ParsedRequest extends ParsedHead implements RequestHead {
     return true;
   }
 
+  #takeB3(known: B3Field, value: string): void {
+    this.b3 ??= {};
+    this.b3[known] = joined(this.b3[known] ?? "", value);
+  }
+
   #takeList(known: KnownField, value: string): void {
     switch (known) {
       case "upgrade":
@@ -153,6 +159,14 @@ class ParsedRequest extends ParsedHead implements RequestHead {
         break;
       case "proxy-authorization":
         this.proxyAuthorization = joined(this.proxyAuthorization, value);
+        break;
+      case "b3":
+      case "x-b3-flags":
+      case "x-b3-parentspanid":
+      case "x-b3-sampled":
+      case "x-b3-spanid":
+      case "x-b3-traceid":
+        this.#takeB3(known, value);
         break;
     }
   }

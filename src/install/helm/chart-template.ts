@@ -136,11 +136,16 @@ function partText(part: Expression): string {
 
 /** As it stands between double quotes. */
 function escaped(part: string): string {
-  return JSON.stringify(part).slice(1, -1);
+  return literal(JSON.stringify(part).slice(1, -1));
+}
+
+/** What a text has in braces is for another program, not for Helm. */
+function literal(text: string): string {
+  return text.replaceAll("{{", '{{ "{{" }}');
 }
 
 function scalarText(scalar: string | number | boolean): string {
   // A text of several lines would need its place's indentation.
-  if (typeof scalar === "string" && scalar.includes("\n")) return JSON.stringify(scalar);
-  return stringify(scalar, { lineWidth: 0, defaultStringType: "PLAIN" }).trimEnd();
+  if (typeof scalar === "string" && scalar.includes("\n")) return literal(JSON.stringify(scalar));
+  return literal(stringify(scalar, { lineWidth: 0, defaultStringType: "PLAIN" }).trimEnd());
 }

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { canonicalAddress } from "../../core/address.ts";
+import { ACCESS_LOG_MARKS } from "../../core/log-mark.ts";
 import { ENROLMENT_ANNOTATIONS, type PodMarks } from "../../dialects/kubernetes/enrolment.ts";
 import type { KubeObject } from "../api/objects.ts";
 import { listAt, pick, recordAt, textAt } from "./fields.ts";
@@ -30,7 +31,10 @@ export function podFactsOf({ metadata, spec, status }: KubeObject): PodFacts | n
   if (isOver(isLeaving, status)) return null;
   const { namespace = "", name, uid = "" } = metadata;
   const labels = textsOf(metadata.labels ?? {});
-  const annotations = pick(metadata.annotations, ENROLMENT_ANNOTATIONS) as PodMarks["annotations"];
+  const annotations = pick(metadata.annotations, [
+    ...ENROLMENT_ANNOTATIONS,
+    ...ACCESS_LOG_MARKS,
+  ]) as PodMarks["annotations"];
   const listed = listAt(status, "podIPs").map((one) => textAt(one, "ip"));
   const all = listed.length > 0 ? listed : [textAt(status, "podIP")];
   const made = Date.parse(metadata.creationTimestamp ?? "");

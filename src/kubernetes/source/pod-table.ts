@@ -1,3 +1,4 @@
+import { logMarksIn } from "../../core/log-mark.ts";
 import { keyOf, type Workload } from "../../core/model.ts";
 import { isEnrolled, type Marks, NO_MARKS } from "../../dialects/kubernetes/enrolment.ts";
 import type { ClusterRules } from "../../dialects/translator.ts";
@@ -129,7 +130,8 @@ export class PodTable {
     if (!isEnrolled(pod, marks, this.#rules)) return null;
     const addresses = pod.addresses.filter((address) => this.#ownerOf(address) === key);
     return {
-      ...{ name, namespace, serviceAccount, host, addresses, labels },
+      ...{ name, namespace, serviceAccount, host, addresses },
+      labels: { ...labels, ...logMarksIn(marks.annotations), ...logMarksIn(pod.annotations) },
       ...(uid === "" ? {} : { uid }),
     };
   }

@@ -1,3 +1,4 @@
+import { ACCESS_LOG_MARKS } from "../../core/log-mark.ts";
 import { ENROLMENT_ANNOTATIONS } from "../../dialects/kubernetes/enrolment.ts";
 import { NODE_LABELS } from "../../dialects/kubernetes/node.ts";
 import { OPAQUE_PORTS } from "../../dialects/linkerd/service-annotations.ts";
@@ -71,7 +72,7 @@ function slimPod(object: KubeObject): Content {
   return {
     ...head(object),
     metadata: {
-      ...metadataOf(object, ENROLMENT_ANNOTATIONS),
+      ...metadataOf(object, [...ENROLMENT_ANNOTATIONS, ...ACCESS_LOG_MARKS]),
       ...pick(object.metadata, ["uid", "deletionTimestamp"]),
     },
     spec: pick(spec, ["nodeName", "hostNetwork"]),

@@ -7,6 +7,7 @@ import { openPeer, type Peer } from "./peer.ts";
 const REPORT = "/v1/mesh/sight/report";
 const catalog = service("default/catalog", {
   errors: { CONNECT_FAILED: 2, NO_ENDPOINT: 7 },
+  retries: 17,
   endpoints: [
     endpoint("node-a/catalog-1", { share: 0.75, p99Ms: 9 }),
     endpoint("node-b/catalog-2", {
@@ -71,10 +72,16 @@ describe("stat", () => {
 
   it("shows the endpoints of one service, and which hosts ejected them", async () => {
     const { stdout } = await stat("catalog");
-    assert.match(stdout, /^ENDPOINT +ADDRESS +HEALTH +SHARE +IN-FLIGHT +COST .*EJECTED BY$/m);
-    assert.match(stdout, /^catalog-1 +10\.0\.0\.7:8080 +passing +75\.0 % +1 +1\.8 ms .* -$/m);
+    assert.match(
+      stdout,
+      /^ENDPOINT +ADDRESS +HEALTH +SHARE +SUCCESS +IN-FLIGHT +COST .*EJECTED BY$/m,
+    );
+    assert.match(
+      stdout,
+      /^catalog-1 +10\.0\.0\.7:8080 +passing +75\.0 % +98\.0 % +1 +1\.8 ms .* -$/m,
+    );
     assert.match(stdout, /^catalog-2 .* critical .* 2 of 90 +node-a, node-b$/m);
-    assert.match(stdout, /^FAILED counts tries since/m);
+    assert.match(stdout, /^A request counts where it was tried last\. FAILED counts since/m);
     assert.match(stdout, /^COST is .* a failure counts as slow\.$/m);
     assert.match((await stat("--to", "catalog.shop")).stdout, /^There is no endpoint here/);
   });
@@ -116,8 +123,8 @@ describe("stat", () => {
 
   it("shows more in a wide table, and never more than the terminal holds", async () => {
     const wide = await stat("-o", "wide");
-    assert.match(wide.stdout, /^SERVICE .* PROTOCOLS +ERRORS$/m);
-    assert.match(wide.stdout, /^catalog .* http +NO_ENDPOINT 7, CONNECT_FAILED 2$/m);
+    assert.match(wide.stdout, /^SERVICE .* RETRIES +PROTOCOLS +ERRORS$/m);
+    assert.match(wide.stdout, /^catalog .* 17 +http +NO_ENDPOINT 7, CONNECT_FAILED 2$/m);
     for (const args of [["stat"], ["stat", "catalog"], ["stat", "--by", "route", "-o", "wide"]]) {
       const { stdout } = await runCliHere([...args, "--registry", registry.url], 80);
       for (const line of stdout.split("\n")) assert.ok(line.length <= 80, line);

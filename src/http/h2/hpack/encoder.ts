@@ -30,6 +30,7 @@ const SECRET_BELOW: ReadonlyMap<string, number> = new Map([
 /** Differ from message to message; in the table they would only displace others. */
 const VARYING = new Set([
   "age",
+  "b3",
   "content-length",
   "date",
   "etag",
@@ -38,6 +39,9 @@ const VARYING = new Set([
   "if-none-match",
   "last-modified",
   "traceparent",
+  "x-b3-parentspanid",
+  "x-b3-spanid",
+  "x-b3-traceid",
   "x-request-id",
 ]);
 

@@ -1,38 +1,8 @@
-import { formatHostPort } from "../core/address.ts";
-import { CODES } from "../core/errors.ts";
-import type { RequestFacts } from "../core/facts.ts";
-import { quoted, token } from "./escape.ts";
-import type { LineWriter } from "./line-writer.ts";
-import { traceIdOf } from "./trace-context.ts";
-import type { ExchangeLog } from "./worker-recorder.ts";
-
-export interface AccessLogOptions {
-  readonly format: "json" | "text";
-  readonly writer: Pick<LineWriter, "push">;
-  /** The time of day in ms since 1970. */
-  readonly wall?: () => number;
-}
-
-/**
- * One line per exchange. Values come from clients and are escaped to printable ASCII, so no value can
- * start a line or a field of its own.
- */
-export class AccessLog implements ExchangeLog {
-  readonly #format: (facts: Readonly<RequestFacts>, endMs: number) => string;
-  readonly #writer: Pick<LineWriter, "push">;
-  readonly #wall: () => number;
-
-  constructor({ format, writer, wall = Date.now }: AccessLogOptions) {
-    this.#format = format === "json" ? jsonLine : textLine;
-    this.#writer = writer;
-    this.#wall = wall;
-  }
-
-  /** `false`: too much is waiting to be written, and the line was dropped. */
-  write(facts: Readonly<RequestFacts>): boolean {
-    return this.#writer.push(this.#format(facts, this.#wall()));
-  }
-}
+import { formatHostPort } from "../../core/address.ts";
+import { CODES } from "../../core/errors.ts";
+import type { RequestFacts } from "../../core/facts.ts";
+import { quoted, token } from "../escape.ts";
+import { traceIdOf } from "../trace-context.ts";
 
 /**
  * The line as a JSON object. `time` is when the exchange began; `flag` is the short reason of

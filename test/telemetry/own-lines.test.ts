@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { AccessLog, jsonLine, textLine } from "../../src/telemetry/access-log.ts";
+import { jsonLine, textLine } from "../../src/telemetry/access-log/own-lines.ts";
 import { makeEndpoint, makeFacts, makeService, makeWorkload } from "./make-facts.ts";
 
 const END = Date.UTC(2026, 10, 20, 12, 0, 0, 100);
@@ -89,13 +89,4 @@ test("no value can forge a line or a field, or send anything but printable ASCII
       assert.equal(bare.split(" ").length, 22, bare);
     }
   }
-});
-
-test("a full writer drops the line and says so", () => {
-  const lines: string[] = [];
-  const writer = { push: (line: string) => lines.push(line) < 2 };
-  const log = new AccessLog({ format: "text", writer, wall: () => END });
-  assert.equal(log.write(full), true);
-  assert.equal(log.write(full), false);
-  assert.match(lines[0] ?? "", /^2026-11-20T12:00:00.000Z 502 UC /);
 });
