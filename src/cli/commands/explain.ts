@@ -16,8 +16,8 @@ import { addSettingsOptions, readSettings, type SettingsFlags } from "../setting
 import type { TerminalOutput } from "../terminal-output.ts";
 
 interface ExplainFlags extends SettingsFlags, AdminFlag, FormatFlag {
-  readonly from: string;
-  readonly header: readonly string[];
+  readonly from?: string;
+  readonly header?: readonly string[];
 }
 
 /** `hostmesh explain`. */
@@ -35,9 +35,8 @@ export function explainCommand(output: TerminalOutput, errors: TerminalOutput): 
     .option(
       "--from <workload>",
       "caller: NAMESPACE/NAME of a workload or of a service, or an address (default: a stranger)",
-      "",
     )
-    .option("-H, --header <line>", "a header, NAME: VALUE; may be repeated", collect, [])
+    .option("-H, --header <line>", "a header, NAME: VALUE; may be repeated", collect)
     .option("--host <host>", "ask the daemon of this host (default: the caller's)")
     .action(async (method: string, url: string | undefined, flags: ExplainFlags) => {
       // Here --host says whom to ask, not what this host is called.
@@ -63,11 +62,15 @@ export function explainCommand(output: TerminalOutput, errors: TerminalOutput): 
   });
 }
 
-function collect(line: string, before: readonly string[]): string[] {
+function collect(line: string, before: readonly string[] = []): string[] {
   return [...before, line];
 }
 
-function requestOf(method: string, url: string, { from, header }: ExplainFlags): ExplainRequest {
+function requestOf(
+  method: string,
+  url: string,
+  { from = "", header = [] }: ExplainFlags,
+): ExplainRequest {
   const [, scheme = "http", authority = "", rest = ""] =
     /^(?:(\w+):\/\/)?([^/?#]+)([^#]*)/.exec(url) ?? [];
   if (
