@@ -3,24 +3,29 @@ import { packageVersion } from "../../daemon/package-version.ts";
 import { analyzeCommand } from "./commands/analyze.ts";
 import { applyCommand } from "./commands/apply.ts";
 import { benchCommand } from "./commands/bench.ts";
+import { bugReportCommand } from "./commands/bug-report.ts";
 import { checkCommand } from "./commands/check.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
 import { daemonCommand } from "./commands/daemon.ts";
 import { deleteCommand } from "./commands/delete.ts";
+import { describeThingCommand } from "./commands/describe.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { edgesCommand } from "./commands/edges.ts";
+import { explainCommand } from "./commands/explain.ts";
 import { getCommand } from "./commands/get.ts";
 import { historyCommand } from "./commands/history.ts";
 import { identityCommand } from "./commands/identity.ts";
 import { installCommand } from "./commands/install.ts";
 import { iptablesCommand } from "./commands/iptables.ts";
+import { logLevelCommand } from "./commands/log-level.ts";
 import { proxyStatusCommand } from "./commands/proxy-status.ts";
 import { registryCommand } from "./commands/registry.ts";
 import { rollbackCommand } from "./commands/rollback.ts";
 import { routesCommand } from "./commands/routes.ts";
 import { serviceCommand } from "./commands/service.ts";
 import { statCommand } from "./commands/stat.ts";
+import { tapCommand } from "./commands/tap.ts";
 import { topCommand } from "./commands/top.ts";
 import { uninstallCommand } from "./commands/uninstall.ts";
 import { upCommand } from "./commands/up.ts";
@@ -75,16 +80,21 @@ export function buildProgram(
     rollbackCommand(output, errors),
     statCommand(output, errors),
     topCommand(output, errors),
+    tapCommand(output, errors),
+    logLevelCommand(output),
     routesCommand(output, errors),
     edgesCommand(output, errors),
     proxyStatusCommand(output, errors),
     checkCommand(output, onExit),
+    explainCommand(output, errors),
+    describeThingCommand(output),
+    bugReportCommand(output, errors),
     identityCommand(output),
     iptablesCommand(output, onExit),
     installCommand(output, errors),
     upgradeCommand(output, errors, onExit),
     uninstallCommand(output),
-    configCommand(output),
+    configCommand(output, onExit),
     benchCommand(output, errors, onExit),
     completionCommand(output),
     versionCommand(output),

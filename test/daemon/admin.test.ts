@@ -55,6 +55,7 @@ async function setup(t: TestContext, more: Partial<AdminDeps> = {}) {
     drain: () => calls.push("drain"),
     release: async () => void calls.push("release"),
     ...observing(),
+    explain: async (request) => ({ request }),
     log,
     ...more,
   });
@@ -96,6 +97,28 @@ test("shows and sets the log level, and refuses one that does not exist", async 
     level: "debug",
     accessLog: usual,
   });
+});
+
+test("a change of logging is JSON of its form and of bounded size, or nothing is done", async (t) => {
+  const { port } = await setup(t);
+  const put = async (body: string) => {
+    const answer = await fetch(`http://127.0.0.1:${port}/logging`, { method: "PUT", body });
+    return { status: answer.status, text: await answer.text() };
+  };
+  for (const body of [
+    "",
+    "{",
+    "[]",
+    '{"level":1}',
+    '{"levels":"debug"}',
+    `"${"x".repeat(300_000)}"`,
+  ]) {
+    assert.equal((await put(body)).status, 400, body.slice(0, 20));
+  }
+  const set = await put('{"level":"warn","accessLog":{"workloads":{"shop/web":{"enabled":true}}}}');
+  assert.equal(set.status, 200, set.text);
+  assert.deepEqual(JSON.parse(set.text).accessLog.workloads, { "shop/web": { enabled: true } });
+  assert.equal(JSON.parse((await ask(port, "GET", "/logging")).body).level, "warn");
 });
 
 for (const host of [
@@ -196,6 +219,7 @@ test("says what it could not listen on", async (t) => {
     drain: () => undefined,
     release: async () => undefined,
     ...observing(),
+    explain: async (request) => ({ request }),
     log: memoryLog().log,
   });
   await assert.rejects(listen(second, "admin", "127.0.0.1", port), (error: Error) => {
