@@ -2,12 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { SECURITIES } from "../../src/core/security.ts";
-import type {
-  Counts,
-  EndpointReport,
-  FlowReport,
-  HostReport,
-} from "../../src/sight/host-report.ts";
+import type { Counts, FlowReport } from "../../src/sight/host-report.ts";
 import { type MergeContext, mergeReports } from "../../src/sight/merge.ts";
 import type { Figures, MeshReport } from "../../src/sight/mesh-report.ts";
 import { FINE_BUCKETS, fineBucket, quantileMs } from "../../src/telemetry/buckets.ts";
@@ -294,15 +289,15 @@ test("the newest failures of all hosts are named, each with its host", () => {
 });
 
 test("retries add up over the hosts; where no host tells of any they are unknown, not none", () => {
-  const flows = [flow(), flow({ destination: "shop/calm" })];
+  const flows = [flowReport(), flowReport({ destination: "shop/calm" })];
   const retries = (count: number, recent: number) => [
     { service: "shop/api", retries: count, recent },
   ];
   const told = mergeReports(
     [
-      report("a", { flows, retries: retries(5, 2) }),
-      report("b", { flows, retries: retries(7, 3), windowMs: 5_000 }),
-      report("old", { flows }),
+      hostReport("a", { flows, retries: retries(5, 2) }),
+      hostReport("b", { flows, retries: retries(7, 3), windowMs: 5_000 }),
+      hostReport("old", { flows }),
     ],
     CONTEXT,
   );
@@ -317,6 +312,6 @@ test("retries add up over the hosts; where no host tells of any they are unknown
       ["shop/calm", 0, 0],
     ],
   );
-  const untold = mergeReports([report("old", { flows })], CONTEXT);
+  const untold = mergeReports([hostReport("old", { flows })], CONTEXT);
   assert.ok(untold.services.every((service) => !("retries" in service)));
 });

@@ -179,7 +179,7 @@ function hostTroubles({ host, capture, workers, badCertificates }: ProxyStatus):
   const lines: string[] = [];
   if (workers.alive < workers.all) {
     lines.push(
-      `${host}: ${workers.all - workers.alive} of ${workers.all} workers is not alive; its log says why.`,
+      `${host}: only ${workers.alive} of ${workers.all} workers are alive; its log says why.`,
     );
   }
   if (capture !== null && capture.mode !== "explicit" && !capture.active) {

@@ -85,7 +85,7 @@ describe("proxy-status", () => {
     const { stdout } = await status();
     assert.match(stdout, /^node-b refused revision 39: service x: bad address\. Correct/m);
     assert.match(stdout, /^node-b captures nothing; see why there: hostmesh check\.$/m);
-    assert.match(stdout, /^node-b: 1 of 2 workers is not alive; /m);
+    assert.match(stdout, /^node-b: only 1 of 2 workers are alive; /m);
     assert.match(stdout, /^node-b: 1 certificate is not valid; /m);
     assert.match(stdout, /^node-c: no daemon is connected; start it there: hostmesh daemon\.$/m);
     assert.match(stdout, /^node-d is 1 behind; /m);
