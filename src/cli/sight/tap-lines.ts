@@ -43,7 +43,7 @@ function eventLines(event: TapEvent, { wide, color }: TapView): string[] {
   const columns = [
     new Date(event.atMs).toISOString().slice(11, 23),
     printable(shortName(event.source)).padEnd(NAME),
-    printable(shortName(event.destination ?? event.entry)).padEnd(NAME),
+    printable(shortName(event.destination ?? outside(event))).padEnd(NAME),
     paint(statusOf(event).padEnd(STATUS), style, color),
     formatMs(event.durationMs).padStart(LATENCY),
     printable(event.method === "" ? event.protocol : event.method).padEnd(METHOD),
@@ -56,6 +56,10 @@ function eventLines(event: TapEvent, { wide, color }: TapView): string[] {
     ...headerLines(">", event.requestHeaders, color),
     ...headerLines("<", event.responseHeaders, color),
   ];
+}
+
+function outside({ entry }: TapEvent): string {
+  return entry === "passthrough" ? entry : "-";
 }
 
 function statusOf({ status, grpcStatus }: TapEvent): string {
