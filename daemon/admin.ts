@@ -20,6 +20,8 @@ export interface AdminDeps {
   readonly release: () => Promise<void>;
   readonly logging: Pick<LogControl, "state" | "set">;
   readonly taps: TapHub;
+  /** What would become of an imagined request; throws a RangeError for one that cannot be imagined. */
+  readonly explain: (request: unknown) => Promise<object>;
   readonly log: Log;
 }
 
@@ -51,6 +53,16 @@ export function adminServer(deps: AdminDeps): Server {
       POST: async () => {
         await deps.release();
         return json(200, { capturing: false });
+      },
+    },
+    "/sight/explain": {
+      POST: async (_query: URLSearchParams, readBody: () => Promise<unknown>) => {
+        try {
+          return json(200, await deps.explain(await readBody()));
+        } catch (error) {
+          if (error instanceof RangeError) return json(400, { error: error.message });
+          throw error;
+        }
       },
     },
     "/logging": {

@@ -67,7 +67,7 @@ export class Compiler implements KnownModel {
   readonly #workloads = new Map<string, Workload>();
   readonly #hosts = new Map<string, MeshHost>();
   readonly #policies = new PolicyBook();
-  readonly #traffic = new TrafficBook();
+  readonly traffic = new TrafficBook();
   readonly #annotations: MetaAnnotations;
   readonly #directory: Directory;
   readonly #local: LocalWorkloads;
@@ -134,7 +134,7 @@ export class Compiler implements KnownModel {
       workloads: this.#local.all(),
       removedWorkloads: [],
       policies: this.#policies.all(),
-      scopes: this.#traffic.scopes(),
+      scopes: this.traffic.scopes(),
       place: this.#directory.place(),
     };
   }
@@ -228,7 +228,7 @@ export class Compiler implements KnownModel {
       ["host", [...this.#hosts.keys()]],
       ["policy", [...this.#policies.keys()]],
       ...(["route", "traffic", "scope"] as const).map(
-        (kind): [Change["kind"], Iterable<string>] => [kind, [...this.#traffic.keys(kind)]],
+        (kind): [Change["kind"], Iterable<string>] => [kind, [...this.traffic.keys(kind)]],
       ),
     ];
   }
@@ -248,7 +248,7 @@ export class Compiler implements KnownModel {
       case "route":
       case "traffic":
       case "scope":
-        return this.#traffic.get(change.kind, change.key);
+        return this.traffic.get(change.kind, change.key);
       case "trust":
         return undefined;
     }
@@ -282,7 +282,7 @@ export class Compiler implements KnownModel {
       case "route":
       case "traffic":
       case "scope":
-        for (const ref of this.#traffic.set(change)) this.#services.touch(ref);
+        for (const ref of this.traffic.set(change)) this.#services.touch(ref);
         return;
       case "trust":
         // Certificates are no part of the snapshot: whoever keeps them sees this record too.
@@ -312,7 +312,7 @@ export class Compiler implements KnownModel {
     dirty.clear();
     const { workloads, removed: removedWorkloads } = this.#local.flush();
     this.#raiseAlarm();
-    const scopes = this.#traffic.flushScopes();
+    const scopes = this.traffic.flushScopes();
     const place = this.#directory.takePlace();
     const told = {
       ...(policies === null ? {} : { policies }),
@@ -354,7 +354,7 @@ export class Compiler implements KnownModel {
   /** Null: it is not there, or not any more. */
   #recompile(key: string): DataService | null {
     const entry = this.#services.entry(key);
-    const record = entry.record ?? this.#traffic.routedService(key);
+    const record = entry.record ?? this.traffic.routedService(key);
     entry.compiled = record === null ? null : this.#compile(key, record, entry);
     if (entry.compiled === null) {
       this.#serviceSlots.give(key);
@@ -365,17 +365,14 @@ export class Compiler implements KnownModel {
 
   #compile(key: string, record: Service, entry: ServiceEntry): DataService {
     const endpoints: DataEndpoint[] = [];
-    const { traffic, protocols } = this.#traffic.trafficOf(
-      record,
-      this.#annotations.of(key, entry),
-    );
+    const { traffic, protocols } = this.traffic.trafficOf(record, this.#annotations.of(key, entry));
     const place = { host: this.#deps.host, ports: record.ports, protocols };
     for (const { record: one, slot } of entry.endpoints.values()) {
       if (slot === null || this.#isAbandoned(one)) continue;
       const base = compileEndpoint(one, slot, place);
       endpoints.push({ ...base, ...this.#directory.describe(one) });
     }
-    const routing = this.#traffic.routesOf(record);
+    const routing = this.traffic.routesOf(record);
     const subsets = new Set(traffic.flatMap((each) => each.subsets.map(({ name }) => name)));
     const slots = this.#serviceSlots.take(key, ["", ...subsets]);
     return compileService(key, record, { endpoints, ...routing, traffic, protocols, slots });

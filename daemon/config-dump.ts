@@ -1,10 +1,10 @@
-import type { DataService } from "../src/core/snapshot.ts";
+import { redactData } from "../src/core/redact.ts";
 import type { DataPathParts } from "./stat-sources.ts";
 
 /**
  * Everything that decides what this daemon does: settings, the compiled snapshot, and how it stands with
- * the registry. `redacted` leaves out metadata of services and endpoints and credentials in URLs, so that
- * the dump can be handed to somebody else.
+ * the registry. `redacted` leaves out metadata of endpoints, values of headers and parameters that rules ask for or set, and
+ * credentials in URLs, so that the dump can be handed to somebody else.
  */
 export function configDump(parts: DataPathParts, redacted: boolean): object {
   const { config, compiler, supervisor, client, identity, mode, version, capturing } = parts;
@@ -21,12 +21,8 @@ export function configDump(parts: DataPathParts, redacted: boolean): object {
     identity: identity.state(),
     model: compiler.stats(),
     workers: supervisor.list(),
-    snapshot: { services: redacted ? services.map(withoutMeta) : services, workloads, place },
+    snapshot: { services: redacted ? redactData(services) : services, workloads, place },
   };
-}
-
-function withoutMeta(service: DataService): DataService {
-  return { ...service, endpoints: service.endpoints.map((one) => ({ ...one, meta: {} })) };
 }
 
 function withoutCredentials(text: string): string {

@@ -18,6 +18,7 @@ import { poke } from "./address-lifetime/poke.ts";
 import { CaptureState } from "./capture-state.ts";
 import type { Compiler } from "./compiler.ts";
 import { closeServer, listen } from "./control-server.ts";
+import type { ControlParts } from "./control-servers.ts";
 import { controlServers } from "./control-servers.ts";
 import { makeDataDir } from "./data-dir.ts";
 import type { FromGeneration, GenerationPorts, GenerationStart } from "./generation-messages.ts";
@@ -37,7 +38,6 @@ import { readinessCheck } from "./readiness.ts";
 import { resolveName } from "./resolve-name.ts";
 import { Answers } from "./sight/answers.ts";
 import { answerHandlers } from "./sight/handlers.ts";
-import type { HostReportParts } from "./sight/host-report.ts";
 import { RecentErrors } from "./sight/recent-errors.ts";
 import { makeExporter } from "./tracing/make-exporter.ts";
 import type { SpanExporter } from "./tracing/span-exporter.ts";
@@ -371,7 +371,7 @@ export class DataPath {
     return { admin, metrics, ready };
   }
 
-  #parts(): HostReportParts {
+  #parts(): ControlParts {
     return {
       config: this.#config,
       mode: this.#start.mode,
@@ -381,6 +381,7 @@ export class DataPath {
       ...{ identity: this.#identity, jwks: this.#jwks, errors: this.#errors },
       ...{ series: this.#series, sampler: this.#sampler, spans: this.#spans },
       ...{ endpoints: this.#own.endpoints, quotas: this.#own.quotas },
+      ...{ memory: this.#memory, start: this.#start },
     };
   }
 

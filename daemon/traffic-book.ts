@@ -107,6 +107,11 @@ export class TrafficBook {
     };
   }
 
+  /** Every policy that speaks of a service, for people. */
+  policiesOf(service: Service): readonly TrafficPolicy[] {
+    return [...this.#policies.of(service), ...this.#bases.of(service)].map(({ record }) => record);
+  }
+
   /**
    * What holds for the callers of a service: first what some namespaces say, at last what holds for all others. `own` is
    * what its registrations say of it, beneath everything else.

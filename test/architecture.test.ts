@@ -51,6 +51,11 @@ const RULES: readonly Rule[] = [
     may: [STAGE, CORE, HTTP, IDENTITY, /^src\/telemetry\/(trace-context\.ts$|tracing\/)/],
     mayAsType: [CONFIG],
   },
+  // Tells of each decision of the spine, by asking the spine itself.
+  {
+    of: /^src\/proxy\/explain\//,
+    may: [/^src\/proxy\/[^/]+\.ts$/, STAGE, CORE, HTTP],
+  },
   {
     of: /^src\/registry\//,
     may: [CORE, CONFIG, IDENTITY, SIGHT, /^src\/dialects\//, /^src\/telemetry\/log\.ts$/],

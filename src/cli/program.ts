@@ -3,13 +3,16 @@ import { packageVersion } from "../../daemon/package-version.ts";
 import { analyzeCommand } from "./commands/analyze.ts";
 import { applyCommand } from "./commands/apply.ts";
 import { benchCommand } from "./commands/bench.ts";
+import { bugReportCommand } from "./commands/bug-report.ts";
 import { checkCommand } from "./commands/check.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
 import { daemonCommand } from "./commands/daemon.ts";
 import { deleteCommand } from "./commands/delete.ts";
+import { describeThingCommand } from "./commands/describe.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { edgesCommand } from "./commands/edges.ts";
+import { explainCommand } from "./commands/explain.ts";
 import { getCommand } from "./commands/get.ts";
 import { historyCommand } from "./commands/history.ts";
 import { identityCommand } from "./commands/identity.ts";
@@ -79,6 +82,9 @@ export function buildProgram(
     edgesCommand(output, errors),
     proxyStatusCommand(output, errors),
     checkCommand(output, onExit),
+    explainCommand(output, errors),
+    describeThingCommand(output),
+    bugReportCommand(output, errors),
     identityCommand(output),
     iptablesCommand(output, onExit),
     installCommand(output, errors),

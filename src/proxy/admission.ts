@@ -10,6 +10,7 @@ import type { Plane } from "./plane.ts";
 import type { Destination } from "./resolve.ts";
 import type { AuthorizationRequest, WorkloadAuthorizer } from "./routing/authorize/authorizer.ts";
 import type { TokenPlace, TokenResult } from "./routing/authorize/token-result.ts";
+import type { PolicyTrial } from "./routing/authorize/workload-authorizer.ts";
 import { meshRoute } from "./secure-transport.ts";
 
 const SCHEME = "spiffe://";
@@ -154,6 +155,13 @@ export class Admission {
     if (guarded === null) return null;
     const authorizer = this.#plane.authorizer.for(guarded.target);
     return authorizer.open ? null : this.#decide(authorizer);
+  }
+
+  /** For people: what each policy makes of what was asked last, before `end`. */
+  trials(): readonly PolicyTrial[] {
+    const guarded = this.#guarded;
+    if (guarded === null) return [];
+    return this.#plane.authorizer.for(guarded.target).trials(this.#fill(guarded));
   }
 
   /** The request or connection is over. */

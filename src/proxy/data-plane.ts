@@ -16,6 +16,7 @@ import { HBONE_PORT } from "../http/h2/mesh-wire.ts";
 import { NOBODY } from "../http/nobody.ts";
 import { acceptConn } from "../http/open-conn.ts";
 import type { SpanSink } from "../telemetry/tracing/span.ts";
+import { applyUpdate } from "./apply-update.ts";
 import { CapturedConnection } from "./captured.ts";
 import type { Origin } from "./context.ts";
 import { placesOf } from "./details.ts";
@@ -26,7 +27,7 @@ import type { AcceptedLink, MeshRequest } from "./downstream/mesh-request.ts";
 import { Exchange } from "./exchange.ts";
 import { toMeshError } from "./failure.ts";
 import { joinTurns } from "./join-turns.ts";
-import { hostIdentity, makePlane, placeOf } from "./make-plane.ts";
+import { hostIdentity, makePlane } from "./make-plane.ts";
 import { HandshakeLimit, MeshConnection, RefusalLog } from "./mesh-connection.ts";
 import { MeshSession } from "./mesh-session.ts";
 import type { Plane } from "./plane.ts";
@@ -116,24 +117,9 @@ export class DataPlane {
    */
   apply(update: DataUpdate): void {
     const plane = this.#plane;
-    const { config } = plane;
-    const change = plane.services.apply(update);
-    const { gone, moved } = plane.workloads.apply(update);
-    for (const { before, after } of change.changed) plane.clusters.update(before, after);
-    for (const service of change.removed) {
-      plane.clusters.remove(service);
-      plane.routes.forget(service);
-    }
-    if (update.scopes !== undefined) {
-      plane.scopes.apply(update.scopes);
-      plane.services.touch();
-    }
-    if (update.place !== undefined && plane.clusters.moveTo(placeOf(config, update.place))) {
-      plane.services.touch();
-    }
+    const { change, gone, moved } = applyUpdate(plane, update);
     for (const slot of goneSlots(change)) plane.pools.retire(slot);
     for (const key of gone) plane.pools.retireSource(key);
-    if (update.policies !== undefined) plane.authorizer.apply(update.policies);
     if (update.policies !== undefined || moved || hasNewcomers(change)) this.#review();
   }
 

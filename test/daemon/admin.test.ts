@@ -55,6 +55,7 @@ async function setup(t: TestContext, more: Partial<AdminDeps> = {}) {
     drain: () => calls.push("drain"),
     release: async () => void calls.push("release"),
     ...observing(),
+    explain: async (request) => ({ request }),
     log,
     ...more,
   });
@@ -196,6 +197,7 @@ test("says what it could not listen on", async (t) => {
     drain: () => undefined,
     release: async () => undefined,
     ...observing(),
+    explain: async (request) => ({ request }),
     log: memoryLog().log,
   });
   await assert.rejects(listen(second, "admin", "127.0.0.1", port), (error: Error) => {

@@ -34,7 +34,15 @@ export class RawWatch {
     this.socket.send(typeof message === "string" ? message : JSON.stringify(message));
   }
 
-  hello(facts: { host?: string; epoch?: string; revision?: number; position?: object } = {}): void {
+  hello(
+    facts: Partial<{
+      host: string;
+      epoch: string;
+      revision: number;
+      position: object;
+      takes: string[];
+    }> = {},
+  ): void {
     const defaults = { host: "h1", zone: "", version: "t", epoch: "", revision: 0 };
     this.send({ type: "hello", protocol: 1, ...defaults, ...facts });
   }

@@ -2,51 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { SECURITIES } from "../../src/core/security.ts";
-import type {
-  Counts,
-  EndpointReport,
-  FlowReport,
-  HostReport,
-} from "../../src/sight/host-report.ts";
+import type { Counts, FlowReport } from "../../src/sight/host-report.ts";
 import { type MergeContext, mergeReports } from "../../src/sight/merge.ts";
 import type { Figures, MeshReport } from "../../src/sight/mesh-report.ts";
 import { FINE_BUCKETS, fineBucket, quantileMs } from "../../src/telemetry/buckets.ts";
 import { check } from "../properties/check.ts";
+import { endpointReport, flowReport, hostReport } from "./reports.ts";
 
 const CONTEXT: MergeContext = { atMs: 1_000, revision: 7, hosts: [], services: [] };
-const NO_COUNTS: Counts = {
-  ...{ requests: 0, failures: 0, requestBytes: 0, responseBytes: 0 },
-  ...{ recent: 0, recentFailures: 0, recentBytes: 0, fine: [] },
-};
-
-function report(host: string, parts: Partial<HostReport> = {}): HostReport {
-  return {
-    ...{ host, zone: "z", version: "1", atMs: 900, uptimeMs: 5_000, revision: 6, windowMs: 10_000 },
-    ...{ flows: [], routes: [], endpoints: [], workloads: [], workers: [], certificates: [] },
-    ...{ capture: { mode: "tproxy", active: true }, recentErrors: [] },
-    ...parts,
-  };
-}
-
-function flow(parts: Partial<FlowReport> = {}): FlowReport {
-  return {
-    ...NO_COUNTS,
-    ...{ source: "shop/web", destination: "shop/api", entry: "captured", protocol: "http" },
-    ...{ security: "mutual_tls", reporter: "source", inFlight: 0, errors: {} },
-    ...parts,
-  };
-}
-
-function endpoint(parts: Partial<EndpointReport> = {}): EndpointReport {
-  return {
-    ...NO_COUNTS,
-    ...{ service: "shop/api", id: "api-1", address: "10.0.0.1", port: 80, host: "b" },
-    ...{ health: "passing", weight: 1, ejected: false, inFlight: 0, connections: 0 },
-    ...{ latencyEwmaMs: null },
-    ...parts,
-  };
-}
-
 const count = fc.nat({ max: 1_000_000 });
 const counts: fc.Arbitrary<Counts> = fc
   .record({
@@ -79,12 +42,12 @@ const flows = fc.array(
       reporter: fc.constantFrom("source" as const, "both" as const),
       errors: fc.dictionary(fc.constantFrom("connect_failed", "timeout"), count),
     })
-    .map(({ counts: sums, ...rest }) => flow({ ...sums, ...rest })),
+    .map(({ counts: sums, ...rest }) => flowReport({ ...sums, ...rest })),
   { maxLength: 12 },
 );
 const reports = fc
   .array(fc.record({ flows, windowMs: fc.integer({ min: 1_000, max: 12_000 }) }), { maxLength: 5 })
-  .map((all) => all.map((parts, at) => report(`host-${at}`, parts)));
+  .map((all) => all.map((parts, at) => hostReport(`host-${at}`, parts)));
 
 const sum = (all: readonly Figures[], key: "requests" | "failures" | "responseBytes" | "rps") =>
   all.reduce((total, figures) => total + figures[key], 0);
@@ -159,11 +122,22 @@ test("a call that both hosts report counts once, at its caller's", () => {
   const call = { requests: 10, recent: 10, recentBytes: 500, fine: [fineBucket(3), 10] };
   const merged = mergeReports(
     [
-      report("a", { flows: [flow(call)] }),
-      report("b", {
+      hostReport("a", { flows: [flowReport(call)] }),
+      hostReport("b", {
         flows: [
-          flow({ ...call, source: "shop/web-account", entry: "mesh", reporter: "destination" }),
-          flow({ requests: 2, recent: 2, source: "unknown", entry: "inbound", reporter: "both" }),
+          flowReport({
+            ...call,
+            source: "shop/web-account",
+            entry: "mesh",
+            reporter: "destination",
+          }),
+          flowReport({
+            requests: 2,
+            recent: 2,
+            source: "unknown",
+            entry: "inbound",
+            reporter: "both",
+          }),
         ],
       }),
     ],
@@ -188,8 +162,8 @@ test("a call that both hosts report counts once, at its caller's", () => {
 });
 
 test("where no caller of a destination reports, its own host is believed", () => {
-  const served = flow({ requests: 5, recent: 5, entry: "mesh", reporter: "destination" });
-  const merged = mergeReports([report("b", { flows: [served] })], CONTEXT);
+  const served = flowReport({ requests: 5, recent: 5, entry: "mesh", reporter: "destination" });
+  const merged = mergeReports([hostReport("b", { flows: [served] })], CONTEXT);
   assert.deepEqual(
     merged.edges.map(({ source, requests, securities }) => [source, requests, securities]),
     [["shop/web", 5, { mutual_tls: 5 }]],
@@ -198,30 +172,42 @@ test("where no caller of a destination reports, its own host is believed", () =>
 
 test("an edge names how its requests were secured: the latest, or else all", () => {
   const edge = (...all: FlowReport[]) => {
-    const [found] = mergeReports([report("a", { flows: all })], CONTEXT).edges;
+    const [found] = mergeReports([hostReport("a", { flows: all })], CONTEXT).edges;
     return [found?.securities, found?.secured];
   };
-  const old = flow({ requests: 9, security: "no_identity" });
+  const old = flowReport({ requests: 9, security: "no_identity" });
   assert.deepEqual(edge(old), [{ no_identity: 9 }, false]);
-  assert.deepEqual(edge(old, flow({ requests: 4, recent: 4 })), [{ mutual_tls: 4 }, true]);
-  assert.deepEqual(edge(flow({ security: "disabled", inFlight: 1 })), [{}, false]);
-  const both = [flow({ recent: 1 }), flow({ recent: 2, security: "same_host" })];
+  assert.deepEqual(edge(old, flowReport({ requests: 4, recent: 4 })), [{ mutual_tls: 4 }, true]);
+  assert.deepEqual(edge(flowReport({ security: "disabled", inFlight: 1 })), [{}, false]);
+  const both = [flowReport({ recent: 1 }), flowReport({ recent: 2, security: "same_host" })];
   assert.deepEqual(edge(...both), [{ mutual_tls: 1, same_host: 2 }, true]);
 });
 
 test("an endpoint is joined over the hosts that called it", () => {
   const [service] = mergeReports(
     [
-      report("a", {
+      hostReport("a", {
         endpoints: [
-          endpoint({ requests: 30, recent: 30, latencyEwmaMs: 10, inFlight: 2, connections: 3 }),
-          endpoint({ id: "api-2", recent: 10, requests: 10 }),
+          endpointReport({
+            requests: 30,
+            recent: 30,
+            latencyEwmaMs: 10,
+            inFlight: 2,
+            connections: 3,
+          }),
+          endpointReport({ id: "api-2", recent: 10, requests: 10 }),
         ],
       }),
-      report("c", {
+      hostReport("c", {
         atMs: 950,
         endpoints: [
-          endpoint({ requests: 10, ejected: true, latencyEwmaMs: 50, inFlight: 1, weight: 5 }),
+          endpointReport({
+            requests: 10,
+            ejected: true,
+            latencyEwmaMs: 50,
+            inFlight: 1,
+            weight: 5,
+          }),
         ],
       }),
     ],
@@ -240,7 +226,7 @@ test("an endpoint is joined over the hosts that called it", () => {
 test("services, endpoints and hosts without any report are listed too", () => {
   const known = { id: "api-1", address: "10.0.0.1", port: 80, host: "b" };
   const merged = mergeReports(
-    [report("b", { endpoints: [endpoint({ health: "passing", requests: 1 })] })],
+    [hostReport("b", { endpoints: [endpointReport({ health: "passing", requests: 1 })] })],
     {
       ...CONTEXT,
       hosts: [
@@ -273,7 +259,7 @@ test("services, endpoints and hosts without any report are listed too", () => {
 
 test("the newest failures of all hosts are named, each with its host", () => {
   const failures = (host: string, from: number) =>
-    report(host, {
+    hostReport(host, {
       recentErrors: Array.from({ length: 100 }, (_, at) => ({
         ...{ atMs: from - at * 10, source: "shop/web", destination: "shop/api", endpoint: null },
         ...{ method: "GET", path: "/", status: 503, error: "connect_failed", traceId: "" },

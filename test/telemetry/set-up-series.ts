@@ -1,3 +1,4 @@
+import type { FailureTeller } from "../../src/telemetry/failure-teller.ts";
 import { Series } from "../../src/telemetry/series.ts";
 import type { SeriesGroup } from "../../src/telemetry/series-reader.ts";
 import { SeriesReader } from "../../src/telemetry/series-reader.ts";
@@ -5,7 +6,12 @@ import type { TableName } from "../../src/telemetry/slot-table.ts";
 import { type ExchangeLog, WorkerRecorder } from "../../src/telemetry/worker-recorder.ts";
 
 /** Regions of some workers side by side in one buffer, recorders on them, and the main thread's reader. */
-export function setUpSeries(workers = 1, perTable = 64, log: ExchangeLog | null = null) {
+export function setUpSeries(
+  workers = 1,
+  perTable = 64,
+  log: ExchangeLog | null = null,
+  failures: Pick<FailureTeller, "tell"> | null = null,
+) {
   const stride = Series.bytesFor(perTable);
   const buffer = new SharedArrayBuffer(stride * workers);
   const regions = Array.from(
@@ -18,7 +24,7 @@ export function setUpSeries(workers = 1, perTable = 64, log: ExchangeLog | null 
       series: regions[worker] ?? regions[0]!,
       known: series.known(worker),
       onSeries: (label) => series.learn(worker, label),
-      log,
+      ...{ log, failures },
     });
   return { series, regions, start, recorders: regions.map((_, index) => start(index)) };
 }

@@ -3,6 +3,7 @@ import type { IdentifiedResource } from "../../dialects/translate.ts";
 import { TranslationError } from "../../dialects/translator.ts";
 import {
   type AnalysisSettings,
+  type Analyzed,
   type Candidate,
   found,
   identified,
@@ -41,6 +42,17 @@ export interface Analysis {
 
 /** Everything that is to be said of resources before they are applied, or of those that are. */
 export function analyze(analysis: Analysis): Finding[] {
+  return understand(analysis).findings;
+}
+
+/** What resources mean, and all that is to be said of them. */
+export interface Understood {
+  readonly analyzed: readonly Analyzed[];
+  readonly world: World;
+  readonly findings: Finding[];
+}
+
+export function understand(analysis: Analysis): Understood {
   const { candidates, findings } = candidatesOf(analysis);
   const translated = translateAll(candidates, analysis.settings);
   const world = new World(translated.analyzed, analysis.holdings);
@@ -51,7 +63,8 @@ export function analyze(analysis: Analysis): Finding[] {
     ...translated.findings,
     ...among.filter(({ resource }) => judged.has(resource)),
   ];
-  return sorted(withoutRepetition(all));
+  const { analyzed } = translated;
+  return { analyzed, world, findings: sorted(withoutRepetition(all)) };
 }
 
 const NOWHERE = { line: 0, column: 0 };

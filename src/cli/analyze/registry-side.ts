@@ -7,13 +7,23 @@ import { readRegistry } from "../registry.ts";
 import { postResources, unsendable } from "../resource-batches.ts";
 import { resourceOutcomes, resourceRecord } from "../resource-records.ts";
 import type { GivenResource, Holdings } from "./analyze.ts";
-import { found } from "./analyzed.ts";
+import { type AnalysisSettings, found } from "./analyzed.ts";
 import { CODES, type Finding } from "./codes.ts";
 
 /** What a resource brought comes from the resource, which may be given anew. */
 const registered = { resource: z.string().optional() };
 const services = z.array(serviceSchema.extend(registered));
 const endpoints = z.array(endpointSchema.extend(registered));
+
+/** By which resources are judged where the registry does not say otherwise. */
+export function analysisSettings({ balance, identity }: Config): AnalysisSettings {
+  const { policy, slowStartMs } = balance;
+  return {
+    rootNamespaces: ["istio-system", "hostmesh-system"],
+    trustDomain: identity.trustDomain,
+    balancer: { policy, slowStartMs },
+  };
+}
 
 /** Everything in the registry that resources can refer to. */
 export async function readHoldings(config: Config): Promise<Holdings> {

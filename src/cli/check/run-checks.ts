@@ -49,6 +49,16 @@ export function printGroup(output: TerminalOutput, { group, findings }: GroupRes
   output.line("");
 }
 
+/** One line for each warning and failure, its fields apart by tabs: verdict, group, what is wrong, what to do. */
+export function printShort(output: TerminalOutput, results: readonly GroupResult[]): void {
+  for (const { group, findings } of results) {
+    for (const { verdict, text, remedy = "" } of findings) {
+      if (verdict !== "warning" && verdict !== "failure") continue;
+      output.line([verdict, group, text, remedy].map(printable).join("\t"));
+    }
+  }
+}
+
 /** The last line: how many of each, and whether that is good. */
 export function summary(results: readonly GroupResult[]): { healthy: boolean; text: string } {
   const count = (verdict: Verdict): number =>

@@ -4,7 +4,7 @@ import { wallClock } from "../../core/clock.ts";
 import { paint, printable, type Style } from "../../core/terminal.ts";
 import { analyze, type GivenResource, reaches, unreadable } from "../analyze/analyze.ts";
 import { type Finding, LEVELS, type Level } from "../analyze/codes.ts";
-import { readHoldings, registryFindings } from "../analyze/registry-side.ts";
+import { analysisSettings, readHoldings, registryFindings } from "../analyze/registry-side.ts";
 import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
@@ -77,12 +77,7 @@ async function findingsOf(
   given: readonly GivenResource[],
   { file, offline }: AnalyzeFlags,
 ): Promise<Finding[]> {
-  const { policy, slowStartMs } = config.balance;
-  const settings = {
-    rootNamespaces: ["istio-system", "hostmesh-system"],
-    trustDomain: config.identity.trustDomain,
-    balancer: { policy, slowStartMs },
-  };
+  const settings = analysisSettings(config);
   const holdings = offline === true ? null : await readHoldings(config);
   const nowMs = wallClock.now();
   const judgesHoldings = file === undefined;

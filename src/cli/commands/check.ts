@@ -1,23 +1,23 @@
 import { Command, Option } from "commander";
 import type { Config } from "../../config/schema.ts";
 import { type AdminFlag, addAdminOption, adminUrl } from "../admin.ts";
-import { captureSpecOf, isRootOnLinux } from "../capture.ts";
-import { captureGroup } from "../check/capture-group.ts";
-import { daemonGroup } from "../check/daemon-group.ts";
-import { type CheckGroup, skipped } from "../check/finding.ts";
-import { hostGroup } from "../check/host-group.ts";
+import { captureSpecOf } from "../capture.ts";
+import { checkGroups, explained } from "../check/check-groups.ts";
+import type { CheckGroup } from "../check/finding.ts";
 import { clusterGroup, nodeGroups } from "../check/pre/pre-groups.ts";
-import { registryGroup, servicesGroup } from "../check/registry-group.ts";
-import { printGroup, runChecks, summary } from "../check/run-checks.ts";
+import { printGroup, printShort, runChecks, summary } from "../check/run-checks.ts";
 import { EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
-import { addOutputOption, type FormatFlag } from "../output-option.ts";
-import { printStructured } from "../print-data.ts";
-import { namesCapture, runningConfig } from "../running-daemon.ts";
+import { OUTPUT_FORMATS, printStructured } from "../print-data.ts";
+import { runningConfig } from "../running-daemon.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
 
-type CheckFlags = SettingsFlags & AdminFlag & FormatFlag & PreFlags;
+const CHECK_FORMATS = [...OUTPUT_FORMATS, "short"] as const;
+
+interface CheckFlags extends SettingsFlags, AdminFlag, PreFlags {
+  readonly output: (typeof CHECK_FORMATS)[number];
+}
 
 interface PreFlags {
   readonly pre?: boolean;
@@ -30,9 +30,9 @@ interface PreFlags {
 /** `hostmesh check`. */
 export function checkCommand(output: TerminalOutput, onExit: (code: number) => void): Command {
   const command = new Command("check")
-    .summary("find out what is wrong on this host")
+    .summary("find out what is wrong, on this host and in the mesh")
     .description(
-      "Looks at registry, daemon, capture, host and services, and says what to do about each thing that is wrong. As root it proves capture by a real connection. Changes nothing.",
+      "Looks at registry, daemon, capture, host and services, and, as far as a registry tells, at all hosts, resources and traffic of the mesh, and says what to do about each thing that is wrong. As root it proves capture by a real connection. Changes nothing.",
     )
     .option(
       "--pre",
@@ -44,23 +44,33 @@ export function checkCommand(output: TerminalOutput, onExit: (code: number) => v
     .option("--namespace <name>", "with --pre: where the mesh will be", "hostmesh-system")
     .action(async (flags: CheckFlags) => {
       const config = readSettings(flags);
-      const groups = await (flags.pre === true ? groupsBefore : groupsFor)(config, flags);
+      const groups = await (flags.pre === true ? groupsBefore : checkGroups)(config, flags);
       const asTable = flags.output === "table";
       const results = await runChecks(groups, (result) => {
         if (asTable) printGroup(output, result);
       });
       const { healthy, text } = summary(results);
       if (asTable) output.line(text);
+      else if (flags.output === "short") printShort(output, results);
       else printStructured(output, flags.output, results);
       if (!healthy) onExit(EXIT.problem);
     });
-  addSettingsOptions(addAdminOption(addOutputOption(command)), ["capture", "registry"]);
+  command.addOption(
+    new Option(
+      "-o, --output <format>",
+      "form of the output; short: a line for each thing that is wrong",
+    )
+      .choices([...CHECK_FORMATS])
+      .default("table"),
+  );
+  addSettingsOptions(addAdminOption(command), ["capture", "registry"]);
   return describeCommand(command, {
     examples: [
       "hostmesh check",
       "sudo hostmesh check",
       "sudo hostmesh check --pre",
       "hostmesh check --pre --only cluster --context staging",
+      "hostmesh check -o short",
       "hostmesh check -o json | jq '.[].findings[] | select(.verdict == \"failure\")'",
     ],
     exitCodes: "3 a failure was found",
@@ -78,28 +88,4 @@ async function groupsBefore(config: Config, flags: CheckFlags): Promise<CheckGro
   }
   const running = await runningConfig(adminUrl(flags, config));
   return [...nodeGroups(config, spec, running !== null), ...cluster];
-}
-
-async function groupsFor(config: Config, flags: SettingsFlags & AdminFlag): Promise<CheckGroup[]> {
-  const admin = adminUrl(flags, config);
-  const running = await runningConfig(admin);
-  const actual = running === null || namesCapture(flags) ? config : running;
-  const spec = await captureSpecOf(actual);
-  const root = isRootOnLinux();
-  const capture = spec !== null && (root || actual.capture.mode !== "auto");
-  return [
-    registryGroup(config),
-    daemonGroup(admin),
-    hostGroup(actual, { capture, running: running !== null }),
-    !capture
-      ? explained("capture", "not used: the mode is explicit, or auto without root on Linux")
-      : root
-        ? captureGroup(spec, running !== null)
-        : explained("capture", `${spec.mode}: only root can look at the rules; try sudo`),
-    servicesGroup(config),
-  ];
-}
-
-function explained(title: string, text: string): CheckGroup {
-  return { title, run: () => Promise.resolve([skipped(text)]) };
 }

@@ -18,7 +18,7 @@ import { RuleCompiler } from "./rule.ts";
 import { RuleTokenChecker, type TokenCache } from "./token-checker.ts";
 import type { TokenChecker } from "./token-result.ts";
 import { compileTokenRules, type KnownKeys, type TokenRule } from "./token-rules.ts";
-import { CompiledAuthorizer, type OnTargetAudit } from "./workload-authorizer.ts";
+import { CompiledAuthorizer, type OnTargetAudit, type PolicyTrial } from "./workload-authorizer.ts";
 
 export type { AuthorizationRequest, TokenClaims, Verdict } from "./request.ts";
 export type { TokenChecker, TokenPlace, TokenResult } from "./token-result.ts";
@@ -40,6 +40,9 @@ export interface WorkloadAuthorizer {
   /** What callers of that port of the workload must do. */
   mtls(port: number): "strict" | "permissive" | "disable";
   decide(request: AuthorizationRequest): Verdict;
+  /** For people: what each policy of rules makes of a request, and the policies on mutual TLS. */
+  trials(request: AuthorizationRequest): readonly PolicyTrial[];
+  readonly peers: readonly PeerPolicy[];
 }
 
 export interface AuthorizerDeps {

@@ -3,6 +3,7 @@ import type { CompiledPolicy } from "./compiled-policy.ts";
 import { ALLOWED, Decision, type OnAudit } from "./decision.ts";
 import type { Facts } from "./facts.ts";
 import type { AuthorizationRequest, Verdict } from "./request.ts";
+import { ruleMatches } from "./rule.ts";
 import type { TokenChecker } from "./token-result.ts";
 
 type Mode = "strict" | "permissive" | "disable";
@@ -18,6 +19,17 @@ export type OnTargetAudit = (
 
 /** What the proxy says of the caller's certificate; what a client says of it there is no fact. */
 const CLIENT_CERTIFICATE = "x-forwarded-client-cert";
+
+/** A policy that covers the workload, and what it makes of a request. */
+export interface PolicyTrial {
+  readonly source: string;
+  readonly action: "allow" | "deny" | "audit" | "intentions";
+  readonly dryRun: boolean;
+  /** Why it cannot be used, so that it fails closed; "": it can. */
+  readonly problem: string;
+  /** Of each of its rules: does it match? */
+  readonly rules: readonly boolean[];
+}
 
 /** The policies that cover one workload. */
 export interface Covering {
@@ -65,6 +77,28 @@ export class CompiledAuthorizer {
     const mode = mtlsModeOf(this.#covering.peers, this.#covering.target, port);
     this.#modes.set(port, mode);
     return mode;
+  }
+
+  /** All policies of rules with what `decide` finds out of them, for people. */
+  trials(request: AuthorizationRequest): readonly PolicyTrial[] {
+    this.#facts.load(request, this.#guarded);
+    return this.#covering.rules.map((compiled) => {
+      const { policy, problem } = compiled;
+      const own = request.head === null ? compiled.tcp : compiled.http;
+      const isPlain = policy.kind === "authorization";
+      return {
+        source: policy.source,
+        action: isPlain ? policy.action : "intentions",
+        dryRun: isPlain && policy.dryRun,
+        problem,
+        rules: own.map(({ rule }) => ruleMatches(rule, this.#facts)),
+      };
+    });
+  }
+
+  /** The policies that say whether callers must use mutual TLS, for people. */
+  get peers(): readonly PeerPolicy[] {
+    return this.#covering.peers;
   }
 
   decide(request: AuthorizationRequest): Verdict {

@@ -20,7 +20,7 @@ export interface Found {
 }
 
 /** One match of one rule. */
-interface Candidate {
+export interface RouteCandidate {
   readonly condition: Condition | null;
   readonly match: RouteMatch | null;
   readonly createdMs: number;
@@ -28,9 +28,9 @@ interface Candidate {
   readonly found: Found;
 }
 
-interface CompiledTable {
+export interface CompiledTable {
   readonly table: RouteTable;
-  readonly candidates: readonly Candidate[];
+  readonly candidates: readonly RouteCandidate[];
 }
 
 /** What holds for one kind of caller. */
@@ -114,14 +114,14 @@ export class RouteSet {
   }
 }
 
-function candidatesOf(
+export function candidatesOf(
   rule: RouteRule,
   compiled: CompiledRule,
   table: RouteTable,
   onProblem: OnRouteProblem,
-): Candidate[] {
+): RouteCandidate[] {
   const { createdMs, source } = table;
-  const candidate = (match: RouteMatch | null): Candidate => ({
+  const candidate = (match: RouteMatch | null): RouteCandidate => ({
     condition: match === null ? null : new Condition(match, table.protocol),
     match,
     createdMs,
@@ -142,11 +142,28 @@ function candidatesOf(
 
 /** What the tables for one caller come to; null: there are none. */
 function programOf(tables: readonly CompiledTable[]): Program | null {
+  const { candidates, refuses } = inForce(tables);
+  if (candidates === null) return null;
+  return {
+    found: candidates.map(({ found }) => found),
+    index: new ConditionIndex(candidates),
+    refuses,
+  };
+}
+
+/** Of tables for the same callers those that count, and their matches in the order in which they are tried; null: no table. */
+export function inForce<Table extends CompiledTable>(
+  tables: readonly Table[],
+): {
+  readonly together: readonly Table[];
+  readonly candidates: readonly RouteCandidate[] | null;
+  readonly refuses: boolean;
+} {
   const rank = Math.max(...tables.map(({ table }) => table.rank));
   const [head, ...others] = tables
     .filter(({ table }) => table.rank === rank)
     .toSorted((a, b) => byAge(a.table, b.table));
-  if (head === undefined) return null;
+  if (head === undefined) return { together: [], candidates: null, refuses: false };
   const together =
     head.table.order === "listed"
       ? [head]
@@ -154,8 +171,8 @@ function programOf(tables: readonly CompiledTable[]): Program | null {
   const candidates = together.flatMap((table) => table.candidates);
   if (head.table.order === "specific") candidates.sort(byPrecedence);
   return {
-    found: candidates.map(({ found }) => found),
-    index: new ConditionIndex(candidates),
+    together,
+    candidates,
     refuses: together.some(({ table }) => table.otherwise === "refuse"),
   };
 }

@@ -31,15 +31,19 @@ export class TableScopes<Table extends { readonly table: RouteTable }, Made> {
 
   #add(namespace: string, port: number): Made {
     const made = this.#make(
-      this.#tables.filter(
-        ({ table }) =>
-          (table.clients === null || (namespace !== OTHERS && table.clients.includes(namespace))) &&
-          (table.port === undefined || table.port === port),
-      ),
+      this.#tables.filter(({ table }) => isForCaller(table, namespace) && isForPort(table, port)),
     );
     const ports = this.#made.get(namespace) ?? new Map<number, Made>();
     this.#made.set(namespace, ports);
     ports.set(port, made);
     return made;
   }
+}
+
+export function isForCaller({ clients }: RouteTable, namespace: string): boolean {
+  return clients === null || (namespace !== OTHERS && clients.includes(namespace));
+}
+
+export function isForPort({ port: wanted }: RouteTable, port: number): boolean {
+  return wanted === undefined || wanted === port;
 }

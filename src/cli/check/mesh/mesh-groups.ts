@@ -1,0 +1,108 @@
+import { X509Certificate } from "node:crypto";
+import * as z from "zod";
+import type { Config } from "../../../config/schema.ts";
+import { formatAge } from "../../../core/format-figures.ts";
+import type { MeshReport } from "../../../sight/mesh-report.ts";
+import { CliError } from "../../cli-error.ts";
+import { callRegistry, readRegistry } from "../../registry.ts";
+import { resourceRecord } from "../../resource-records.ts";
+import { meshReportSchema } from "../../sight/mesh-report-schema.ts";
+import { type CheckGroup, type Finding, failure, ok, skipped, warning } from "../finding.ts";
+import { hostFindings } from "./host-findings.ts";
+import { trafficFindings } from "./traffic-findings.ts";
+
+/** The registry asks all daemons, and each has 2 s. */
+const PATIENCE_MS = 8_000;
+/** Certificates are valid from a little before they are made; more skew than that makes them invalid elsewhere. */
+const SKEW_MS = 5_000;
+const DAY_MS = 86_400_000;
+/** A new authority must reach every daemon before the old one ends. */
+const AUTHORITY_SOON_MS = 30 * DAY_MS;
+const NAMED_WARNINGS = 20;
+
+const trust = z.looseObject({ anchors: z.array(z.string()) });
+
+/** What only the registry knows: the hosts and the traffic of the whole mesh, its resources, its authority. */
+export function meshGroups(config: Config): CheckGroup[] {
+  let report: Promise<MeshReport | string> | null = null;
+  const read = () => {
+    report ??= readReport(config);
+    return report;
+  };
+  const fromReport = (title: string, look: (report: MeshReport) => Finding[]): CheckGroup => ({
+    title,
+    async run() {
+      const told = await read();
+      return typeof told === "string" ? [skipped(told)] : look(told);
+    },
+  });
+  return [
+    fromReport("mesh", (seen) => [...skewFindings(seen), ...hostFindings(seen)]),
+    fromReport("traffic", trafficFindings),
+    { title: "resources", run: () => unlessAway(() => resourceFindings(config)) },
+    { title: "authority", run: () => unlessAway(() => authorityFindings(config)) },
+  ];
+}
+
+/** The report, or why there is none. */
+async function readReport(config: Config): Promise<MeshReport | string> {
+  try {
+    const call = { method: "GET", path: "/v1/mesh/sight/report", timeoutMs: PATIENCE_MS } as const;
+    const parsed = meshReportSchema.safeParse(await callRegistry(config, call));
+    return parsed.success ? parsed.data : "the registry's report is not understood";
+  } catch (reason) {
+    if (reason instanceof CliError) return reason.message;
+    throw reason;
+  }
+}
+
+async function unlessAway(look: () => Promise<Finding[]>): Promise<Finding[]> {
+  try {
+    return await look();
+  } catch (reason) {
+    if (reason instanceof CliError) return [skipped(reason.message)];
+    throw reason;
+  }
+}
+
+function skewFindings({ atMs }: MeshReport, nowMs = Date.now()): Finding[] {
+  const skewMs = atMs - nowMs;
+  // The report may be as old as its cache and as long under way as the slowest daemon.
+  if (Math.abs(skewMs) < SKEW_MS) return [];
+  return [
+    warning(
+      `the registry's clock is ${formatAge(Math.abs(skewMs))} ${skewMs > 0 ? "ahead of" : "behind"} this host's`,
+      "Let both follow NTP (timedatectl status): certificates are judged by the clock.",
+    ),
+  ];
+}
+
+async function resourceFindings(config: Config): Promise<Finding[]> {
+  const found = await readRegistry(config, "/v1/mesh/resources", z.array(resourceRecord));
+  const troubled = found.filter(({ warnings }) => warnings.length > 0);
+  if (troubled.length === 0) return [ok(`${found.length} resources, none with warnings`)];
+  const findings = troubled.slice(0, NAMED_WARNINGS).map(({ kind, namespace, name, warnings }) => {
+    const [first] = warnings;
+    const at = first?.path ? `${first.path}: ` : "";
+    const more = warnings.length > 1 ? ` (and ${warnings.length - 1} more)` : "";
+    return warning(
+      `${kind} ${namespace}/${name}: ${at}${first?.message}${more}`,
+      `hostmesh get ${kind} ${name} -n ${namespace} -o yaml; hostmesh analyze; hostmesh rollback ${kind} ${name} goes back.`,
+    );
+  });
+  const left = troubled.length - findings.length;
+  if (left > 0) findings.push(warning(`${left} more resources have warnings`, "hostmesh get"));
+  return findings;
+}
+
+async function authorityFindings(config: Config): Promise<Finding[]> {
+  const { anchors } = await readRegistry(config, "/v1/identity/trust", trust);
+  const now = Date.now();
+  const ends = anchors.map((pem) => Date.parse(new X509Certificate(pem).validTo));
+  if (ends.length === 0) return [ok("no authority: the mesh has no identities")];
+  const left = Math.max(...ends) - now;
+  const remedy = "hostmesh identity rotate-ca makes a new one without an interruption.";
+  if (left <= 0) return [failure("the mesh's authority has expired", remedy)];
+  const text = `the mesh's authority is valid for ${formatAge(left)} more`;
+  return [left < AUTHORITY_SOON_MS ? warning(text, remedy) : ok(text)];
+}
