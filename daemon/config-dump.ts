@@ -8,7 +8,8 @@ import type { DataPathParts } from "./stat-sources.ts";
  */
 export function configDump(parts: DataPathParts, redacted: boolean): object {
   const { config, compiler, supervisor, client, identity, mode, version, capturing } = parts;
-  const { services, workloads, place, revision } = compiler.full();
+  const { services, workloads, place, revision, policies, scopes } = compiler.full();
+  const clean = (value: unknown) => (redacted ? redactData(value) : value);
   const registry = client.state();
   const urls = config.registry.urls.map(redacted ? withoutCredentials : (url) => url);
   return {
@@ -21,7 +22,11 @@ export function configDump(parts: DataPathParts, redacted: boolean): object {
     identity: identity.state(),
     model: compiler.stats(),
     workers: supervisor.list(),
-    snapshot: { services: redacted ? redactData(services) : services, workloads, place },
+    snapshot: {
+      services: clean(services),
+      ...{ workloads, place, scopes },
+      policies: clean(policies?.byKey ?? {}),
+    },
   };
 }
 

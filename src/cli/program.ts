@@ -90,7 +90,7 @@ export function buildProgram(
     installCommand(output, errors),
     upgradeCommand(output, errors, onExit),
     uninstallCommand(output),
-    configCommand(output),
+    configCommand(output, onExit),
     benchCommand(output, errors, onExit),
     completionCommand(output),
     versionCommand(output),

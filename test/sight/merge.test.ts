@@ -280,15 +280,15 @@ test("the newest failures of all hosts are named, each with its host", () => {
 });
 
 test("retries add up over the hosts; where no host tells of any they are unknown, not none", () => {
-  const flows = [flow(), flow({ destination: "shop/calm" })];
+  const flows = [flowReport(), flowReport({ destination: "shop/calm" })];
   const retries = (count: number, recent: number) => [
     { service: "shop/api", retries: count, recent },
   ];
   const told = mergeReports(
     [
-      report("a", { flows, retries: retries(5, 2) }),
-      report("b", { flows, retries: retries(7, 3), windowMs: 5_000 }),
-      report("old", { flows }),
+      hostReport("a", { flows, retries: retries(5, 2) }),
+      hostReport("b", { flows, retries: retries(7, 3), windowMs: 5_000 }),
+      hostReport("old", { flows }),
     ],
     CONTEXT,
   );
@@ -303,6 +303,6 @@ test("retries add up over the hosts; where no host tells of any they are unknown
       ["shop/calm", 0, 0],
     ],
   );
-  const untold = mergeReports([report("old", { flows })], CONTEXT);
+  const untold = mergeReports([hostReport("old", { flows })], CONTEXT);
   assert.ok(untold.services.every((service) => !("retries" in service)));
 });
