@@ -7,8 +7,9 @@ import type { Log } from "../src/telemetry/log.ts";
 import type { BasePolicy } from "./base-policies.ts";
 import type { ServiceEntry } from "./service-entries.ts";
 
-/** Keys that say something of the traffic; others are labels. */
-const ANNOTATION = /^(?:(?:retry|timeout|balancer|balancer\.alpha)\.linkerd\.io\/|hostmesh\.io\/)/;
+/** Keys that say something of the traffic; others are labels, or speak of the workload's access log. */
+const ANNOTATION =
+  /^(?:(?:retry|timeout|balancer|balancer\.alpha)\.linkerd\.io\/|hostmesh\.io\/(?!access-log))/;
 
 interface Known {
   readonly text: string;

@@ -48,7 +48,7 @@ function callAll(recorder: WorkerRecorder, service: DataService, sources: number
 
 const FACTS: RequestFacts = {
   ...{ entry: "captured", protocol: "http", version: 1, upstreamVersion: 1, source: null },
-  ...{ sourceAddress: "10.1.0.5", service: null, endpoint: null, route: "default" },
+  ...{ sourceAddress: "10.1.0.5", details: null, service: null, endpoint: null, route: "default" },
   ...{ security: "mutual_tls", method: "GET", httpVersion: "HTTP/1.1", target: "/" },
   ...{ authority: "", status: 200, grpcStatus: -1, error: null, requestBytes: 100 },
   ...{ responseBytes: 2_000, requestMessages: 0, responseMessages: 0, startMs: 0, durationMs: 1 },

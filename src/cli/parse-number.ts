@@ -9,6 +9,13 @@ export function parseNumber(min: number, max: number): (text: string) => number 
   };
 }
 
+/** A share from 0 to 1. */
+export function parseShare(text: string): number {
+  const value = Number(text);
+  if (/^\d*\.?\d+$/.test(text) && value <= 1) return value;
+  throw new InvalidArgumentError("Expected a number from 0 to 1, such as 0.1.");
+}
+
 /** Collects `key=value` options into one record. */
 export function collectPair(
   text: string,

@@ -18,12 +18,14 @@ import { historyCommand } from "./commands/history.ts";
 import { identityCommand } from "./commands/identity.ts";
 import { installCommand } from "./commands/install.ts";
 import { iptablesCommand } from "./commands/iptables.ts";
+import { logLevelCommand } from "./commands/log-level.ts";
 import { proxyStatusCommand } from "./commands/proxy-status.ts";
 import { registryCommand } from "./commands/registry.ts";
 import { rollbackCommand } from "./commands/rollback.ts";
 import { routesCommand } from "./commands/routes.ts";
 import { serviceCommand } from "./commands/service.ts";
 import { statCommand } from "./commands/stat.ts";
+import { tapCommand } from "./commands/tap.ts";
 import { topCommand } from "./commands/top.ts";
 import { uninstallCommand } from "./commands/uninstall.ts";
 import { upCommand } from "./commands/up.ts";
@@ -78,6 +80,8 @@ export function buildProgram(
     rollbackCommand(output, errors),
     statCommand(output, errors),
     topCommand(output, errors),
+    tapCommand(output, errors),
+    logLevelCommand(output),
     routesCommand(output, errors),
     edgesCommand(output, errors),
     proxyStatusCommand(output, errors),

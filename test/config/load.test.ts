@@ -260,3 +260,20 @@ test("the caller's flags and the next load are not touched", () => {
   assert.deepEqual(flags, { ports: { explicit: "4141" } });
   assert.equal(load().ports.explicit, 4140);
 });
+
+test("an access-log format that cannot be used is refused with its place, before anything starts", () => {
+  const set = (telemetry: object) => problems({ flags: { telemetry } });
+  assert.deepEqual(set({ accessLog: "text", accessLogFormat: "istio" }), []);
+  assert.deepEqual(set({ accessLog: "json", accessLogFormat: "istio" }), []);
+  assert.deepEqual(set({ accessLogFormat: '{"a":"%DURATION%"}' }), []);
+  const [unknown, ...rest] = set({ accessLogFormat: "%START_TIME% %NOPE%" });
+  assert.match(unknown ?? "", /telemetry\.accessLogFormat\|.*%NOPE%.*character 14.*not known/);
+  assert.deepEqual(rest, []);
+  assert.match(
+    set({ accessLog: "json", accessLogFormat: "%DURATION%" })[0] ?? "",
+    /is a format for text/,
+  );
+  assert.match(set({ accessLog: "text", accessLogFormat: "{}" })[0] ?? "", /is a format for JSON/);
+  assert.match(set({ accessLogSample: 2 })[0] ?? "", /accessLogSample/);
+  assert.deepEqual(problems({ env: { HOSTMESH_TELEMETRY_ACCESS_LOG_SAMPLE: "0.25" } }), []);
+});

@@ -99,6 +99,28 @@ test("shows and sets the log level, and refuses one that does not exist", async 
   });
 });
 
+test("a change of logging is JSON of its form and of bounded size, or nothing is done", async (t) => {
+  const { port } = await setup(t);
+  const put = async (body: string) => {
+    const answer = await fetch(`http://127.0.0.1:${port}/logging`, { method: "PUT", body });
+    return { status: answer.status, text: await answer.text() };
+  };
+  for (const body of [
+    "",
+    "{",
+    "[]",
+    '{"level":1}',
+    '{"levels":"debug"}',
+    `"${"x".repeat(300_000)}"`,
+  ]) {
+    assert.equal((await put(body)).status, 400, body.slice(0, 20));
+  }
+  const set = await put('{"level":"warn","accessLog":{"workloads":{"shop/web":{"enabled":true}}}}');
+  assert.equal(set.status, 200, set.text);
+  assert.deepEqual(JSON.parse(set.text).accessLog.workloads, { "shop/web": { enabled: true } });
+  assert.equal(JSON.parse((await ask(port, "GET", "/logging")).body).level, "warn");
+});
+
 for (const host of [
   "localhost",
   "localhost:15000",

@@ -22,7 +22,10 @@ const LINKERD_INJECT = "linkerd.io/inject";
 export function slim(object: KubeObject): Content {
   switch (object.kind) {
     case "Namespace":
-      return { ...head(object), metadata: metadataOf(object, [OPAQUE_PORTS, LINKERD_INJECT]) };
+      return {
+        ...head(object),
+        metadata: metadataOf(object, [OPAQUE_PORTS, LINKERD_INJECT, ...ACCESS_LOG_MARKS]),
+      };
     case "Node":
       return { ...head(object), metadata: nodeMetadataOf(object) };
     case "Pod":

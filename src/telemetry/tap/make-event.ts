@@ -3,6 +3,7 @@ import { CODES } from "../../core/errors.ts";
 import type { RequestFacts } from "../../core/facts.ts";
 import { keyOf } from "../../core/model.ts";
 import type { TapEvent } from "../../sight/tap-event.ts";
+import { originForm } from "../access-log/header-fields.ts";
 import { traceIdOf } from "../trace-context.ts";
 import { redactedFields, withoutQuery } from "./redact.ts";
 
@@ -25,6 +26,8 @@ export function makeEvent(
   endMs: number,
 ): TapEvent {
   const { source, service, endpoint, error, details } = facts;
+  // An absolute target may begin with a login.
+  const path = originForm(facts.target);
   return {
     host,
     atMs: Math.round(endMs - facts.durationMs),
@@ -40,7 +43,7 @@ export function makeEvent(
     security: facts.security,
     method: cut(facts.method),
     authority: cut(facts.authority),
-    path: query ? facts.target.slice(0, 4 * MAX_TEXT) : withoutQuery(facts.target),
+    path: query ? path.slice(0, 4 * MAX_TEXT) : withoutQuery(path),
     status: facts.status,
     grpcStatus: facts.grpcStatus === -1 ? null : facts.grpcStatus,
     error,

@@ -110,3 +110,27 @@ for (const [what, cases] of Object.entries(LISTED)) {
     }
   });
 }
+
+test("what a pod is annotated with of its access log goes before what its namespace is", () => {
+  const table = new PodTable(RULES);
+  const see = (name: string, ip: string, annotations: Readonly<Record<string, string>>) => {
+    const facts = podFactsOf(podOf(name, ip, { metadata: { labels: IN, annotations } }));
+    assert.ok(facts !== null);
+    table.set(name, facts, TOLD);
+  };
+  const log = "hostmesh.io/access-log";
+  see("plain", "10.1.0.1", { "example.com/other": "x" });
+  see("quiet", "10.1.0.2", { [log]: "off" });
+  const labelsOf = () =>
+    Object.fromEntries(table.takeChanged(10).map(({ key, value }) => [key, value?.labels]));
+  assert.deepEqual(labelsOf(), { plain: IN, quiet: { ...IN, [log]: "off" } });
+  const annotations = { [log]: "json", [`${log}-sample`]: "0.1" };
+  table.setNamespace(podFactsOf(podOf("plain", "10.1.0.1"))?.namespace ?? "", {
+    labels: {},
+    annotations,
+  });
+  assert.deepEqual(labelsOf(), {
+    plain: { ...IN, ...annotations },
+    quiet: { ...IN, [log]: "off", [`${log}-sample`]: "0.1" },
+  });
+});

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { jsonLine, textLine } from "../../src/telemetry/access-log/own-lines.ts";
-import { makeEndpoint, makeFacts, makeService, makeWorkload } from "./make-facts.ts";
+import { jsonLine, textLine } from "../../../src/telemetry/access-log/own-lines.ts";
+import { makeEndpoint, makeFacts, makeService, makeWorkload } from "../make-facts.ts";
 
 const END = Date.UTC(2026, 10, 20, 12, 0, 0, 100);
 const full = makeFacts({
