@@ -1,6 +1,6 @@
 import type { Server } from "node:http";
 import type { RootLog } from "../src/telemetry/log.ts";
-import { Metrics } from "../src/telemetry/metrics.ts";
+import { Metrics, metricsOf } from "../src/telemetry/metrics.ts";
 import { buildStatReport } from "../src/telemetry/stat-report.ts";
 import { type AdminDeps, adminServer } from "./admin.ts";
 import { configDump } from "./config-dump.ts";
@@ -34,6 +34,6 @@ export function controlServers(parts: ControlParts, deps: ControlDeps): ControlS
     explain: (request) => explainAnswer(parts, request),
     ...{ ready, drain, release, logging, taps, log },
   });
-  const metrics = metricsServer(new Metrics(metricsSources(parts)), log);
+  const metrics = metricsServer(new Metrics(metricsSources(parts), metricsOf(parts.config)), log);
   return { admin, metrics, ready: readyServer(ready, log) };
 }

@@ -6,6 +6,7 @@ import type { Log } from "../src/telemetry/log.ts";
 import { createLog, describeError } from "../src/telemetry/log.ts";
 import { abandonAtForce } from "./abandon-at-force.ts";
 import { refuseUnprivileged } from "./capture-mode.ts";
+import { beginDashboard, refuseOpenDashboard } from "./dashboard.ts";
 import { DeclaredFiles } from "./declared-files.ts";
 import { claimDemoFolder, refuseSecondDemo, sweepDemoFolder } from "./demo/claim-folder.ts";
 import { removeDemoFolder } from "./demo/data-folder.ts";
@@ -90,6 +91,8 @@ async function run(options: UpOptions, log: Log, shutdown: Shutdown, undo: Undo[
   const dataDir = await takeDataDir(options, log, undo);
   const registry = await abandonAtForce(beginRegistry({ ...options, dataDir }, log), force, 0);
   undo.push({ what: "the registry", run: () => registry.close() });
+  const dashboard = await abandonAtForce(beginDashboard(options.config, registry, log), force, 0);
+  if (dashboard !== null) undo.push({ what: "the dashboard", run: () => dashboard.close() });
   const urls = [registry.url];
   const tlsUrl = registry.tlsUrl ?? "";
   const settings = { ...options.config.registry, port: registry.port, urls, tlsUrl };
@@ -115,7 +118,9 @@ async function run(options: UpOptions, log: Log, shutdown: Shutdown, undo: Undo[
     onBegin: (stopDemo) => undo.push({ what: "the demo", run: stopDemo }),
   };
   log.info("ready", { mode: daemon.mode, registry: registry.url, ...daemon.ports });
-  if (options.demo) await runDemo(demoOptions, options, end, force);
+  if (dashboard !== null) options.log(`dashboard: ${dashboard.url}`);
+  const page = { dashboardUrl: dashboard?.url ?? null };
+  if (options.demo) await runDemo(demoOptions, { ...options, ...page }, end, force);
   else {
     await abandonAtForce(clearDemo(demoOptions, log), force, 0);
     options.log(`try: curl -x http://127.0.0.1:${daemon.ports.explicit} http://SERVICE/`);
@@ -126,6 +131,7 @@ async function run(options: UpOptions, log: Log, shutdown: Shutdown, undo: Undo[
 /** Finds what would fail for certain, before anything is started. */
 async function lookAhead({ config, files, demo, dataDir }: UpOptions): Promise<void> {
   refuseUnprivileged(config);
+  refuseOpenDashboard(config);
   if (config.user !== "") {
     throw new StartError("user is for a daemon of its own: here the registry shares its folder", {
       isUsage: true,
@@ -211,18 +217,19 @@ async function beginDaemon(
 
 async function runDemo(
   demoOptions: DemoOptions,
-  { log: print }: UpOptions,
+  { log: print, dashboardUrl }: UpOptions & { readonly dashboardUrl: string | null },
   end: AbortSignal,
   force: AbortSignal,
 ): Promise<void> {
   const demo = await abandonAtForce(startDemo(demoOptions), force, 0);
   print(demo.describe());
+  const page = dashboardUrl === null ? "" : `The same as a page: ${dashboardUrl}  `;
   const admin = `http://127.0.0.1:${demoOptions.config.ports.admin}`;
   await liveTable({
     read: () => fetchStats(admin),
     frame: demoFrame,
     lines: demoLines,
-    footer: "Ctrl-C ends everything and leaves nothing behind.",
+    footer: `${page}Ctrl-C ends everything and leaves nothing behind.`,
     output: process.stdout,
     color: wantsColor(process.stdout.isTTY === true, process.env),
     signal: end,

@@ -93,14 +93,16 @@ async function run(start: WorkerStart, port: NonNullable<typeof parentPort>): Pr
 
 /** Counts in this worker's memory, and tells the main thread of what needs words. */
 function makeRecorder(
-  { known, memory }: WorkerStart,
+  { config, known, memory }: WorkerStart,
   series: Series,
   tell: (message: FromWorker) => void,
 ): WorkerRecorder {
+  const { istioMetrics, istioCluster } = config.telemetry;
   return new WorkerRecorder({
     ...{ series, known },
     onSeries: (label) => tell({ type: "series", label }),
     onTraced: (request) => tell({ type: "traced", request }),
+    ...(istioMetrics === "on" ? { istioCluster } : {}),
     failures: new FailureTeller({
       perSecond: Math.ceil(FAILURES_PER_SECOND / memory.workers),
       clock: processClock,

@@ -71,6 +71,17 @@ const RULES: readonly Rule[] = [
       /^src\/telemetry\/log\.ts$/,
     ],
   },
+  // The page is built by itself and speaks to its server only.
+  {
+    of: /^src\/dashboard\/server\//,
+    may: [
+      CORE,
+      SIGHT,
+      /^src\/registry\/(?!(etcd|identity|routes)\/)/,
+      /^src\/registry\/identity\/failure-limit\.ts$/,
+      /^src\/dialects\/translator\.ts$/,
+    ],
+  },
   {
     of: /^src\/install\//,
     may: [CORE, /^src\/kubernetes\/api\/wanted-kinds\.ts$/],
@@ -90,6 +101,7 @@ const RULES: readonly Rule[] = [
       /^iptables\//,
       /^daemon\//,
       BENCH,
+      /^src\/dashboard\/server\//,
     ],
   },
   { of: /^iptables\//, may: [CORE, /^src\/proxy\/downstream\/libc\.ts$/] },
@@ -212,6 +224,8 @@ test("the layers forbid what they are there to forbid, and no more", () => {
     ["bench/run/rounds.ts", "test/helpers/until.ts"],
     ["bench/run/rounds.ts", "src/cli/cli-error.ts"],
     ["daemon/guardian.ts", "bench/lib/workbench.ts"],
+    ["src/registry/server.ts", "src/dashboard/server/start-dashboard.ts"],
+    ["src/dashboard/server/access.ts", "daemon/guardian.ts"],
     ["src/new-folder/file.ts", "src/core/model.ts"],
   ];
   for (const [from, to] of forbidden) {

@@ -12,13 +12,16 @@ export interface MeshSize {
   /** Workloads that call each service. */
   readonly sources: number;
   readonly workers: number;
+  /** Counted under Istio's labels, too. */
+  readonly istio: boolean;
 }
 
 const SERIES = 32_768;
 const NAMESPACES = 20;
 
 /** The counters of a host where every source has called every endpoint of its services, through each worker. */
-export function busyMesh({ services, endpoints, sources, workers }: MeshSize): MetricsSources {
+export function busyMesh(size: MeshSize): MetricsSources {
+  const { services, endpoints, sources, workers, istio } = size;
   const stride = Series.bytesFor(SERIES);
   const buffer = new SharedArrayBuffer(stride * workers);
   const regions = Array.from(
@@ -30,6 +33,7 @@ export function busyMesh({ services, endpoints, sources, workers }: MeshSize): M
     const recorder = new WorkerRecorder({
       series: region,
       onSeries: (label) => series.learn(index, label),
+      ...(istio ? { istioCluster: "Kubernetes" } : {}),
     });
     for (let at = 0; at < services; at += 1) callAll(recorder, serviceAt(at, endpoints), sources);
   }
@@ -63,16 +67,16 @@ function serviceAt(at: number, endpoints: number): DataService {
     ...{ key: `${namespace}/${name}`, name, namespace, addresses: [], ports: [] },
     balancer: { policy: "peak-ewma", slowStartMs: 0 },
     endpoints: Array.from({ length: endpoints }, (_, index) =>
-      endpointAt(at * endpoints + index, `${name}-7d4b9c6f5-${index}`, namespace),
+      endpointAt(at * endpoints + index, name, `${name}-${index}`, namespace),
     ),
   };
 }
 
-function endpointAt(slot: number, name: string, namespace: string): DataEndpoint {
+function endpointAt(slot: number, app: string, name: string, namespace: string): DataEndpoint {
   return {
     ...{ slot, id: `node-${slot % 50}/${namespace}/${name}`, port: 8_080, portName: "http" },
     ...{ address: `10.2.${slot >> 8}.${slot & 255}`, weight: 1, zone: "", host: "node-1" },
-    ...{ meta: { app: name }, health: "passing", local: false },
+    ...{ meta: { app }, health: "passing", local: false },
   };
 }
 

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { ExpositionFormat } from "../../src/telemetry/exposition.ts";
-import { Metrics } from "../../src/telemetry/metrics.ts";
+import { Metrics, metricsOf } from "../../src/telemetry/metrics.ts";
 import { spread } from "../lib/statistics.ts";
 import { busyMesh } from "./busy-mesh.ts";
 
@@ -15,7 +15,8 @@ const USAGE = `node bench/scrape/main.ts [options]
   --endpoints N  of each service (default 3)
   --sources N    workloads that called each service (default 4)
   --workers N    threads that counted (default 2)
-  --rounds N     scrapes, of which the median counts (default 15)`;
+  --rounds N     scrapes, of which the median counts (default 15)
+  --istio        with Istio's metrics`;
 
 const WARM_ROUNDS = 3;
 
@@ -57,14 +58,18 @@ async function run(): Promise<void> {
       ...{ endpoints: { type: "string", default: "3" } },
       ...{ sources: { type: "string", default: "4" } },
       ...{ workers: { type: "string", default: "2" } },
-      ...{ rounds: { type: "string", default: "15" } },
+      ...{ rounds: { type: "string", default: "15" }, istio: { type: "boolean", default: false } },
     },
   });
   const size = {
     ...{ services: sizeOf(values.services), endpoints: sizeOf(values.endpoints) },
     ...{ sources: sizeOf(values.sources), workers: sizeOf(values.workers) },
+    istio: values.istio,
   };
-  const metrics = new Metrics(busyMesh(size));
+  const metrics = new Metrics(
+    busyMesh(size),
+    metricsOf({ telemetry: { istioMetrics: values.istio ? "on" : "off" } }),
+  );
   for (const format of ["text", "openmetrics"] as const) {
     const scrapes: Scrape[] = [];
     for (let round = -WARM_ROUNDS; round < sizeOf(values.rounds); round += 1) {

@@ -83,6 +83,7 @@ function copied(memory: MemoryLayout): MemoryLayout {
 /** Nothing of what is imagined is counted. */
 const NO_RECORD: Recorder = {
   exchange: () => undefined,
+  opened: () => undefined,
   started: () => undefined,
   event: () => undefined,
   detection: () => undefined,

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import { Agent, type Dispatcher, request } from "undici";
+import type { Agent, Dispatcher } from "undici";
 import type { Config } from "../../src/config/schema.ts";
 
 /** What became of an export. */
@@ -50,6 +50,7 @@ export class HttpCollector implements Collector {
       "user-agent": "hostmesh",
       ...(isZipped ? { "content-encoding": "gzip" } : {}),
     };
+    const { request } = await import("undici");
     const dispatcher = await this.#dispatcher();
     const body = isZipped ? await zipped(text) : text;
     const answer = await request(endpoint, { method: "POST", headers, body, dispatcher, signal });
@@ -67,7 +68,9 @@ export class HttpCollector implements Collector {
     if (this.#agent !== null && this.#ca === ca) return this.#agent;
     await this.#agent?.destroy();
     this.#ca = ca;
-    this.#agent = new Agent({
+    // Only a daemon that exports spans has it in memory.
+    const { Agent: UndiciAgent } = await import("undici");
+    this.#agent = new UndiciAgent({
       connect: { timeout: timeoutMs, ...(ca === "" ? {} : { ca }) },
       ...{ headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
       ...{ connections: 1, pipelining: 1, maxResponseSize: MAX_ANSWER_BYTES },

@@ -21,6 +21,14 @@ export function addClusterOptions(command: Command): Command {
     .option("--context <name>", "context in it");
 }
 
+/** Which cluster is meant, in kubectl's words. */
+export function clusterArgs({ kubeconfig, context }: ClusterFlags): string[] {
+  return [
+    ...(kubeconfig === undefined ? [] : ["--kubeconfig", kubeconfig]),
+    ...(context === undefined ? [] : ["--context", context]),
+  ];
+}
+
 /**
  * Runs kubectl, which applies the manifests anyway: so there is one place that knows how to reach the cluster.
  * @throws CliError where it is not installed.
@@ -30,11 +38,8 @@ export async function kubectl(
   args: readonly string[],
   input = "",
 ): Promise<KubectlResult> {
-  const where = [
-    ...(flags.kubeconfig === undefined ? [] : ["--kubeconfig", flags.kubeconfig]),
-    ...(flags.context === undefined ? [] : ["--context", flags.context]),
-  ];
-  const child = spawn("kubectl", [...where, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+  const all = [...clusterArgs(flags), ...args];
+  const child = spawn("kubectl", all, { stdio: ["pipe", "pipe", "pipe"] });
   const code = new Promise<number | null>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", resolve);

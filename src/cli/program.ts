@@ -8,6 +8,7 @@ import { checkCommand } from "./commands/check.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
 import { daemonCommand } from "./commands/daemon.ts";
+import { dashboardCommand } from "./commands/dashboard.ts";
 import { deleteCommand } from "./commands/delete.ts";
 import { describeThingCommand } from "./commands/describe.ts";
 import { diffCommand } from "./commands/diff.ts";
@@ -89,6 +90,7 @@ export function buildProgram(
     explainCommand(output, errors),
     describeThingCommand(output),
     bugReportCommand(output, errors),
+    dashboardCommand(output, errors),
     identityCommand(output),
     iptablesCommand(output, onExit),
     installCommand(output, errors),

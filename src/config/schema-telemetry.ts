@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { accessLogFields, accessLogMismatch } from "./schema-access-log.ts";
+import { istioMetrics } from "./schema-istio-metrics.ts";
 import { tracing } from "./schema-tracing.ts";
 
 /** Logs and traces. */
@@ -17,6 +18,7 @@ export const telemetry = z
       .default("info")
       .describe("Log of the daemon itself, on standard error."),
     logFormat: z.enum(["json", "text"]).default("text").describe("Form of that log."),
+    ...istioMetrics,
     tracing,
   })
   .superRefine((telemetry, context) => {

@@ -1,11 +1,13 @@
 import { hostname } from "node:os";
 import * as z from "zod";
 import { balance } from "./schema-balance.ts";
+import { dashboard } from "./schema-dashboard.ts";
 import { detection } from "./schema-detection.ts";
 import { registryStore } from "./schema-etcd.ts";
 import { kubernetes, registrySource } from "./schema-kubernetes.ts";
 import { identity, mesh, tokenReview } from "./schema-mesh.ts";
 import { telemetry } from "./schema-telemetry.ts";
+import { pool, retries } from "./schema-upstream.ts";
 import { user } from "./schema-user.ts";
 import { address, count, httpUrl, ms, optionalHttpsUrl, port, subnet } from "./setting-fields.ts";
 
@@ -272,68 +274,6 @@ const limits = z
     "Limits. What goes beyond a limit on requests or connections ends with a code of docs/errors.md. Endpoints, workloads and label sets beyond theirs are left out or folded, and a metric counts them. `attempts` and `replayBytes` only bound what is sent again.",
   );
 
-const pool = z
-  .strictObject({
-    maxConnectionsPerEndpoint: count(
-      1_024,
-      "Open connections to one endpoint over all workers and sources. Envoy's default.",
-    ),
-    maxPendingPerEndpoint: count(
-      1_024,
-      "Requests waiting for a connection, per pool. Envoy's default.",
-    ),
-    maxIdlePerEndpoint: count(256, "Idle connections kept per pool."),
-    maxRequestsPerConnection: z
-      .number()
-      .int()
-      .min(0)
-      .default(0)
-      .describe("Requests before a connection is retired; 0: no limit."),
-    streamsPerConnection: count(
-      100,
-      "Requests at once on one HTTP/2 connection to an endpoint, which may allow fewer; one more connection is opened when all are full. More would make more requests wait for a packet that was lost. What RFC 9113 wants servers to allow.",
-    ),
-  })
-  .prefault({})
-  .describe(
-    "Pooled upstream connections: one pool per source, endpoint and protocol, in each worker.",
-  );
-
-const retries = z
-  .strictObject({
-    budgetPercent: z
-      .number()
-      .min(0)
-      .max(1_000)
-      .default(20)
-      .describe("Retries of a service, in percent of its requests. Linkerd's default."),
-    minPerSecond: z
-      .number()
-      .min(0)
-      .default(10)
-      .describe("Retries of a service per second besides. Linkerd's default."),
-    windowMs: z
-      .number()
-      .int()
-      .min(1_000)
-      .max(60_000)
-      .default(10_000)
-      .describe("For how long a request counts. Linkerd's default."),
-    maxRetryAfterMs: z
-      .number()
-      .int()
-      .min(0)
-      .max(300_000)
-      .default(10_000)
-      .describe(
-        "The longest Retry-After of a response for which a retry waits; one that asks for more is passed on. 0: none is waited for.",
-      ),
-  })
-  .prefault({})
-  .describe(
-    "Retries. The budget is that of services which have none of their own, exact over all workers; with 0 in both its figures nothing bounds them.",
-  );
-
 export const configSchema = z.strictObject({
   host: z.string().min(1).prefault(hostname()).meta({
     description:
@@ -369,6 +309,7 @@ export const configSchema = z.strictObject({
   retries,
   detection,
   telemetry,
+  dashboard,
 });
 
 export type Config = z.infer<typeof configSchema>;

@@ -19,6 +19,10 @@ export interface TrafficSource {
   readonly name: string;
   /** `namespace/name`. */
   readonly key: string;
+  /** SPIFFE ID; absent: it has none. */
+  readonly identity?: string;
+  /** Of a workload of this host. */
+  readonly labels?: Readonly<Record<string, string>>;
   /** Of a workload of this host: index into the shared quota state. */
   readonly slot?: number;
 }
@@ -121,6 +125,8 @@ export interface Recorder {
   exchange(facts: Readonly<RequestFacts>): void;
   /** A request or tunnel began; `exchange` ends it. */
   started(source: TrafficSource | null, service: DataService | null): void;
+  /** A TCP connection stands, or is about to end without ever having stood: once before its `exchange`. */
+  opened(facts: Readonly<RequestFacts>): void;
   event(event: DataEvent): void;
   detection(found: Detection): void;
   /** Something of a connection of HTTP/2; `code`: an error code of HTTP/2, of any value. */

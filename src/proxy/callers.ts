@@ -16,7 +16,7 @@ export class Callers {
     const id = parseSpiffeId(identity);
     if (id === null) return null;
     const { namespace, serviceAccount: name } = id;
-    const caller = { namespace, name, key: `${namespace}/${name}` };
+    const caller = { namespace, name, key: `${namespace}/${name}`, identity };
     this.#known.set(identity, caller);
     return caller;
   }

@@ -343,6 +343,7 @@ export class OpaqueSession {
     if (this.#counted) return;
     this.#counted = true;
     this.#plane.recorder.started(trafficSource(this.#origin), serviceOf(this.#destination));
+    this.#plane.recorder.opened(this.#facts);
   }
 
   #releaseEndpoint(): void {

@@ -36,8 +36,9 @@ export function recordRefusal(
   const facts = newFacts(origin);
   facts.protocol = isHttp ? "http" : "tcp";
   facts.status = isHttp ? CODES[error.code].http : 0;
-  facts.error = error.code;
   facts.startMs = plane.clock.now();
   plane.recorder.started(trafficSource(origin), null);
+  if (!isHttp) plane.recorder.opened(facts);
+  facts.error = error.code;
   plane.recorder.exchange(facts);
 }

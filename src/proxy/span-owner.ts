@@ -5,8 +5,8 @@ import { resourceText } from "../telemetry/tracing/resource.ts";
 import type { Origin } from "./context.ts";
 import type { Plane } from "./plane.ts";
 
-/** The texts of workloads, which are many requests' each. */
-const texts = new WeakMap<DataWorkload, string>();
+/** The texts of workloads, and of endpoints of which none is known: each is that of many requests. */
+const texts = new WeakMap<DataWorkload | DataEndpoint, string>();
 const NOBODY = resourceText(null);
 
 /** The resource of a caller's span. */
@@ -24,7 +24,11 @@ export function calleeText(
   if (workload !== null) return workloadText(workload);
   if (service === null) return NOBODY;
   const { namespace, name, key } = service;
-  return resourceText({ namespace, name, instance: endpoint?.id ?? key, labels: {} });
+  const known = endpoint === null ? undefined : texts.get(endpoint);
+  if (known !== undefined) return known;
+  const text = resourceText({ namespace, name, instance: endpoint?.id ?? key, labels: {} });
+  if (endpoint !== null) texts.set(endpoint, text);
+  return text;
 }
 
 function workloadText(workload: DataWorkload): string {

@@ -18,7 +18,7 @@ import { type Listening, listenPlain, listenSecurely } from "./listen.ts";
 import type { Log } from "./log.ts";
 import { type OpenedStore, openStore } from "./open-store.ts";
 import type { RegistryParts } from "./parts.ts";
-import type { ResourceSettings } from "./plan-resource.ts";
+import type { ResourcePlanSettings, ResourceSettings } from "./plan-resource.ts";
 import type { Position } from "./position.ts";
 import { WatchHub, type WatchHubOptions } from "./push.ts";
 import { refuseWrites } from "./refuse-writes.ts";
@@ -101,10 +101,17 @@ export interface RunningRegistry {
   readonly tlsUrl: string | null;
   /** What the daemons see. */
   readonly sight: SightHub;
+  /** What it holds, and how that is changed: for those who serve it in another way, such as the dashboard. */
+  readonly inside: RegistryInside;
   /** A one-time join token for this host (null: any), by default for an hour. Rejects without a TLS port. */
   issueJoinToken(host: string | null, ttlMs?: number): Promise<string>;
   /** Ends watches and requests, writes what was accepted, closes the store. */
   close(): Promise<void>;
+}
+
+export interface RegistryInside extends Pick<RegistryParts, "catalog" | "writer" | "source"> {
+  readonly settings: ResourcePlanSettings;
+  readonly wall: Clock;
 }
 
 /**
@@ -253,6 +260,7 @@ async function serve(
     url: `http://${listening()}`,
     port,
     sight: own.sight,
+    inside: insideOf(own),
     tlsUrl: tls === null ? null : `https://${reachable(options.identity?.tlsBind, tls.port)}`,
     issueJoinToken(forHost, ttlMs = DEFAULT_TOKEN_TTL_MS) {
       if (identity === null || tls === null) {
@@ -267,6 +275,17 @@ async function serve(
       await closeParts();
     },
   };
+}
+
+function insideOf({
+  catalog,
+  writer,
+  source,
+  wall,
+  resources,
+  settings,
+}: OwnParts): RegistryInside {
+  return { catalog, writer, source, wall, settings: { ...resources, ...settings } };
 }
 
 function resourceSettingsOf({ identity, resources, source }: RegistryOptions): ResourceSettings {

@@ -46,15 +46,15 @@ export interface Route {
 export const BODY_BYTES = 524_288;
 
 /** Routes by pattern. */
-export class Router {
-  readonly #routes: readonly { route: Route; segments: readonly string[] }[];
+export class Router<R extends Pick<Route, "method" | "pattern"> = Route> {
+  readonly #routes: readonly { route: R; segments: readonly string[] }[];
 
-  constructor(routes: readonly Route[]) {
+  constructor(routes: readonly R[]) {
     this.#routes = routes.map((route) => ({ route, segments: route.pattern.split("/") }));
   }
 
   /** Throws 404 for an unknown path, 405 for a wrong method, 400 for a path that cannot be decoded. */
-  match(method: string, path: string): { route: Route; params: Record<string, string> } {
+  match(method: string, path: string): { route: R; params: Record<string, string> } {
     const parts = path.split("/");
     const allowed: string[] = [];
     for (const { route, segments } of this.#routes) {

@@ -116,7 +116,11 @@ function contextOf({ cert, key }: ServerTls) {
   return { cert, key, ca: [], minVersion: "TLSv1.3" as const, secureOptions };
 }
 
-async function closeServer(server: Server | TlsServer, sockets: Iterable<Socket>): Promise<void> {
+/** Ends all connections, also those in the middle of a TLS handshake. */
+export async function closeServer(
+  server: Server | TlsServer,
+  sockets: Iterable<Socket>,
+): Promise<void> {
   const closed = once(server, "close");
   server.close();
   server.closeAllConnections();
@@ -185,7 +189,8 @@ export function refuseForeignOrigin({ headers }: IncomingMessage): void {
   throw new RegistryError(403, "requests from pages of other origins are refused");
 }
 
-async function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
+/** Throws 413 for more than the limit. */
+export async function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
   const tooLarge = new RegistryError(413, `the body exceeds ${limitBytes} bytes`);
   if (Number(request.headers["content-length"] ?? 0) > limitBytes) throw tooLarge;
   const chunks: Buffer[] = [];
@@ -232,7 +237,16 @@ async function send(response: ServerResponse, { body, items, lines }: Reply): Pr
     response.end(`${JSON.stringify(body)}\n`);
     return;
   }
-  let pending = "[";
+  await sendItems(response, items);
+}
+
+/** A list, made while it is sent: others have their turn in between, and a client that is slow is waited for. */
+export async function sendItems(
+  response: ServerResponse,
+  items: Iterable<unknown>,
+  [open, close]: readonly [open: string, close: string] = ["[", "]"],
+): Promise<void> {
+  let pending = open;
   let separator = "";
   for (const item of items) {
     pending += separator + JSON.stringify(item);
@@ -243,7 +257,7 @@ async function send(response: ServerResponse, { body, items, lines }: Reply): Pr
     pending = "";
     await nextTurn();
   }
-  response.end(`${pending}]\n`);
+  response.end(`${pending}${close}\n`);
 }
 
 async function sendLines(response: ServerResponse, lines: AsyncIterable<unknown>): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
+import type { Issue } from "../core/schema-issue.ts";
 import type { Catalog } from "./catalog.ts";
 import type { IdentityParts } from "./identity/open-identity.ts";
 import type { Log } from "./log.ts";
@@ -41,11 +42,19 @@ export interface Source {
   start(parts: SourceParts, stop: AbortSignal): Promise<RunningSource>;
 }
 
+export interface RefusedResource {
+  /** `group/Kind/namespace/name`. */
+  readonly key: string;
+  readonly issues: readonly Issue[];
+}
+
 export interface RunningSource {
   /** Writes nothing any more, from this call on. */
   close(): Promise<void>;
   /** For `/v1/mesh/status`. */
   status(): Readonly<Record<string, unknown>>;
+  /** Resources that it brought and that were not taken in their present form. */
+  refused(): Iterable<RefusedResource>;
   /** Is everything that it reads being followed now? What was read stays in force where not. */
   isSynced(): boolean;
   /** The newest change of each kind that is written. */

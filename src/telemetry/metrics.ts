@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Registry } from "prom-client";
 import { DAEMON_METRICS } from "./daemon-metrics.ts";
 import { Exposition, type ExpositionFormat } from "./exposition.ts";
 import { HTTP_METRICS } from "./http-metrics.ts";
+import { ISTIO_METRICS } from "./istio/metrics.ts";
 import type { MetricDeclaration, MetricsSources } from "./metric-declaration.ts";
 import { TRAFFIC_METRICS } from "./traffic-metrics.ts";
 
@@ -11,6 +12,15 @@ export const METRICS: readonly MetricDeclaration[] = [
   ...HTTP_METRICS,
   ...DAEMON_METRICS,
 ];
+
+/** Those that the settings ask for. */
+export function metricsOf({
+  telemetry,
+}: {
+  readonly telemetry: { readonly istioMetrics: "on" | "off" };
+}): readonly MetricDeclaration[] {
+  return telemetry.istioMetrics === "on" ? [...METRICS, ...ISTIO_METRICS] : METRICS;
+}
 
 /** Prefix of prom-client's own metrics of the process (`process_...`, `nodejs_...`). */
 const DEFAULT_METRICS_PREFIX = "hostmesh_";

@@ -86,6 +86,8 @@ export class SeriesReader {
       destinations: new Map(),
       endpoints: new Map(),
       routes: new Map(),
+      istio_requests: new Map(),
+      istio_connections: new Map(),
     };
     const other = (name: TableName): SeriesGroup => {
       const group = new SeriesGroup(SHAPES[name].labels.map(() => OTHER));
@@ -101,6 +103,8 @@ export class SeriesReader {
       destinations: other("destinations"),
       endpoints: other("endpoints"),
       routes: other("routes"),
+      istio_requests: other("istio_requests"),
+      istio_connections: other("istio_connections"),
     };
   }
 

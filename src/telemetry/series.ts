@@ -15,6 +15,8 @@ import {
   http2ErrorIndex,
 } from "../core/http2.ts";
 import { FINE_BUCKETS, fineBucket, PROXY_SECONDS, QUEUE_SECONDS, SIZE_BYTES } from "./buckets.ts";
+import { ISTIO_BOUNDS } from "./istio/buckets.ts";
+import { CONNECTION_LABELS, REQUEST_LABELS } from "./istio/labels.ts";
 import { SlotTable, type TableName, type TableShape } from "./slot-table.ts";
 
 /** Every failure code. */
@@ -67,6 +69,18 @@ export const DESTINATION = {
   retries: 5 + QUEUES + 2 * SIZES,
 } as const;
 
+/** Sum and buckets of one of Istio's histograms. */
+const ISTIO_HISTOGRAM = 1 + ISTIO_BOUNDS.length + 1;
+/** Requests under Istio's labels: their number, and where each histogram begins. Durations in ms. */
+export const ISTIO_REQUEST = {
+  count: 0,
+  duration: 1,
+  requestBytes: 1 + ISTIO_HISTOGRAM,
+  responseBytes: 1 + 2 * ISTIO_HISTOGRAM,
+} as const;
+/** TCP connections under Istio's labels. `uses` only tells whether it is idle. */
+export const ISTIO_CONNECTION = { uses: 0, opened: 1, closed: 2, sent: 3, received: 4 } as const;
+
 /** The label sets that are counted, in the order in which their tables lie in memory. */
 export const SHAPES: Readonly<Record<TableName, TableShape>> = {
   pairs: { name: "pairs", labels: ["source", "destination"], words: 2 },
@@ -95,6 +109,12 @@ export const SHAPES: Readonly<Record<TableName, TableShape>> = {
     labels: ["source", "destination", "route"],
     words: ROUTE.fine + FINE_BUCKETS,
   },
+  istio_requests: {
+    name: "istio_requests",
+    labels: REQUEST_LABELS,
+    words: ISTIO_REQUEST.responseBytes + ISTIO_HISTOGRAM,
+  },
+  istio_connections: { name: "istio_connections", labels: CONNECTION_LABELS, words: 5 },
 };
 
 export const TABLES = Object.keys(SHAPES) as readonly TableName[];
@@ -145,6 +165,8 @@ export class Series {
       destinations: table(SHAPES.destinations),
       endpoints: table(SHAPES.endpoints),
       routes: table(SHAPES.routes),
+      istio_requests: table(SHAPES.istio_requests),
+      istio_connections: table(SHAPES.istio_connections),
     };
   }
 

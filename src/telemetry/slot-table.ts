@@ -6,7 +6,15 @@ export interface TableShape {
   readonly words: number;
 }
 
-export type TableName = "pairs" | "flows" | "outcomes" | "destinations" | "endpoints" | "routes";
+export type TableName =
+  | "pairs"
+  | "flows"
+  | "outcomes"
+  | "destinations"
+  | "endpoints"
+  | "routes"
+  | "istio_requests"
+  | "istio_connections";
 
 /** Label value of everything that found its table full. */
 export const OTHER = "other";

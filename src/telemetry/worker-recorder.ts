@@ -15,6 +15,7 @@ import { fineBucket, QUEUE_SECONDS, sizeBucket } from "./buckets.ts";
 import type { TracedRequest } from "./exemplar-book.ts";
 import { ExemplarPicker } from "./exemplar-picker.ts";
 import type { FailureTeller } from "./failure-teller.ts";
+import { IstioRecorder } from "./istio/recorder.ts";
 import {
   CODE_CLASSES,
   codeClass,
@@ -63,6 +64,8 @@ export interface WorkerRecorderOptions {
   readonly failures?: Pick<FailureTeller, "tell"> | null;
   /** Called at a low rate for requests whose trace is recorded; absent: nobody asks for them. */
   readonly onTraced?: (request: TracedRequest) => void;
+  /** Name of the cluster, for Istio's metrics; absent: they are not counted. */
+  readonly istioCluster?: string;
 }
 
 interface EndpointSeries {
@@ -90,6 +93,7 @@ export class WorkerRecorder implements Recorder {
   readonly #series: Series;
   readonly #failures: Pick<FailureTeller, "tell"> | null;
   readonly #exemplars: ExemplarPicker | null;
+  readonly #istio: IstioRecorder | null;
   readonly #pairs: SlotAllotter;
   readonly #flows: SlotAllotter;
   readonly #outcomes: SlotAllotter;
@@ -104,10 +108,13 @@ export class WorkerRecorder implements Recorder {
   readonly #byEndpoint: (EndpointSeries | undefined)[] = [];
 
   constructor(options: WorkerRecorderOptions) {
-    const { series, known = [], onSeries, log = null, failures = null, onTraced } = options;
+    const { series, known = [], onSeries, log = null, failures = null } = options;
+    const { onTraced, istioCluster } = options;
     this.#series = series;
     this.log = log;
     this.#failures = failures;
+    this.#istio =
+      istioCluster === undefined ? null : new IstioRecorder(series, known, onSeries, istioCluster);
     this.#exemplars = onTraced === undefined ? null : new ExemplarPicker(onTraced);
     series.adopt();
     const allotter = (name: TableName) => new SlotAllotter(series.tables[name], known, onSeries);
@@ -142,6 +149,7 @@ export class WorkerRecorder implements Recorder {
     if (isRouted(facts)) this.#countRoute(pair, facts, fine);
     const flow = pair.handles.flows[pair.flowIndex];
     if (flow !== undefined) this.#exemplars?.offer(flow, facts, fine);
+    this.#istio?.exchange(facts);
     this.#series.countProxyTime(facts);
     if (facts.version !== 0) this.#series.countVersions(facts);
     if (this.log !== null) this.#tell(this.log, facts);
@@ -151,6 +159,10 @@ export class WorkerRecorder implements Recorder {
   #tell(log: ExchangeLog, facts: Readonly<RequestFacts>): void {
     const taken = log.write(facts);
     if (taken !== null) this.#series.countAccessLog(taken);
+  }
+
+  opened(facts: Readonly<RequestFacts>): void {
+    this.#istio?.opened(facts);
   }
 
   event(event: DataEvent): void {

@@ -159,6 +159,26 @@ test("numbers that look like numbers but are not are refused", () => {
   }
 });
 
+test("settings of a group within a group have variables, and problems of their own", () => {
+  const env = {
+    HOSTMESH_TELEMETRY_TRACING_SAMPLING: "0.25",
+    HOSTMESH_TELEMETRY_TRACING_PROPAGATION: "w3c,b3",
+  };
+  const { sampling, propagation } = load({ env }).telemetry.tracing;
+  assert.deepEqual([sampling, propagation], [0.25, ["w3c", "b3"]]);
+  const bad = {
+    HOSTMESH_TELEMETRY_TRACING_SAMPLING: "2",
+    HOSTMESH_TELEMETRY_TRACING_PROPAGATION: "w3c,b4",
+  };
+  assert.deepEqual(
+    problems({ env: bad }).map((problem) => problem.split("|").slice(0, 2).join(" ")),
+    [
+      "environment HOSTMESH_TELEMETRY_TRACING_SAMPLING telemetry.tracing.sampling",
+      "environment HOSTMESH_TELEMETRY_TRACING_PROPAGATION telemetry.tracing.propagation.1",
+    ],
+  );
+});
+
 test("addresses, subnets and URLs are checked before anything is built on them", () => {
   const bad: [string, string, RegExp][] = [
     ["HOSTMESH_PORTS_BIND", "localhost", /an IP address/],

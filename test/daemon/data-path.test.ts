@@ -182,6 +182,41 @@ test("serves a service within moments of its registration, and proves that it is
   assert.match(metrics, /hostmesh_workers 2/);
 });
 
+test("Istio's metrics are there where they are asked for, and traced requests are named", {
+  skip,
+}, async (t) => {
+  const central = await registry(t, await temporary(t));
+  const { ports, explicit } = await start(t, central.url, {
+    telemetry: { istioMetrics: "on", istioCluster: "east" },
+  });
+  const client = agent(t);
+  await register(central.url, "web", await upstream(t));
+  await serves(explicit, "web", client);
+  const traceId = "0af7651916cd43dd8448eb211c80319c";
+  const headers = { host: "web", traceparent: `00-${traceId}-b7ad6b7169203331-01` };
+  const traced = request({ host: "127.0.0.1", port: explicit, headers, agent: client }).end();
+  const [response] = await once(traced, "response");
+  response.resume();
+  await once(response, "end");
+  const scrape = async (accept: string) => {
+    const url = `http://127.0.0.1:${ports.metrics}/metrics`;
+    return await (await fetch(url, { headers: { accept } })).text();
+  };
+  await until(async () => (await scrape("application/openmetrics-text")).includes(traceId));
+  const text = await scrape("text/plain");
+  assert.doesNotMatch(text, new RegExp(traceId));
+  const counted = text.match(/^istio_requests_total\{.*$/m)?.[0] ?? "";
+  for (const part of [
+    'reporter="source"',
+    'destination_cluster="east"',
+    'destination_service="web.default.svc.cluster.local"',
+    'response_code="200"',
+  ]) {
+    assert.ok(counted.includes(part), counted);
+  }
+  assert.match(counted, /\} 2$/);
+});
+
 test("a warm-up leaves no trace in what workers count and hold", { skip }, async (t) => {
   const central = await registry(t, await temporary(t));
   const { path, ports, lines } = await start(t, central.url, { timeouts: { warmUpMs: 10_000 } });

@@ -60,6 +60,7 @@ export function up(
     ports: { explicit: 0, admin: 0, metrics: 0, ready: 0, metricsBind: "127.0.0.1" },
     registry: { port: 0, tlsPort: 0 },
     mesh: { port: 0, inboundPort: 0 },
+    dashboard: { port: 0 },
     timeouts: { drainMs: 3_000, warmUpMs: 0 },
     telemetry: { logFormat: "json" },
     ...more,

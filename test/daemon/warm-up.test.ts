@@ -35,6 +35,22 @@ for (const captured of [false, true]) {
   });
 }
 
+test("what records spans is warmed too where that is on, and no collector hears of it", async (t) => {
+  let asked = 0;
+  const collector = createServer(() => {
+    asked += 1;
+  }).listen(0, "127.0.0.1");
+  await once(collector, "listening");
+  t.after(() => collector.close());
+  const { port } = collector.address() as AddressInfo;
+  const endpoint = `http://127.0.0.1:${port}/`;
+  const traced = configSchema.parse({ telemetry: { tracing: { endpoint, sampling: 0 } } });
+  const limitMs = 20_000;
+  const result = await warmUp({ ...base, config: traced, captured: true, limitMs });
+  assert(result.settled && result.requests > 1_000, `${result.requests} requests`);
+  assert.equal(asked, 0);
+});
+
 test("ends when its time is over", async () => {
   const result = await warmUp({ ...base, captured: false, limitMs: 30 });
   assert.equal(result.settled, false);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ISTIO_METRICS } from "../../src/telemetry/istio/metrics.ts";
 import { METRICS } from "../../src/telemetry/metrics.ts";
 import { readDoc, readTable } from "./table.ts";
 
@@ -42,4 +43,17 @@ test("names follow Prometheus' conventions", () => {
     if (type === "histogram") assert.match(name, /_(seconds|bytes)$/);
     for (const label of labels) assert.match(label, /^[a-z]+$/, name);
   }
+});
+
+test("docs/metrics.md lists Istio's metrics with all of their labels, and no others", () => {
+  const rows = readTable("metrics.md", "istio metric");
+  assert.deepEqual(
+    rows.map((row) => [row["istio metric"], row["type"], row["meaning"]]),
+    ISTIO_METRICS.map(({ name, type, help }) => [name, type, help]),
+  );
+  const explained = readTable("metrics.md", "istio label").flatMap((row) =>
+    (row["istio label"] ?? "").split(", "),
+  );
+  const used = new Set(ISTIO_METRICS.flatMap(({ labels }) => labels));
+  assert.deepEqual(explained.sort(), [...used].sort());
 });

@@ -53,6 +53,8 @@ export interface LabOptions {
   readonly keepFacts?: boolean;
   /** Takes the spans of its requests. */
   readonly spans?: SpanSink;
+  /** With it Istio's metrics are counted. */
+  readonly istioCluster?: string;
 }
 
 /** Small memory: labs are made by the dozen. */
@@ -74,6 +76,7 @@ export async function planeLab(options: LabOptions = {}): Promise<PlaneLab> {
   const recorder = new WorkerRecorder({
     series,
     onSeries: () => undefined,
+    ...(options.istioCluster === undefined ? {} : { istioCluster: options.istioCluster }),
     log: options.keepFacts === false ? null : { write: (one) => facts.push({ ...one }) > 0 },
   });
   const port = await freePort();

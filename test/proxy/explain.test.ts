@@ -21,7 +21,15 @@ function explainer(lab: Awaited<ReturnType<typeof planeLab>>, services: DataServ
       config,
       ...openMemory(layout(config, 1), 0, config),
       recorder: {
-        ...{ exchange() {}, started() {}, event() {}, detection() {}, http2() {}, retry() {} },
+        ...{
+          exchange() {},
+          opened() {},
+          started() {},
+          event() {},
+          detection() {},
+          http2() {},
+          retry() {},
+        },
         ejection() {},
       },
       ...{ clock: processClock, random: () => 0, destination: null },

@@ -1,8 +1,10 @@
 import { Command, Option } from "commander";
+import { beginDashboard, refuseOpenDashboard } from "../../../daemon/dashboard.ts";
 import { registryEtcd } from "../../../daemon/registry-etcd.ts";
 import { outsideAddress, registryIdentity } from "../../../daemon/registry-identity.ts";
 import { shutdownSignals } from "../../../daemon/shutdown-signals.ts";
 import type { Config } from "../../config/schema.ts";
+import type { RunningDashboard } from "../../dashboard/server/start-dashboard.ts";
 import type { JoinedCluster } from "../../kubernetes/join-cluster.ts";
 import type { Log } from "../../registry/log.ts";
 import type { RunningRegistry } from "../../registry/registry.ts";
@@ -11,6 +13,7 @@ import { createLog } from "../../telemetry/log.ts";
 import { CliError, EXIT } from "../cli-error.ts";
 import { describeCommand } from "../describe-command.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
+import { startFailure } from "../start-failure.ts";
 
 /** `hostmesh registry`. */
 export function registryCommand(onExit: (code: number) => void): Command {
@@ -50,6 +53,7 @@ export function registryCommand(onExit: (code: number) => void): Command {
 async function runRegistry(config: Config): Promise<void> {
   const { logLevel, logFormat } = config.telemetry;
   const log = createLog({ level: logLevel, format: logFormat });
+  refuseOpenly(config);
   const { stop, force } = shutdownSignals(log);
   const stopped = aborted(stop);
   const cluster = await joinedCluster(config, log);
@@ -59,10 +63,36 @@ async function runRegistry(config: Config): Promise<void> {
       if (stop.aborted) return null;
       throw error;
     });
+    const dashboard = registry && (await serveDashboard(config, registry, log));
     await stopped;
-    await Promise.race([registry?.close(), aborted(force)]);
+    const close = async () => {
+      await dashboard?.close();
+      await registry?.close();
+    };
+    await Promise.race([close(), aborted(force)]);
   } finally {
     await Promise.race([cluster?.close(), aborted(force)]);
+  }
+}
+
+function refuseOpenly(config: Config): void {
+  try {
+    refuseOpenDashboard(config);
+  } catch (reason) {
+    throw startFailure(reason);
+  }
+}
+
+async function serveDashboard(
+  config: Config,
+  registry: RunningRegistry,
+  log: Log,
+): Promise<RunningDashboard | null> {
+  try {
+    return await beginDashboard(config, registry, log);
+  } catch (reason) {
+    await registry.close();
+    throw startFailure(reason);
   }
 }
 

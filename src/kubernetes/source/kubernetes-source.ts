@@ -109,6 +109,7 @@ function running(
     isSynced,
     position,
     reach: () => look().reach,
+    refused: () => target.refused.all(),
     status() {
       const states = [...kinds.states()];
       const lost = states.filter(([, { sinceMs }]) => sinceMs > 0);

@@ -2,7 +2,7 @@
 export const SPAN_KIND = { SERVER: 2, CLIENT: 3 } as const;
 export type SpanKind = (typeof SPAN_KIND)[keyof typeof SPAN_KIND];
 
-/** Names and values, one after the other. Whole numbers become `intValue`, others `doubleValue`. */
+/** Names and values, one after the other; names are plain words with dots. Whole numbers become `intValue`, others `doubleValue`. */
 export type Attributes = readonly (string | number)[];
 
 export interface SpanEvent {
