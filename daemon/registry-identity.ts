@@ -14,6 +14,7 @@ export function registryIdentity({ identity, registry }: Config): IdentityOption
     hostsRegister: registry.hostsRegister === "own",
     isRequired: identity.mode === "required",
     hostAddress: outsideAddress(tlsBind),
+    replicaAddress: registry.replicaAddress,
     ...tokenReview(registry),
   };
 }

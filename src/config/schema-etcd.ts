@@ -1,7 +1,7 @@
 import * as z from "zod";
-import { httpUrl, ms } from "./setting-fields.ts";
+import { httpUrl, ms, optionalPlace } from "./setting-fields.ts";
 
-/** Part of the section `registry`: where it keeps its state. */
+/** Part of the section `registry`: where it keeps its state, and how several of them find each other. */
 export const registryStore = {
   store: z
     .enum(["sqlite", "etcd"])
@@ -9,6 +9,9 @@ export const registryStore = {
     .describe(
       "Where the registry keeps its state. sqlite: in a file of the data folder, for one registry. etcd: several registries share it, and any of them serves daemons and takes writes.",
     ),
+  replicaAddress: optionalPlace(
+    "HOST or HOST:PORT at which the other registries of the mesh reach this one's TLS port, to ask for what its daemons see. Empty: registry.tlsPort at the address of this host.",
+  ),
   etcdEndpoints: z
     .array(httpUrl())
     .min(1)

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import * as z from "zod";
+import { parsePlace } from "../core/address.ts";
 
 /** Forms that settings share. Durations end in `Ms`, sizes in `Bytes`. */
 export const ms = (fallback: number, text: string) =>
@@ -32,3 +33,11 @@ function isSubnet(text: string, family?: 4 | 6): boolean {
   if (rest.length > 0 || found === 0 || (family !== undefined && found !== family)) return false;
   return /^\d{1,3}$/.test(bits) && Number(bits) <= (found === 4 ? 32 : 128);
 }
+
+/** `HOST` or `HOST:PORT`; an IPv6 address may stand without brackets where there is no port. */
+export const optionalPlace = (description: string) =>
+  z
+    .string()
+    .refine((text) => text === "" || parsePlace(text, 1) !== null, "HOST or HOST:PORT")
+    .default("")
+    .describe(description);

@@ -37,6 +37,11 @@ export function parseHostPort(text: string, defaultPort: number): HostPort | nul
   return { host, port };
 }
 
+/** The same, and an IPv6 address without brackets, as Kubernetes writes it. */
+export function parsePlace(text: string, defaultPort: number): HostPort | null {
+  return isIP(text) === 6 ? { host: text, port: defaultPort } : parseHostPort(text, defaultPort);
+}
+
 /** Is this (canonical) address one of the host's own loopback: 127.0.0.0/8 or ::1? */
 export function isLoopback(address: string): boolean {
   return address === "::1" || address.startsWith("127.");

@@ -2,11 +2,12 @@ import { RegistryError } from "./registry-error.ts";
 
 /**
  * Who makes a request. `operator`: whoever reaches the plain port. `host`: the daemon that holds the host's
- * certificate. `anonymous`: on TLS without one that is trusted.
+ * certificate. `registry`: another one of the same mesh. `anonymous`: on TLS without one that is trusted.
  */
 export type Caller =
   | { readonly role: "operator" }
   | { readonly role: "host"; readonly host: string }
+  | { readonly role: "registry" }
   | {
       readonly role: "anonymous";
       /** Why its certificate is not trusted; null: it showed none. */
@@ -16,12 +17,12 @@ export type Caller =
 export const OPERATOR: Caller = { role: "operator" };
 
 /** Operators may do everything; a route says who else may. */
-export type AllowedRole = "host" | "anonymous";
+export type AllowedRole = "host" | "registry" | "anonymous";
 
 /** Throws 401 for who could show a certificate, 403 for who has shown one that does not suffice. */
 export function refuseOthers(caller: Caller, allow: readonly AllowedRole[]): void {
   if (caller.role === "operator" || allow.includes(caller.role)) return;
-  if (caller.role === "host") {
+  if (caller.role !== "anonymous") {
     throw new RegistryError(403, "this is for operators: it is served on the plain port only");
   }
   const reason = caller.reason ?? "none was shown";

@@ -1,4 +1,4 @@
-import { formatHostPort } from "../core/address.ts";
+import { formatHostPort, parsePlace } from "../core/address.ts";
 import { type Clock, processClock, wallClock } from "../core/clock.ts";
 import { SYSTEM_NAMESPACE } from "../core/identity.ts";
 import type { BalancerConfig } from "../core/model.ts";
@@ -28,12 +28,14 @@ import { consulHealthRoutes } from "./routes/consul-health.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { hostRoutes } from "./routes/hosts.ts";
 import { DEFAULT_TOKEN_TTL_MS, identityRoutes } from "./routes/identity.ts";
+import { localSightRoutes } from "./routes/local-sight.ts";
 import { meshRoutes } from "./routes/mesh.ts";
 import { resourceHistoryRoutes } from "./routes/resource-history.ts";
 import { resourceRoutes } from "./routes/resources.ts";
 import { sightRoutes } from "./routes/sight.ts";
 import type { CheckResult } from "./schema.ts";
 import type { RegistryServer } from "./server.ts";
+import { Fellows } from "./sight/fellow-sight.ts";
 import { SightHub } from "./sight/hub.ts";
 import { LocalSight } from "./sight/local-sight.ts";
 import type { RunningSource, Source } from "./source.ts";
@@ -149,10 +151,11 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
   let endBalance: () => void = () => undefined;
   const { wall = wallClock } = options;
   const local = new LocalSight({ watched: () => hub.watched(), clock, timers, log });
-  const sight = new SightHub({ ...base, wall: () => wall.now(), sources: [local] });
+  const fellows = fellowsOf(() => identity, log);
+  const sight = new SightHub({ ...base, wall: () => wall.now(), local, fellows });
   const close = async () => {
     endBalance();
-    sight.close();
+    await sight.close();
     await hub.close();
     monitor.close();
     await running?.close();
@@ -191,6 +194,21 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
     await close();
     throw error;
   }
+}
+
+function fellowsOf(identity: () => IdentityParts | null, log: Log): Fellows {
+  return new Fellows({
+    log,
+    others: () => identity()?.board.others() ?? [],
+    tls() {
+      const parts = identity();
+      const own = parts?.own.current() ?? null;
+      if (parts === null || own === null) return null;
+      const anchors = parts.authority.anchors().map(String);
+      const credential = { chain: own.cert, privateKey: own.key };
+      return { trustDomain: parts.trustDomain, anchors, credential };
+    },
+  });
 }
 
 interface WatchHubDeps extends Pick<WatchHubOptions, "catalog" | "store" | "clock" | "timers"> {
@@ -250,6 +268,7 @@ async function serve(
   try {
     if (identity !== null && options.identity !== undefined) {
       tls = await listenSecurely(shared, identity, options.identity);
+      if (tls !== null) identity.board.announce(replicaUrl(options.identity, tls.port));
     }
   } catch (error) {
     await plain.close();
@@ -303,6 +322,7 @@ function routesOf(parts: RegistryParts): Route[] {
     ...hostRoutes(parts),
     ...healthRoutes(),
     ...sightRoutes(parts),
+    ...localSightRoutes(parts.sight.local),
     ...(parts.identity === null ? [] : identityRoutes(parts.identity)),
   ];
   return parts.source === null ? all : refuseWrites(all, parts.source.place);
@@ -320,6 +340,11 @@ function hostRecordsOf(
 function rangesOf({ virtualCidr4, virtualCidr6 }: RegistryOptions): VirtualRange[] {
   const cidrs = [virtualCidr4, virtualCidr6].filter((cidr) => cidr !== "");
   return cidrs.map((cidr) => new VirtualRange(cidr));
+}
+
+function replicaUrl({ replicaAddress = "", hostAddress }: IdentityOptions, port: number): string {
+  const place = replicaAddress === "" ? null : parsePlace(replicaAddress, port);
+  return `https://${formatHostPort(place?.host ?? hostAddress, place?.port ?? port)}`;
 }
 
 /** From this host: an unspecified address is no place to connect to. */

@@ -15,10 +15,8 @@ const key = z.string().max(512);
 const counts = {
   ...{ requests: count, failures: count, requestBytes: count, responseBytes: count },
   ...{ recent: count, recentFailures: count, recentBytes: count },
-  fine: z
-    .array(count)
-    .max(2 * FINE_BUCKETS)
-    .refine(isPairs, "not pairs of a bucket and its count"),
+  // Most of a report are these: looked at as a whole.
+  fine: z.custom<readonly number[]>(isPairs, "not pairs of a bucket and its count"),
 };
 const errors = z.record(z.string().max(64), count);
 const list = <T extends z.ZodType>(row: T, most = MAX_ROWS) => z.array(row).max(most);
@@ -68,11 +66,13 @@ export const hostReportSchema: z.ZodType<HostReport> = z.object({
   recentErrors: list(error, MAX_ERRORS),
 });
 
-function isPairs(fine: readonly number[]): boolean {
-  if (fine.length % 2 !== 0) return false;
+function isPairs(fine: unknown): boolean {
+  if (!Array.isArray(fine) || fine.length % 2 !== 0 || fine.length > 2 * FINE_BUCKETS) return false;
   for (let at = 0; at < fine.length; at += 2) {
-    const bucket = fine[at] ?? -1;
-    if (!Number.isInteger(bucket) || bucket >= FINE_BUCKETS) return false;
+    const bucket: unknown = fine[at];
+    const counted: unknown = fine[at + 1];
+    if (!Number.isInteger(bucket) || !Number.isFinite(counted)) return false;
+    if (Number(bucket) < 0 || Number(bucket) >= FINE_BUCKETS || Number(counted) < 0) return false;
   }
   return true;
 }

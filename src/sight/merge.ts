@@ -122,18 +122,26 @@ export class MeshMerger {
   }
 
   finish(context: MergeContext): MeshReport {
+    const steps = this.steps(context);
+    for (let step = steps.next(); ; step = steps.next()) if (step.done) return step.value;
+  }
+
+  /** The same in steps of some milliseconds at most, for a mesh of many edges. */
+  *steps(context: MergeContext): Generator<void, MeshReport> {
     const edges = this.#edges();
+    yield;
+    const services = yield* inSteps(this.#services(edges, context.services));
+    const sources = yield* inSteps(sourceFigures(edges));
+    const figures = yield* inSteps(edges.map((edge) => () => edgeFigures(edge)));
+    const routes = [...this.#routes.values()].sort(by("source", "destination", "route"));
     return {
       atMs: context.atMs,
       windowMs: this.#windowMs,
       revision: context.revision,
+      total: tallyOf(edges).figures(),
       hosts: this.#hostSummaries(context.hosts),
-      services: this.#services(edges, context.services),
-      sources: sourceFigures(edges),
-      edges: edges.map(edgeFigures),
-      routes: [...this.#routes.values()]
-        .map(routeFigures)
-        .sort(by("source", "destination", "route")),
+      ...{ services, sources, edges: figures },
+      routes: yield* inSteps(routes.map((route) => () => routeFigures(route))),
       recentErrors: newestErrors(this.#reports),
     };
   }
@@ -172,11 +180,11 @@ export class MeshMerger {
     return [...called, ...served].sort(by("source", "destination", "protocol"));
   }
 
-  #services(edges: readonly Edge[], known: readonly KnownService[]): ServiceFigures[] {
+  #services(edges: readonly Edge[], known: readonly KnownService[]): (() => ServiceFigures)[] {
     const ofService = Map.groupBy(edges, ({ destination }) => destination);
     const knownOf = new Map(known.map(({ service, endpoints }) => [service, endpoints]));
     const names = new Set([...knownOf.keys(), ...ofService.keys(), ...this.#endpoints.keys()]);
-    return [...names].sort().map((service) => {
+    return [...names].sort().map((service) => () => {
       const own = ofService.get(service) ?? [];
       return {
         service,
@@ -246,10 +254,25 @@ function errorsOf(edges: readonly Edge[]): Map<string, number> {
   return all;
 }
 
-function sourceFigures(edges: readonly Edge[]): SourceFigures[] {
-  return [...Map.groupBy(edges, ({ source }) => source)]
-    .map(([source, own]) => ({ source, ...tallyOf(own).figures(), inFlight: inFlightOf(own) }))
-    .sort(by("source"));
+function sourceFigures(edges: readonly Edge[]): (() => SourceFigures)[] {
+  const ofSource = [...Map.groupBy(edges, ({ source }) => source)];
+  return ofSource
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([source, own]) => () => {
+      return { source, ...tallyOf(own).figures(), inFlight: inFlightOf(own) };
+    });
+}
+
+/** Rows that are made between two pauses. */
+const ROWS_PER_STEP = 200;
+
+function* inSteps<T>(rows: readonly (() => T)[]): Generator<void, T[]> {
+  const made: T[] = [];
+  for (const row of rows) {
+    made.push(row());
+    if (made.length % ROWS_PER_STEP === 0) yield;
+  }
+  return made;
 }
 
 function edgeFigures({ source, destination, protocol, tally, ...edge }: Edge): EdgeFigures {

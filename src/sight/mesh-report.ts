@@ -16,6 +16,8 @@ export interface MeshReport {
   readonly windowMs: number;
   /** The registry's newest revision. */
   readonly revision: number;
+  /** Of everything that was called. Absent: from a registry that did not tell it yet. */
+  readonly total?: Figures;
   /** By name. */
   readonly hosts: readonly HostSummary[];
   /** Every service of the registry and whatever else was called, by name. */

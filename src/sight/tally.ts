@@ -1,4 +1,4 @@
-import { FINE_BUCKETS, quantileMs } from "../telemetry/buckets.ts";
+import { quantileMs } from "../telemetry/buckets.ts";
 import type { Counts } from "./host-report.ts";
 import type { Figures } from "./mesh-report.ts";
 
@@ -12,8 +12,9 @@ export class Tally {
   recentFailures = 0;
   #rps = 0;
   #bytesPerSecond = 0;
-  /** Most label sets are idle, and have none. */
-  #fine: Float64Array | null = null;
+  /** Fine buckets from the first that is used to the last: a large mesh has many tallies, and most durations lie close together. */
+  #fine: Float64Array = NONE;
+  #first = 0;
 
   /** `windowMs` is the length of the window that the recent counts are of. */
   add(counts: Counts, windowMs: number): void {
@@ -40,10 +41,11 @@ export class Tally {
     this.recentFailures += other.recentFailures;
     this.#rps += other.#rps;
     this.#bytesPerSecond += other.#bytesPerSecond;
-    if (other.#fine === null) return;
-    this.#fine ??= new Float64Array(FINE_BUCKETS);
-    for (let bucket = 0; bucket < FINE_BUCKETS; bucket += 1) {
-      this.#fine[bucket] = (this.#fine[bucket] ?? 0) + (other.#fine[bucket] ?? 0);
+    if (other.#fine.length === 0) return;
+    this.#reach(other.#first, other.#first + other.#fine.length - 1);
+    const shift = other.#first - this.#first;
+    for (const [at, count] of other.#fine.entries()) {
+      this.#fine[shift + at] = (this.#fine[shift + at] ?? 0) + count;
     }
   }
 
@@ -62,18 +64,38 @@ export class Tally {
 
   #addFine(pairs: readonly number[]): void {
     if (pairs.length === 0) return;
-    this.#fine ??= new Float64Array(FINE_BUCKETS);
+    let lowest = Number.POSITIVE_INFINITY;
+    let highest = 0;
     for (let at = 0; at + 1 < pairs.length; at += 2) {
-      const bucket = pairs[at] ?? 0;
+      lowest = Math.min(lowest, pairs[at] ?? 0);
+      highest = Math.max(highest, pairs[at] ?? 0);
+    }
+    this.#reach(lowest, highest);
+    for (let at = 0; at + 1 < pairs.length; at += 2) {
+      const bucket = (pairs[at] ?? 0) - this.#first;
       this.#fine[bucket] = (this.#fine[bucket] ?? 0) + (pairs[at + 1] ?? 0);
     }
   }
 
+  /** Makes room for these buckets. */
+  #reach(lowest: number, highest: number): void {
+    const isEmpty = this.#fine.length === 0;
+    const first = isEmpty ? lowest : Math.min(lowest, this.#first);
+    const last = isEmpty ? highest : Math.max(highest, this.#first + this.#fine.length - 1);
+    if (last - first < this.#fine.length) return;
+    const wider = new Float64Array(last - first + 1);
+    wider.set(this.#fine, isEmpty ? 0 : this.#first - first);
+    this.#fine = wider;
+    this.#first = first;
+  }
+
   #quantileMs(share: number): number | null {
-    const value = this.#fine === null ? null : quantileMs(this.#fine, share);
+    const value = quantileMs(this.#fine, share, this.#first);
     return value === null ? null : rounded(value);
   }
 }
+
+const NONE = new Float64Array(0);
 
 /** Three decimals: whole microseconds of a time in ms. */
 export function rounded(value: number): number {

@@ -74,16 +74,16 @@ export function fineMiddleMs(bucket: number): number {
 
 /**
  * The value in ms below which the given share of the counted durations lies, by nearest rank; within 5 %
- * from 10 us to 1000 s. Null when nothing was counted.
+ * from 10 us to 1000 s. Null when nothing was counted. `first`: the fine bucket that `counts` begins with.
  */
-export function quantileMs(counts: ArrayLike<number>, share: number): number | null {
+export function quantileMs(counts: ArrayLike<number>, share: number, first = 0): number | null {
   let total = 0;
   for (let bucket = 0; bucket < counts.length; bucket += 1) total += counts[bucket] ?? 0;
   if (total <= 0) return null;
   let left = Math.max(1, Math.ceil(total * share));
   for (let bucket = 0; bucket < counts.length; bucket += 1) {
     left -= counts[bucket] ?? 0;
-    if (left <= 0) return fineMiddleMs(bucket);
+    if (left <= 0) return fineMiddleMs(first + bucket);
   }
   return fineMiddleMs(FINE_BUCKETS - 1);
 }

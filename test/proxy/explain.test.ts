@@ -32,6 +32,7 @@ function explainer(lab: Awaited<ReturnType<typeof planeLab>>, services: DataServ
         },
         ejection() {},
       },
+      watch: { texts: false, details: false },
       ...{ clock: processClock, random: () => 0, destination: null },
       ...{ ownAddresses: [], ownPorts: [], log() {} },
       watch: { texts: false, details: false },

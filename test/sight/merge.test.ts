@@ -80,6 +80,21 @@ test("services, sources, edges and hosts add up to the same calls", () => {
   check(property, 300);
 });
 
+test("the total is that of everything that was called, each call once", () => {
+  const twice = { requests: 40, recent: 20, recentFailures: 5, fine: [fineBucket(8), 20] };
+  const merged = mergeReports(
+    [
+      report("a", { flows: [flow(twice), flow({ ...twice, destination: "shop/db" })] }),
+      report("b", { flows: [flow({ ...twice, reporter: "destination" })] }),
+    ],
+    CONTEXT,
+  );
+  assert.equal(merged.total?.requests, 80);
+  assert.equal(merged.total?.rps, 4);
+  assert.equal(merged.total?.success, 0.75);
+  assert.equal(merged.total?.p50Ms, merged.services[0]?.p50Ms);
+});
+
 test("percentiles are those of all hosts' durations together", () => {
   const property = fc.property(reports, (all) => {
     const merged = mergeReports(all, CONTEXT);

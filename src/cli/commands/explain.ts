@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import type { Config } from "../../config/schema.ts";
+import { parseHostPort } from "../../core/address.ts";
 import type { ExplainRequest, Explanation } from "../../core/explanation.ts";
 import { paint, printable } from "../../core/terminal.ts";
 import { type AdminFlag, addAdminOption, adminUrl, DAEMON_REMEDY } from "../admin.ts";
@@ -9,13 +10,14 @@ import { parseExplanation } from "../explain-records.ts";
 import { httpJson } from "../http-json.ts";
 import { addOutputOption, type FormatFlag } from "../output-option.ts";
 import { printStructured } from "../print-data.ts";
-import { callRegistry } from "../registry.ts";
+import { callRegistry, readRegistry } from "../registry.ts";
+import { endpointList, workloadList } from "../service-records.ts";
 import { addSettingsOptions, readSettings, type SettingsFlags } from "../settings-options.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
 
 interface ExplainFlags extends SettingsFlags, AdminFlag, FormatFlag {
-  readonly from: string;
-  readonly header: readonly string[];
+  readonly from?: string;
+  readonly header?: readonly string[];
 }
 
 /** `hostmesh explain`. */
@@ -33,9 +35,8 @@ export function explainCommand(output: TerminalOutput, errors: TerminalOutput): 
     .option(
       "--from <workload>",
       "caller: NAMESPACE/NAME of a workload or of a service, or an address (default: a stranger)",
-      "",
     )
-    .option("-H, --header <line>", "a header, NAME: VALUE; may be repeated", collect, [])
+    .option("-H, --header <line>", "a header, NAME: VALUE; may be repeated", collect)
     .option("--host <host>", "ask the daemon of this host (default: the caller's)")
     .action(async (method: string, url: string | undefined, flags: ExplainFlags) => {
       // Here --host says whom to ask, not what this host is called.
@@ -61,14 +62,21 @@ export function explainCommand(output: TerminalOutput, errors: TerminalOutput): 
   });
 }
 
-function collect(line: string, before: readonly string[]): string[] {
+function collect(line: string, before: readonly string[] = []): string[] {
   return [...before, line];
 }
 
-function requestOf(method: string, url: string, { from, header }: ExplainFlags): ExplainRequest {
+function requestOf(
+  method: string,
+  url: string,
+  { from = "", header = [] }: ExplainFlags,
+): ExplainRequest {
   const [, scheme = "http", authority = "", rest = ""] =
     /^(?:(\w+):\/\/)?([^/?#]+)([^#]*)/.exec(url) ?? [];
-  if (authority === "" || !["http", "https", "tcp"].includes(scheme.toLowerCase())) {
+  if (
+    parseHostPort(authority, 80) === null ||
+    !["http", "https", "tcp"].includes(scheme.toLowerCase())
+  ) {
     throw new CliError(`${url}: expected http://HOST/PATH or tcp://HOST:PORT`, {
       exitCode: EXIT.usage,
     });
@@ -122,13 +130,37 @@ async function asker(config: Config, flags: ExplainFlags, errors: TerminalOutput
   }
   return {
     reachesAll: true,
-    explain: (request, host) =>
-      callRegistry(config, {
-        method: "POST",
-        path: "/v1/mesh/sight/explain",
-        body: { ...(host === undefined ? {} : { host }), request },
-      }),
+    explain: (request, host) => askRegistry(config, request, host),
   };
+}
+
+/** The registry knows the host of a workload; that of one which serves a service of this name is looked up before. */
+async function askRegistry(
+  config: Config,
+  request: ExplainRequest,
+  wanted: string | undefined,
+): Promise<unknown> {
+  const host = wanted ?? (await hostServing(config, request.source));
+  return callRegistry(config, {
+    method: "POST",
+    path: "/v1/mesh/sight/explain",
+    body: { ...(host === undefined ? {} : { host }), request },
+  });
+}
+
+/** Undefined: it is the name of a workload, an address or nobody, or nothing serves it. */
+async function hostServing(config: Config, source: string): Promise<string | undefined> {
+  const [namespace = "", name = "", ...rest] = source.split("/");
+  if (name === "" || rest.length > 0) return undefined;
+  const where = (field: string) => `?${new URLSearchParams({ namespace, [field]: name })}`;
+  const workloads = await readRegistry(config, `/v1/mesh/workloads${where("name")}`, workloadList);
+  if (workloads.length > 0) return undefined;
+  const endpoints = await readRegistry(
+    config,
+    `/v1/mesh/endpoints${where("service")}`,
+    endpointList,
+  );
+  return endpoints.find(({ host }) => host !== "")?.host;
 }
 
 function askDaemon(config: Config, flags: AdminFlag, request: ExplainRequest): Promise<unknown> {

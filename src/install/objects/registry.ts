@@ -152,6 +152,7 @@ function container(): TemplateMap {
       field("HOSTMESH_HOST", "metadata.name"),
       field("HOSTMESH_KUBERNETES_NAMESPACE", "metadata.namespace"),
       { name: "HOSTMESH_IDENTITY_TRUST_DOMAIN", value: value("trustDomain") },
+      field("HOSTMESH_REGISTRY_REPLICA_ADDRESS", "status.podIP"),
       all("registry.extraEnv"),
     ],
     ports: [{ name: "registry-tls", containerPort: PORTS.registryTls }],
@@ -208,6 +209,11 @@ function policy(version: string): Manifest {
           {
             ports: [{ port: "registry-tls", protocol: "TCP" }],
             from: optional("registry.networkPolicy.from"),
+          },
+          // The replicas ask each other what their daemons see.
+          {
+            ports: [{ port: "registry-tls", protocol: "TCP" }],
+            from: [{ podSelector: { matchLabels: selectorLabels("registry") } }],
           },
         ],
       },

@@ -40,6 +40,8 @@ export interface IdentityOptions {
   readonly hostLifetimeMs: number;
   /** Address at which other hosts reach daemons on the registry's own host. */
   readonly hostAddress: string;
+  /** `host` or `host:port` at which other registries reach the TLS port; absent: its port at `hostAddress`. */
+  readonly replicaAddress?: string;
   /** Judges service-account tokens; absent: none is accepted. */
   readonly tokenReview?: TokenReviewRule;
   /** Is there a host of this name? Asked before its certificate is renewed; absent: as long as it asks. Where nobody can be asked: yes. */

@@ -31,6 +31,7 @@ export class OwnCertificate {
   #dueMs = 0;
   #cancel: () => void = () => {};
   #notAfterMs = 0;
+  #current: ServerTls | null = null;
   /** Who signed the present one. */
   #signer = "";
 
@@ -45,6 +46,11 @@ export class OwnCertificate {
     return this.#notAfterMs;
   }
 
+  /** Null before the first one. */
+  current(): ServerTls | null {
+    return this.#current;
+  }
+
   /** The first one. Throws where the authority cannot sign. */
   make(): ServerTls {
     const { authority, lifetimeMs, wall } = this.#options;
@@ -54,7 +60,8 @@ export class OwnCertificate {
     this.#notAfterMs = certificate.validToDate.getTime();
     this.#warnOfExpiry();
     this.#dueMs = wall() + (this.#notAfterMs - wall()) / 2;
-    return { cert: chain, key: privateKeyPem(privateKey) };
+    this.#current = { cert: chain, key: privateKeyPem(privateKey) };
+    return this.#current;
   }
 
   /** Renews it from now on, and hands each over. */

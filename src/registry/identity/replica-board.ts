@@ -22,6 +22,13 @@ const noticeSchema = z.object({
   /** Hash of the anchors and the issuer that this registry publishes. */
   trust: z.string(),
   hosts: z.record(z.string(), hostFacts),
+  /** Where the others reach its TLS port; absent: it has none, or is older. */
+  url: z.exactOptional(
+    z
+      .string()
+      .max(512)
+      .regex(/^https:\/\/[^/]+$/),
+  ),
 });
 export type HostFacts = z.infer<typeof hostFacts>;
 export type ReplicaNotice = Omit<z.infer<typeof noticeSchema>, "format" | "beat">;
@@ -61,6 +68,7 @@ export class ReplicaBoard {
   readonly #others = new Map<string, Other>();
   #version: string | null = null;
   #beat = 0;
+  #url: string | null = null;
   #told: ReplicaNotice | null = null;
   #toldMs = 0;
   #isDue = false;
@@ -108,6 +116,12 @@ export class ReplicaBoard {
     const connected = ({ hosts }: ReplicaNotice) =>
       Object.values(hosts).filter((facts) => facts.connected).length;
     return this.others().map(connected);
+  }
+
+  /** Tells the others where this registry's TLS port is. */
+  announce(url: string): void {
+    this.#url = url;
+    this.touch();
   }
 
   /** What this registry has to say may have changed. */
@@ -194,7 +208,8 @@ export class ReplicaBoard {
     const { store, clock, warn } = this.#options;
     while (this.#isDue && !this.#closed) {
       this.#isDue = false;
-      const notice = this.#options.notice();
+      const url = this.#url === null ? {} : { url: this.#url };
+      const notice: ReplicaNotice = { ...this.#options.notice(), ...url };
       const isNews = !isDeepStrictEqual(notice, this.#told);
       if (!isNews && clock.now() - this.#toldMs < BEAT_MS) continue;
       const content = { format: "hostmesh-replica/1", beat: ++this.#beat, ...notice };
@@ -222,8 +237,8 @@ export class ReplicaBoard {
 /** Null: a newer registry's, or nobody's; it says nothing. */
 function readNotice(content: string): ReplicaNotice | null {
   try {
-    const { trust, hosts } = noticeSchema.parse(JSON.parse(content));
-    return { trust, hosts };
+    const { format: _, beat: __, ...notice } = noticeSchema.parse(JSON.parse(content));
+    return notice;
   } catch {
     return null;
   }

@@ -1,6 +1,11 @@
 import type { X509Certificate } from "node:crypto";
 import { TLSSocket } from "node:tls";
-import { HOST_NAMESPACE, parseSpiffeId } from "../../core/identity.ts";
+import {
+  HOST_NAMESPACE,
+  parseSpiffeId,
+  REGISTRY_ACCOUNT,
+  SYSTEM_NAMESPACE,
+} from "../../core/identity.ts";
 import { presentedChain } from "../../identity/presented-chain.ts";
 import { verifyChain } from "../../identity/verify-chain.ts";
 import type { Caller } from "../caller.ts";
@@ -54,6 +59,8 @@ export class TlsCallers {
     if (error !== undefined) return { role: "anonymous", reason: error };
     const id = parseSpiffeId(identity);
     if (id?.namespace === HOST_NAMESPACE) return { role: "host", host: id.serviceAccount };
+    const isRegistry = id?.namespace === SYSTEM_NAMESPACE && id.serviceAccount === REGISTRY_ACCOUNT;
+    if (isRegistry) return { role: "registry" };
     return { role: "anonymous", reason: `${identity} is no host` };
   }
 }

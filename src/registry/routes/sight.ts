@@ -7,7 +7,7 @@ import type { RegistryParts } from "../parts.ts";
 import { RegistryError } from "../registry-error.ts";
 import { BODY_BYTES, type RegistryRequest, type Route } from "../route.ts";
 import type { SightHub } from "../sight/hub.ts";
-import { TapLines } from "../sight/tap-lines.ts";
+import { tapReply } from "../sight/tap-lines.ts";
 
 /** For what a daemon has to think about. */
 const PATIENCE_MS = 10_000;
@@ -75,21 +75,9 @@ export function sightRoutes({ sight, catalog }: RegistryParts): Route[] {
 function tap(sight: SightHub): Route["handle"] {
   return (request) => {
     const { filter, limits, hosts } = parseInput(tapBody, request.json());
-    const lines = new TapLines();
-    const end = sight.tap(
-      filter,
-      limits ?? tapLimitsSchema.parse({}),
-      hosts ?? null,
-      (item) => lines.push(item),
-      (reason) => lines.end(reason),
+    return tapReply(request, (onItem, onEnd) =>
+      sight.tap(filter, limits ?? tapLimitsSchema.parse({}), hosts ?? null, onItem, onEnd),
     );
-    const gone = () => {
-      end();
-      lines.end(null);
-    };
-    if (request.closed.aborted) gone();
-    request.closed.addEventListener("abort", gone);
-    return { lines };
   };
 }
 

@@ -10,6 +10,7 @@ import type { Catalog } from "../catalog.ts";
 import type { Log } from "../log.ts";
 import { RegistryError } from "../registry-error.ts";
 import type { Timers } from "../timers.ts";
+import type { Fellows } from "./fellow-sight.ts";
 import type { HostSight, SightSource } from "./sight-source.ts";
 
 /** Nobody is asked anew for a report that is so young. */
@@ -19,8 +20,9 @@ const MAX_TAPS = 16;
 
 export interface SightHubOptions {
   readonly catalog: Catalog;
-  /** The daemons of this registry first. */
-  readonly sources: readonly SightSource[];
+  /** The daemons of this registry, and those of others. */
+  readonly local: SightSource;
+  readonly fellows: Fellows;
   readonly clock: Clock;
   /** Time of day. */
   readonly wall: () => number;
@@ -41,6 +43,8 @@ interface Watcher {
 
 /** What all daemons of the mesh see. Nothing is asked while nobody looks. */
 export class SightHub {
+  /** The daemons that watch this registry, for the others. */
+  readonly local: SightSource;
   readonly #options: SightHubOptions;
   readonly #watchers = new Set<Watcher>();
   readonly #taps = new Set<() => void>();
@@ -52,6 +56,7 @@ export class SightHub {
 
   constructor(options: SightHubOptions) {
     this.#options = options;
+    this.local = options.local;
   }
 
   /** At most a second old. */
@@ -119,11 +124,12 @@ export class SightHub {
     return end;
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#closed = true;
     this.#cancelTimer?.();
     this.#watchers.clear();
     for (const end of this.#taps) end();
+    await this.#options.fellows.close();
   }
 
   async #fresh(): Promise<Made> {
@@ -139,8 +145,8 @@ export class SightHub {
   }
 
   async #make(): Promise<void> {
-    const { sources, clock, wall, catalog } = this.#options;
-    const found = await Promise.all(sources.map((source) => source.reports()));
+    const { clock, wall, catalog } = this.#options;
+    const found = await Promise.all(this.#sources().map((source) => source.reports()));
     const sights = newestOfEach(found.flat());
     const merger = new MeshMerger();
     for (const { report } of sights) {
@@ -154,19 +160,26 @@ export class SightHub {
     const services = knownServices(catalog);
     await nextTurn();
     const context = { atMs: wall(), revision: catalog.revision(), hosts, services };
-    this.#cached = { report: merger.finish(context), sights };
+    const steps = merger.steps(context);
+    let step = steps.next();
+    for (; !step.done; step = steps.next()) await nextTurn();
+    this.#cached = { report: step.value, sights };
     this.#cachedMs = clock.now();
   }
 
+  #sources(): SightSource[] {
+    return [this.local, ...this.#options.fellows.sources()];
+  }
+
   #sourceOf(host: string): SightSource {
-    const source = this.#options.sources.find((one) => [...one.hosts()].includes(host));
+    const source = this.#sources().find((one) => [...one.hosts()].includes(host));
     if (source !== undefined) return source;
     if (!hostNames(this.#options.catalog).has(host)) throw unknownHost(host);
     throw new RegistryError(503, `no daemon of host ${host} watches`);
   }
 
   #sharesOf(hosts: readonly string[] | null): Map<SightSource, string[]> {
-    const { sources } = this.#options;
+    const sources = this.#sources();
     const all = new Set(hosts ?? sources.flatMap((source) => [...source.hosts()]));
     if (all.size === 0) throw new RegistryError(503, "no daemon watches");
     const shares = new Map<SightSource, string[]>();

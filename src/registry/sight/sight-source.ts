@@ -6,7 +6,8 @@ import type { TapItem } from "../../sight/tap-event.ts";
 /** A host whose daemon watches, and what it said of itself. */
 export interface HostSight extends Pick<HostSummary, "host" | "zone" | "version" | "refusal"> {
   readonly state: "reporting" | "silent" | "old";
-  readonly revision: number;
+  /** Null: it is not known. */
+  readonly revision: number | null;
   /** Null: there is none, or only one that is too old. */
   readonly report: HostReport | null;
 }

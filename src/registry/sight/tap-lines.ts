@@ -1,10 +1,11 @@
 import type { TapItem } from "../../sight/tap-event.ts";
+import type { RegistryRequest, Reply } from "../route.ts";
 
 /** Events that wait for a slow reader, at most; beyond them they are counted only. */
 const MAX_WAITING = 2_000;
 
 /** What a tap shows, for one reader who takes it at his own pace. */
-export class TapLines implements AsyncIterable<unknown> {
+class TapLines implements AsyncIterable<unknown> {
   readonly #waiting: unknown[] = [];
   /** Left out since the last line, by host. */
   readonly #skipped = new Map<string, number>();
@@ -47,4 +48,23 @@ export class TapLines implements AsyncIterable<unknown> {
   #skip(host: string, events: number): void {
     this.#skipped.set(host, (this.#skipped.get(host) ?? 0) + events);
   }
+}
+
+/** Begins a tap, whose lines are the answer, and ends it when the client goes. */
+export function tapReply(
+  { closed }: RegistryRequest,
+  begin: (onItem: (item: TapItem) => void, onEnd: (reason: string | null) => void) => () => void,
+): Reply {
+  const lines = new TapLines();
+  const end = begin(
+    (item) => lines.push(item),
+    (reason) => lines.end(reason),
+  );
+  const gone = () => {
+    end();
+    lines.end(null);
+  };
+  if (closed.aborted) gone();
+  closed.addEventListener("abort", gone);
+  return { lines };
 }
