@@ -35,7 +35,6 @@ function explainer(lab: Awaited<ReturnType<typeof planeLab>>, services: DataServ
       watch: { texts: false, details: false },
       ...{ clock: processClock, random: () => 0, destination: null },
       ...{ ownAddresses: [], ownPorts: [], log() {} },
-      watch: { texts: false, details: false },
     });
     const update: DataUpdate = {
       ...{ revision: 4, full: true, services, workloads: [CALLER] },
