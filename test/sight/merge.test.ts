@@ -84,7 +84,9 @@ test("the total is that of everything that was called, each call once", () => {
   const twice = { requests: 40, recent: 20, recentFailures: 5, fine: [fineBucket(8), 20] };
   const merged = mergeReports(
     [
-      hostReport("a", { flows: [flowReport(twice), flowReport({ ...twice, destination: "shop/db" })] }),
+      hostReport("a", {
+        flows: [flowReport(twice), flowReport({ ...twice, destination: "shop/db" })],
+      }),
       hostReport("b", { flows: [flowReport({ ...twice, reporter: "destination" })] }),
     ],
     CONTEXT,
