@@ -1,4 +1,6 @@
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
 
@@ -14,9 +16,7 @@ const bill = z.looseObject({ metadata: z.looseObject({ component: z.looseObject(
  * @param epochSeconds SOURCE_DATE_EPOCH (reproducible-builds.org); absent: no date.
  */
 export function softwareBill(epochSeconds?: string): string {
-  const text = execFileSync("npm", ARGS.split(" "), {
-    ...{ cwd: ROOT, encoding: "utf8", maxBuffer: MAX_BYTES, stdio: ["ignore", "pipe", "inherit"] },
-  });
+  const text = listProduction();
   const { serialNumber: _, ...found } = bill.parse(JSON.parse(text));
   const { timestamp: __, tools: ___, component, ...metadata } = found.metadata;
   const date =
@@ -27,6 +27,34 @@ export function softwareBill(epochSeconds?: string): string {
   const own = { ...component, name: "hostmesh" };
   const whole = { ...found, metadata: { ...date, ...metadata, component: own } };
   return `${JSON.stringify(whole, null, 2)}\n`;
+}
+
+const lock = z.looseObject({ packages: z.record(z.string(), z.looseObject({})) });
+
+/**
+ * npm's list of a project without its development packages. With them, `--omit=dev` also leaves out what the program needs
+ * where one of them could use it too (an optional peer).
+ */
+function listProduction(): string {
+  const folder = mkdtempSync(join(tmpdir(), "hostmesh-sbom-"));
+  try {
+    const read = (name: string): unknown => JSON.parse(readFileSync(join(ROOT, name), "utf8"));
+    const own = z.looseObject({}).parse(read("package.json"));
+    const { packages, ...rest } = lock.parse(read("package-lock.json"));
+    const kept = Object.entries(packages)
+      .filter(([, { dev }]) => dev !== true)
+      .map(([path, { devDependencies: _, ...entry }]) => [path, entry]);
+    const write = (name: string, content: object) =>
+      writeFileSync(join(folder, name), JSON.stringify(content));
+    write("package.json", { ...own, devDependencies: {} });
+    write("package-lock.json", { ...rest, packages: Object.fromEntries(kept) });
+    return execFileSync("npm", ARGS.split(" "), {
+      ...{ cwd: folder, encoding: "utf8", maxBuffer: MAX_BYTES },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 if (import.meta.main) process.stdout.write(softwareBill(process.env["SOURCE_DATE_EPOCH"]));

@@ -13,7 +13,10 @@ test("the build's scripts are the ones that this test and the Dockerfile use", (
   const { scripts, bin } = packageJson.parse(
     JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")),
   );
-  assert.equal(scripts["build"], "tsc -p tsconfig.build.json");
+  assert.match(
+    scripts["build"] ?? "",
+    /^tsc -p tsconfig\.build\.json && .*cp -R src\/dashboard\/built dist/,
+  );
   const dockerfile = readFileSync(join(ROOT, "Dockerfile"), "utf8");
   assert.match(dockerfile, /^ENTRYPOINT \["hostmesh"\]$/m);
   const program = `/opt/hostmesh/${bin["hostmesh"]}`;
