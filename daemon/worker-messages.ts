@@ -4,9 +4,9 @@ import type { LogSwitches } from "../src/core/log-mark.ts";
 import type { DataUpdate } from "../src/core/snapshot.ts";
 import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
 import type { ListenerEntry } from "../src/proxy/downstream/accept.ts";
+import type { ErrorReport } from "../src/sight/host-report.ts";
 import type { TapEvent } from "../src/sight/tap-event.ts";
 import type { TracedRequest } from "../src/telemetry/exemplar-book.ts";
-import type { Failure } from "../src/telemetry/failure-teller.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
 import type { InstalledTap } from "../src/telemetry/tap/worker-taps.ts";
 import type { MemoryLayout } from "./memory.ts";
@@ -73,7 +73,7 @@ export type FromWorker =
   | { readonly type: "ready" }
   | ({ readonly type: "warm" } & CrewResult)
   | { readonly type: "series"; readonly label: SeriesLabel }
-  | { readonly type: "failure"; readonly failure: Failure }
+  | { readonly type: "failure"; readonly failure: ErrorReport }
   | { readonly type: "traced"; readonly request: TracedRequest }
   | ({ readonly type: "spans" } & SpanBatch)
   | { readonly type: "pong"; readonly id: number; readonly stats: DataPlaneStats }

@@ -6,9 +6,9 @@ import type { Clock } from "../src/core/clock.ts";
 import type { Credentials } from "../src/core/identity.ts";
 import type { DataUpdate } from "../src/core/snapshot.ts";
 import type { DataPlaneStats } from "../src/proxy/data-plane.ts";
+import type { ErrorReport } from "../src/sight/host-report.ts";
 import type { TapEvent } from "../src/sight/tap-event.ts";
 import type { TracedRequest } from "../src/telemetry/exemplar-book.ts";
-import type { Failure } from "../src/telemetry/failure-teller.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { SeriesLabel } from "../src/telemetry/slot-allotter.ts";
 import type { WorkerStat } from "../src/telemetry/stat-report.ts";
@@ -27,7 +27,7 @@ export interface SupervisorDeps {
   /** A worker counts under labels that it had not used before. */
   readonly onSeries: (index: number, label: SeriesLabel) => void;
   /** An exchange failed; not told of all of them. */
-  readonly onFailure?: (failure: Failure) => void;
+  readonly onFailure?: (failure: ErrorReport) => void;
   /** A request whose trace is recorded, as an example for the metrics. */
   readonly onTraced: (request: TracedRequest) => void;
   /** A worker hands spans over. */

@@ -42,7 +42,7 @@ const RULES: readonly Rule[] = [
   { of: /^src\/dashboard\/build-page\.ts$/, may: [] },
   { of: CONFIG, may: [CORE] },
   { of: HTTP, may: [CORE] },
-  { of: TELEMETRY, may: [CORE], mayAsType: [/^src\/sight\/tap-event\.ts$/] },
+  { of: TELEMETRY, may: [CORE], mayAsType: [/^src\/sight\/(tap-event|host-report)\.ts$/] },
   // What daemons tell of their traffic, and what registries make of it.
   { of: SIGHT, may: [CORE, /^src\/telemetry\/buckets\.ts$/] },
   { of: IDENTITY, may: [CORE] },

@@ -1,11 +1,9 @@
 import { constants } from "node:crypto";
-import { once } from "node:events";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Caller, OPERATOR, refuseOthers } from "./caller.ts";
+import { type GuardedServer, listenGuarded, type ServerTls } from "./guarded-server.ts";
 import type { Log } from "./log.ts";
 import { parseJson } from "./parse-input.ts";
 import { RegistryError } from "./registry-error.ts";
@@ -13,14 +11,6 @@ import { type Reply, type Route, Router } from "./route.ts";
 
 /** Characters of a list that are sent at a time. */
 const CHUNK = 65_536;
-/** From the first byte of a connection to the end of its TLS handshake. */
-const HANDSHAKE_MS = 10_000;
-
-/** What a TLS port shows, PEM. */
-export interface ServerTls {
-  readonly cert: string;
-  readonly key: string;
-}
 
 export interface RegistryServerOptions {
   readonly bind: string;
@@ -41,91 +31,31 @@ export interface RegistryServerOptions {
   readonly requestTimeoutMs?: number;
 }
 
-export interface RegistryServer {
-  readonly port: number;
-  /** Shows another certificate from now on; connections that stand stay. Does nothing on a plain port. */
-  setTls(tls: ServerTls): void;
-  close(): Promise<void>;
-}
+export type RegistryServer = GuardedServer;
 
 /** Starts the HTTP API; rejects where the port cannot be had. */
-export async function listenRegistry(options: RegistryServerOptions): Promise<RegistryServer> {
-  const { bind, port, maxConnections = 10_000, requestTimeoutMs = 30_000 } = options;
-  const { headTimeoutMs = 10_000, log } = options;
+export function listenRegistry(options: RegistryServerOptions): Promise<RegistryServer> {
+  const { bind, port, tls, upgrade, log, maxConnections = 10_000 } = options;
+  const { headTimeoutMs, requestTimeoutMs } = options;
   const router = new Router(options.routes);
-  const limits = {
-    maxHeaderSize: 16_384,
-    headersTimeout: Math.min(headTimeoutMs, requestTimeoutMs),
-    requestTimeout: requestTimeoutMs,
-    keepAliveTimeout: 60_000,
-    connectionsCheckingInterval: Math.min(1_000, headTimeoutMs),
-    requireHostHeader: true,
-  };
-  const listener = (request: IncomingMessage, response: ServerResponse) => {
-    answer(request, response, router, options).catch((error: unknown) => {
-      log.warn("a request to the registry broke off", { url: request.url, error });
-      response.destroy();
-    });
-  };
-  const secure = options.tls === undefined ? null : listenTls(limits, options.tls.first, listener);
-  const server = secure ?? createServer(limits, listener);
-  // Those in the middle of a TLS handshake are none of HTTP's yet.
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+  return listenGuarded({
+    ...{ bind, port, name: "registry", log },
+    limits: { maxConnections, headTimeoutMs, requestTimeoutMs },
+    ...(tls === undefined ? {} : { tls: { first: tls.first, options: handshakeOf } }),
+    answer: (request, response) => answer(request, response, router, options),
+    upgrade: (request, socket, head) => upgrade(request, socket, head),
   });
-  server.maxConnections = maxConnections;
-  server.maxHeadersCount = 100;
-  server.on("upgrade", (request, socket, head) => {
-    socket.on("error", (error) => log.debug("a connection to the registry failed", { error }));
-    options.upgrade(request, socket, head);
-  });
-  server.listen(port, bind);
-  await once(server, "listening");
-  return {
-    port: (server.address() as AddressInfo).port,
-    setTls: (tls) => secure?.setSecureContext(contextOf(tls)),
-    close: () => closeServer(server, sockets),
-  };
-}
-
-function listenTls(
-  limits: object,
-  first: ServerTls,
-  listener: (request: IncomingMessage, response: ServerResponse) => void,
-): TlsServer {
-  const options = {
-    ...limits,
-    ...contextOf(first),
-    // A certificate is asked for; what it is worth is judged for each request.
-    ...{ requestCert: true, rejectUnauthorized: false, handshakeTimeout: HANDSHAKE_MS },
-  };
-  const server = createTlsServer(options, listener);
-  // Whoever speaks no TLS, or stops in the middle of it, is dropped.
-  server.on("tlsClientError", (_, socket) => socket.destroy());
-  return server;
 }
 
 /**
- * No tickets: a resumed session would lack the peer's intermediates, and outlive its certificate. No authorities: where
- * OpenSSL knows some, Node no longer shows the intermediates that a peer has sent.
+ * A certificate is asked for; what it is worth is judged for each request. No tickets: a resumed session would lack the
+ * peer's intermediates, and outlive its certificate. No authorities: where OpenSSL knows some, Node no longer shows the
+ * intermediates that a peer has sent.
  */
-function contextOf({ cert, key }: ServerTls) {
+function handshakeOf({ cert, key }: ServerTls) {
   const secureOptions = constants.SSL_OP_NO_TICKET;
-  return { cert, key, ca: [], minVersion: "TLSv1.3" as const, secureOptions };
-}
-
-/** Ends all connections, also those in the middle of a TLS handshake. */
-export async function closeServer(
-  server: Server | TlsServer,
-  sockets: Iterable<Socket>,
-): Promise<void> {
-  const closed = once(server, "close");
-  server.close();
-  server.closeAllConnections();
-  for (const socket of sockets) socket.destroy();
-  await closed;
+  const client = { requestCert: true, rejectUnauthorized: false };
+  return { cert, key, ca: [], minVersion: "TLSv1.3" as const, secureOptions, ...client };
 }
 
 async function answer(

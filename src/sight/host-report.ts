@@ -131,6 +131,7 @@ export interface CertificateReport {
   readonly notAfterMs: number | null;
 }
 
+/** A failure; without the query, which may hold secrets. */
 export interface ErrorReport {
   readonly atMs: number;
   readonly source: string;

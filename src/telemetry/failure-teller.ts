@@ -1,20 +1,8 @@
 import type { Clock } from "../core/clock.ts";
 import type { RequestFacts } from "../core/facts.ts";
+import type { ErrorReport } from "../sight/host-report.ts";
 import { nameOf } from "./pair.ts";
 import { traceIdOf } from "./trace-context.ts";
-
-/** A failure as it is told of. Without the query, which may hold secrets. */
-export interface Failure {
-  readonly atMs: number;
-  readonly source: string;
-  readonly destination: string;
-  readonly endpoint: string | null;
-  readonly method: string;
-  readonly path: string;
-  readonly status: number;
-  readonly error: string | null;
-  readonly traceId: string;
-}
 
 export interface FailureTellerOptions {
   /** Further ones within a second are not told. */
@@ -22,7 +10,7 @@ export interface FailureTellerOptions {
   readonly clock: Clock;
   /** Time of day. */
   readonly wall: () => number;
-  readonly tell: (failure: Failure) => void;
+  readonly tell: (failure: ErrorReport) => void;
 }
 
 const METHOD_LENGTH = 32;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Failure, FailureTeller } from "../../src/telemetry/failure-teller.ts";
+import type { ErrorReport } from "../../src/sight/host-report.ts";
+import { FailureTeller } from "../../src/telemetry/failure-teller.ts";
 import { makeEndpoint, makeFacts, makeService, makeWorkload } from "./make-facts.ts";
 import { setUpSeries } from "./set-up-series.ts";
 
@@ -10,7 +11,7 @@ const source = makeWorkload("web");
 const FAILED = makeFacts({ source, service, endpoint, status: 503, target: "/cart?token=secret" });
 
 function setUp(perSecond = 2) {
-  const told: Failure[] = [];
+  const told: ErrorReport[] = [];
   let nowMs = 0;
   const teller = new FailureTeller({
     perSecond,

@@ -1,21 +1,21 @@
 import { constants } from "node:crypto";
-import { once } from "node:events";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import {
+  type GuardedServer,
+  listenGuarded,
+  type ServerTls,
+} from "../../registry/guarded-server.ts";
 import type { Log } from "../../registry/log.ts";
 import { parseJson } from "../../registry/parse-input.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
 import { Router } from "../../registry/route.ts";
-import { closeServer, readBody, type ServerTls, sendItems } from "../../registry/server.ts";
+import { readBody, sendItems } from "../../registry/server.ts";
 import { type Access, addressOf, cookieOf, setCookie } from "./access.ts";
 import type { DashboardReply, DashboardRoute } from "./dashboard-route.ts";
 import { findStatic, type StaticFiles, sendStatic } from "./static-files.ts";
 
 const MAX_CONNECTIONS = 512;
-/** From the first byte of a connection to the end of its TLS handshake. */
-const HANDSHAKE_MS = 10_000;
 
 /** Nothing but our own files; no frames, no forms that go elsewhere. */
 const CSP = [
@@ -55,58 +55,20 @@ export interface DashboardServerOptions {
   readonly requestTimeoutMs?: number;
 }
 
-export interface DashboardServer {
-  readonly port: number;
-  /** Shows another certificate from now on. Does nothing on a plain port. Throws where it is none. */
-  setTls(tls: ServerTls): void;
-  close(): Promise<void>;
-}
-
 /** Starts to listen; rejects where the port cannot be had. */
-export async function listenDashboard(options: DashboardServerOptions): Promise<DashboardServer> {
-  const { bind, port, tls, log, headTimeoutMs = 10_000, requestTimeoutMs = 30_000 } = options;
+export function listenDashboard(options: DashboardServerOptions): Promise<GuardedServer> {
+  const { bind, port, tls, log, headTimeoutMs, requestTimeoutMs } = options;
   const router = new Router(options.routes);
-  const limits = {
-    maxHeaderSize: 16_384,
-    headersTimeout: Math.min(headTimeoutMs, requestTimeoutMs),
-    requestTimeout: requestTimeoutMs,
-    keepAliveTimeout: 60_000,
-    connectionsCheckingInterval: Math.min(1_000, headTimeoutMs),
-    requireHostHeader: true,
-  };
-  const listener = (request: IncomingMessage, response: ServerResponse) => {
-    answer(request, response, router, options).catch((error: unknown) => {
-      log.warn("a request to the dashboard broke off", { error });
-      response.destroy();
-    });
-  };
-  const secure =
-    tls === undefined
-      ? null
-      : createTlsServer({ ...limits, ...contextOf(tls), handshakeTimeout: HANDSHAKE_MS }, listener);
-  const server = secure ?? createServer(limits, listener);
-  secure?.on("tlsClientError", (_, socket) => socket.destroy());
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+  return listenGuarded({
+    ...{ bind, port, name: "dashboard", log },
+    limits: { maxConnections: MAX_CONNECTIONS, headTimeoutMs, requestTimeoutMs },
+    ...(tls === undefined ? {} : { tls: { first: tls, options: handshakeOf } }),
+    answer: (request, response) => answer(request, response, router, options),
+    upgrade: (request, socket, head) => options.upgrade(request, socket, head),
   });
-  server.maxConnections = MAX_CONNECTIONS;
-  server.maxHeadersCount = 100;
-  server.on("upgrade", (request, socket, head) => {
-    socket.on("error", (error) => log.debug("a connection to the dashboard failed", { error }));
-    options.upgrade(request, socket, head);
-  });
-  server.listen(port, bind);
-  await once(server, "listening");
-  return {
-    port: (server.address() as AddressInfo).port,
-    setTls: (next) => secure?.setSecureContext(contextOf(next)),
-    close: () => closeServer(server, sockets),
-  };
 }
 
-function contextOf({ cert, key }: ServerTls) {
+function handshakeOf({ cert, key }: ServerTls) {
   const secureOptions = constants.SSL_OP_NO_TICKET;
   return { cert, key, minVersion: "TLSv1.2" as const, secureOptions };
 }

@@ -1,14 +1,14 @@
 import { join } from "node:path";
 import { formatHostPort } from "../../core/address.ts";
 import { type Clock, processClock } from "../../core/clock.ts";
+import type { GuardedServer, ServerTls } from "../../registry/guarded-server.ts";
 import type { Log } from "../../registry/log.ts";
-import type { ServerTls } from "../../registry/server.ts";
 import { processTimers, type Timers } from "../../registry/timers.ts";
 import { Access } from "./access.ts";
 import { dashboardDanger } from "./dashboard-danger.ts";
 import type { DashboardRoute } from "./dashboard-route.ts";
 import { FollowedFiles } from "./followed-files.ts";
-import { type DashboardServer, listenDashboard } from "./listen-dashboard.ts";
+import { listenDashboard } from "./listen-dashboard.ts";
 import { LiveHub } from "./live-hub.ts";
 import { loginRoutes } from "./login-routes.ts";
 import type { MeshParts } from "./mesh-parts.ts";
@@ -154,10 +154,10 @@ async function followTls(
   { tlsCertFile, tlsKeyFile, log }: DashboardOptions,
   timers: Timers,
   closing: (() => void)[],
-): Promise<{ present(): ServerTls; keep(server: DashboardServer): void } | null> {
+): Promise<{ present(): ServerTls; keep(server: GuardedServer): void } | null> {
   if (tlsCertFile === "") return null;
   let present: ServerTls = { cert: "", key: "" };
-  let server: DashboardServer | null = null;
+  let server: GuardedServer | null = null;
   const files = new FollowedFiles([tlsCertFile, tlsKeyFile], {
     timers,
     onChange: ([cert = "", key = ""]) => {

@@ -4,8 +4,8 @@ import {
   REGISTRY_ACCOUNT as serviceAccount,
 } from "../../core/identity.ts";
 import { generateKeys, privateKeyPem } from "../../identity/x509.ts";
+import type { ServerTls } from "../guarded-server.ts";
 import type { Log } from "../log.ts";
-import type { ServerTls } from "../server.ts";
 import type { Timers } from "../timers.ts";
 import type { CertificateAuthority } from "./authority.ts";
 
