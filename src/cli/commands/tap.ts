@@ -1,6 +1,5 @@
 import { Command, Option } from "commander";
 import * as z from "zod";
-import { DEFAULT_NAMESPACE } from "../../core/model.ts";
 import { parseGoDuration } from "../../registry/duration.ts";
 import type { TapFilter, TapItem } from "../../sight/tap-event.ts";
 import { tapFilterSchema, tapItemsSchema } from "../../sight/tap-schema.ts";
@@ -12,18 +11,17 @@ import { addSettingsOptions, readSettings, type SettingsFlags } from "../setting
 import { nameKey } from "../sight/names.ts";
 import { openTap } from "../sight/open-tap.ts";
 import { stopOnSignals } from "../sight/stop-on-signals.ts";
+import {
+  addTapFilterOptions,
+  LONGEST_MS,
+  type TapFilterFlags,
+} from "../sight/tap-filter-options.ts";
 import { tapHeader, tapItemLines } from "../sight/tap-lines.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
 
-interface TapFlags extends SettingsFlags, AdminFlag {
-  readonly from?: string;
-  readonly to?: string;
-  readonly namespace: string;
-  readonly method?: string;
-  readonly path?: string;
+interface TapFlags extends SettingsFlags, AdminFlag, TapFilterFlags {
   readonly authority?: string;
   readonly status?: string;
-  readonly failed?: boolean;
   readonly headers?: boolean;
   readonly query?: boolean;
   readonly bothEnds?: boolean;
@@ -32,25 +30,15 @@ interface TapFlags extends SettingsFlags, AdminFlag {
   readonly output: "table" | "wide" | "json";
 }
 
-/** A tap's longest. */
-const LONGEST_MS = 3_600_000;
-
 /** `hostmesh tap`. */
 export function tapCommand(output: TerminalOutput, errors: TerminalOutput): Command {
-  const command = new Command("tap")
+  const command = addTapFilterOptions(new Command("tap"))
     .summary("show requests one by one, live")
     .description(
       "Shows each request when it ends, until Ctrl-C or the end of --duration. Headers and the values of query strings are left out unless they are asked for; values that may be secrets are left out always, and bodies too. On each host only so many requests a second are shown; those that are left out are counted.",
     )
-    .argument("[service]", "NAME or NAME.NAMESPACE: only calls of this one; as --to")
-    .option("--from <workload>", "only calls of this source")
-    .option("--to <service>", "only calls of this service")
-    .option("-n, --namespace <namespace>", "namespace of names that have none", DEFAULT_NAMESPACE)
-    .option("--method <method>", "only this method")
-    .option("--path <prefix>", "only paths that begin so")
     .option("--authority <host>", "only requests for this authority (Host)")
     .option("--status <status>", "only this status, or a class such as 5xx")
-    .option("--failed", "only what failed")
     .option("--headers", "show headers, without the values that may be secrets")
     .option("--query", "show the values of query strings")
     .option("--both-ends", "show calls between hosts twice: as either host sees them")

@@ -1,5 +1,4 @@
 import { Command, Option } from "commander";
-import { DEFAULT_NAMESPACE } from "../../core/model.ts";
 import { parseGoDuration } from "../../registry/duration.ts";
 import type { TapFilter } from "../../sight/tap-event.ts";
 import { CliError, EXIT } from "../cli-error.ts";
@@ -11,17 +10,16 @@ import { collectTop, liveTop } from "../sight/run-top.ts";
 import { printPicture } from "../sight/show.ts";
 import { addSightOptions, type SightFlags, sightSettings } from "../sight/sight-options.ts";
 import { stopOnSignals } from "../sight/stop-on-signals.ts";
+import {
+  addTapFilterOptions,
+  LONGEST_MS,
+  type TapFilterFlags,
+} from "../sight/tap-filter-options.ts";
 import { topPicture } from "../sight/top-picture.ts";
 import { TOP_SORTS, type TopSort, TopTable } from "../sight/top-table.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
 
-interface TopFlags extends SightFlags {
-  readonly from?: string;
-  readonly to?: string;
-  readonly namespace: string;
-  readonly method?: string;
-  readonly path?: string;
-  readonly failed?: boolean;
+interface TopFlags extends SightFlags, TapFilterFlags {
   readonly routes?: boolean;
   readonly hideSources?: boolean;
   readonly fullPaths?: boolean;
@@ -32,23 +30,14 @@ interface TopFlags extends SightFlags {
 
 /** How long it looks where nobody can press a key. */
 const ONCE_MS = 5_000;
-/** A tap's longest. */
-const LONGEST_MS = 3_600_000;
 
 /** `hostmesh top`. */
 export function topCommand(output: TerminalOutput, errors: TerminalOutput): Command {
-  const command = new Command("top")
+  const command = addTapFilterOptions(new Command("top"))
     .summary("show the requests that are most frequent, slowest or failing, live")
     .description(
       "Adds up live requests by source, destination, method and path, with the best, the worst and the last duration. On a terminal it goes on until q (s: other order, p: hold); elsewhere it looks for 5 s and prints once. Requests are taken from a tap, which is limited on each host.",
     )
-    .argument("[service]", "NAME or NAME.NAMESPACE: only calls of this one; as --to")
-    .option("--from <workload>", "only calls of this source")
-    .option("--to <service>", "only calls of this service")
-    .option("-n, --namespace <namespace>", "namespace of names that have none", DEFAULT_NAMESPACE)
-    .option("--method <method>", "only this method")
-    .option("--path <prefix>", "only paths that begin so")
-    .option("--failed", "only what failed")
     .option("--routes", "by route in place of method and path")
     .option("--hide-sources", "all sources as one")
     .option("--full-paths", "tell paths apart that differ in a number or another identifier only")
