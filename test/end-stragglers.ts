@@ -19,8 +19,8 @@ interface Process {
  * no /proc.
  */
 export function endStragglers(limitMs: number): () => void {
-  const mark = `HOSTMESH_TEST_RUN=${process.pid}`;
-  process.env["HOSTMESH_TEST_RUN"] = String(process.pid);
+  const mark = `TEST_RUNNER_PID=${process.pid}`;
+  process.env["TEST_RUNNER_PID"] = String(process.pid);
   const timer = setInterval(() => {
     for (const pid of stragglers(mark, limitMs)) kill(pid);
   }, LOOK_MS);
