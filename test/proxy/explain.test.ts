@@ -199,6 +199,7 @@ test("what cannot be imagined is refused", async (t) => {
   const explain = explainer(lab, []);
   const bad: Partial<ExplainRequest>[] = [
     { source: "default/nobody" },
+    { source: "nobody" },
     { destination: "http://web/path" },
     { destination: "web:99999" },
     { destination: "tcp://web" },
