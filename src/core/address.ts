@@ -46,3 +46,16 @@ export function parsePlace(text: string, defaultPort: number): HostPort | null {
 export function isLoopback(address: string): boolean {
   return address === "::1" || address.startsWith("127.");
 }
+
+/**
+ * Does the Host header name this very machine? A page of another site whose name was made to mean 127.0.0.1 (DNS
+ * rebinding) shows that name here.
+ */
+export function isLocalHost(host: string | undefined): boolean {
+  const parsed = parseHostPort(host ?? "", 80);
+  if (parsed === null) return false;
+  const name = parsed.host.toLowerCase().replace(/\.$/, "");
+  if (name === "localhost" || name.endsWith(".localhost")) return true;
+  const address = canonicalAddress(name);
+  return address === "::1" || (/^127(\.\d{1,3}){3}$/.test(address) && isLoopback(address));
+}

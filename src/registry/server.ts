@@ -2,6 +2,7 @@ import { constants } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { canonicalAddress, isLocalHost, isLoopback } from "../core/address.ts";
 import { type Caller, OPERATOR, refuseOthers } from "./caller.ts";
 import { type GuardedServer, listenGuarded, type ServerTls } from "./guarded-server.ts";
 import type { Log } from "./log.ts";
@@ -110,10 +111,19 @@ async function run(
 
 /**
  * Browsers send `Origin` with what a page of another site makes them do. The API has no login that such
- * a page could not use, so what comes from elsewhere is refused. Throws 403.
+ * a page could not use, so what comes from elsewhere is refused; and so is, on loopback in the clear, a name that was
+ * made to mean this machine (DNS rebinding), whose pages would be of one origin with us. Throws 403.
  */
-export function refuseForeignOrigin({ headers }: IncomingMessage): void {
+export function refuseForeignOrigin({ headers, socket }: IncomingMessage): void {
   const { origin, host } = headers;
+  const isLocal =
+    !("encrypted" in socket) && isLoopback(canonicalAddress(socket.localAddress ?? ""));
+  if (isLocal && !isLocalHost(host)) {
+    throw new RegistryError(
+      403,
+      "on loopback the registry answers to 127.0.0.1, ::1 and localhost only",
+    );
+  }
   if (origin === undefined) return;
   if (URL.canParse(origin) && new URL(origin).host === host) return;
   throw new RegistryError(403, "requests from pages of other origins are refused");

@@ -78,6 +78,18 @@ const RULES: readonly RouteRule[] = [
     action: { kind: "respond", status: 418, body: "no" },
   }),
   everything({
+    name: "faulty",
+    matches: [{ path: { kind: "prefix", value: "/faulty" } }],
+    fault: { abort: { status: 451, percent: 100 } },
+    action: { kind: "forward", backends: [{ service: "default/web", subset: "v1", weight: 1 }] },
+  }),
+  everything({
+    name: "never",
+    matches: [{ path: { kind: "prefix", value: "/never" } }],
+    fault: { abort: { status: 451, percent: 0 } },
+    action: { kind: "forward", backends: [{ service: "default/web", subset: "v1", weight: 1 }] },
+  }),
+  everything({
     name: "lost",
     matches: [{ path: { kind: "prefix", value: "/lost" } }],
     action: { kind: "forward", backends: [{ service: "default/nobody", weight: 1 }] },
@@ -114,6 +126,8 @@ test("it explains what the data path then does", async (t) => {
     { path: "/api/a", headers: [["x-user", "bob"]] as const },
     { path: "/old", headers: [] },
     { path: "/broken/x", headers: [] },
+    { path: "/faulty", headers: [] },
+    { path: "/never", headers: [] },
     { path: "/lost", headers: [] },
     { path: "/unknown", headers: [] },
   ];
@@ -185,6 +199,7 @@ test("what cannot be imagined is refused", async (t) => {
   const explain = explainer(lab, []);
   const bad: Partial<ExplainRequest>[] = [
     { source: "default/nobody" },
+    { source: "nobody" },
     { destination: "http://web/path" },
     { destination: "web:99999" },
     { destination: "tcp://web" },

@@ -63,7 +63,7 @@ test("a declared body beyond the limit gets 413 before it is sent", async (t) =>
   const { reply } = raw(
     t,
     registry.port,
-    "PUT /v1/agent/service/register HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n",
+    "PUT /v1/agent/service/register HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n",
   );
   await until(() => reply().includes("\r\n\r\n"), { what: "an answer" });
   assert.match(reply(), /^HTTP\/1\.1 413 /);
@@ -76,7 +76,7 @@ test("a chunked body without an end gets 413 when it passes the limit", async (t
   const { socket, reply } = raw(
     t,
     registry.port,
-    "PUT /v1/mesh/services/default/web HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "PUT /v1/mesh/services/default/web HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
   );
   // The head goes out when the connection stands; no chunk may be queued before it.
   await until(() => socket.bytesWritten > 0, { what: "the head to be sent" });
@@ -94,7 +94,7 @@ test("a body that comes too slowly gets 408 and does not hold up others", async 
   const { reply } = raw(
     t,
     registry.port,
-    "PUT /v1/agent/service/register HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\n{",
+    "PUT /v1/agent/service/register HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30\r\n\r\n{",
   );
   await stillWorks(registry);
   await until(() => reply() !== "", { what: "an answer" });
@@ -107,7 +107,7 @@ test("a head that is too large, or no HTTP, is refused", async (t) => {
   const large = raw(
     t,
     registry.port,
-    `GET / HTTP/1.1\r\nHost: a\r\nX: ${"a".repeat(20_000)}\r\n\r\n`,
+    `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"a".repeat(20_000)}\r\n\r\n`,
   );
   await until(() => large.reply() !== "", { what: "an answer" });
   assert.match(large.reply(), /^HTTP\/1\.1 431 /);
@@ -137,7 +137,7 @@ test("path traversal in an id finds nothing and leaves everything alone", async 
     const { socket, reply } = raw(
       t,
       registry.port,
-      `PUT /v1/agent/service/deregister/${id} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
+      `PUT /v1/agent/service/deregister/${id} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
     );
     await until(() => socket.closed, { what: "an answer" });
     assert.match(reply(), /^HTTP\/1\.1 200 /);
@@ -151,13 +151,24 @@ test("pages of other origins are refused, over HTTP and over WebSocket", async (
   const foreign = { origin: "http://evil.example" };
   const reply = await call(registry, "POST", "/v1/mesh/apply", {}, foreign);
   assert.equal(reply.status, 403);
+  // A page of evil.example whose name has come to mean 127.0.0.1 is of the same origin, for the browser.
+  const rebound = `evil.example:${registry.port}`;
+  for (const extra of [`Origin: http://${rebound}\r\n`, ""]) {
+    const read = raw(
+      t,
+      registry.port,
+      `GET /v1/mesh/services HTTP/1.1\r\nHost: ${rebound}\r\n${extra}\r\n`,
+    );
+    await until(() => read.reply() !== "", { what: "an answer" });
+    assert.match(read.reply(), /^HTTP\/1\.1 403 /);
+  }
   const own = await call(registry, "POST", "/v1/mesh/apply", {}, { origin: registry.url });
   assert.equal(own.status, 200);
   const upgrade = (path: string, extra: string) =>
     raw(
       t,
       registry.port,
-      `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n${extra}\r\n`,
+      `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n${extra}\r\n`,
     );
   const refused = upgrade("/v1/mesh/watch", "Origin: http://evil.example\r\n");
   const nowhere = upgrade("/v1/other", "");
@@ -204,7 +215,7 @@ test("a large list is sent in full to a client that reads slowly", async (t) => 
   const { socket, reply } = raw(
     t,
     registry.port,
-    "GET /v1/mesh/endpoints HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    "GET /v1/mesh/endpoints HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
   );
   socket.once("data", () => socket.pause());
   await until(() => reply() !== "", { what: "the first bytes" });

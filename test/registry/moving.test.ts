@@ -127,10 +127,10 @@ test("a client tells at the next registry what it holds, after a restart too", a
 test("the addresses of a name are tried one after the other, and who was left comes last", async () => {
   let addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
   const targets = new RegistryTargets({
-    urls: ["https://registry.test:15012", "http://192.0.2.1:1/"],
+    urls: ["https://registry.localhost:15012", "http://192.0.2.1:1/"],
     random: () => 0.5,
     lookUp: (name) => {
-      assert.equal(name, "registry.test");
+      assert.equal(name, "registry.localhost");
       return Promise.resolve(addresses);
     },
   });
@@ -140,19 +140,19 @@ test("the addresses of a name are tried one after the other, and who was left co
     return found.map(({ url, address }) => address ?? url);
   };
   assert.deepEqual(await round(), [...addresses, "http://192.0.2.1:1/"]);
-  targets.restart({ url: "https://registry.test:15012", address: "10.0.0.1" });
+  targets.restart({ url: "https://registry.localhost:15012", address: "10.0.0.1" });
   assert.equal(targets.hasOther(), true);
   assert.deepEqual(await round(), ["10.0.0.2", "10.0.0.3", "http://192.0.2.1:1/", "10.0.0.1"]);
   addresses = ["10.0.0.9"];
   assert.deepEqual(await round(), ["10.0.0.9", "http://192.0.2.1:1/"]);
   addresses = [];
-  assert.deepEqual(await round(), ["https://registry.test:15012", "http://192.0.2.1:1/"]);
+  assert.deepEqual(await round(), ["https://registry.localhost:15012", "http://192.0.2.1:1/"]);
 });
 
 test("a name that cannot be resolved is an error like another, and is tried again", async (t) => {
   const registry = await testRegistry(t);
   let failures = 0;
-  const { client } = await testClient(t, [`http://registry.test:${registry.port}`], {
+  const { client } = await testClient(t, [`http://registry.localhost:${registry.port}`], {
     lookUp: () => {
       failures++;
       if (failures < 3) return Promise.reject(new Error("ENOTFOUND"));
@@ -161,7 +161,7 @@ test("a name that cannot be resolved is an error like another, and is tried agai
   });
   await client.start();
   await until(() => client.state().connected, { what: "the connection by name" });
-  assert.equal(client.state().url, `http://registry.test:${registry.port}`);
+  assert.equal(client.state().url, `http://registry.localhost:${registry.port}`);
 });
 
 test("a registry that closes says goodbye, and its daemons watch another one at once", async (t) => {
@@ -169,7 +169,7 @@ test("a registry that closes says goodbye, and its daemons watch another one at 
   const two = await testRegistry(t, { bind: "127.0.0.2", port: one.port });
   for (const registry of [one, two]) await put(registry, "web");
   const log = keepingLog();
-  const { client, records } = await testClient(t, [`http://registry.test:${one.port}`], {
+  const { client, records } = await testClient(t, [`http://registry.localhost:${one.port}`], {
     log,
     // Were it to pause, the test would take too long.
     ...{ reconnectMinMs: 600_000, reconnectMaxMs: 600_000 },

@@ -1,20 +1,24 @@
 import { type CheckGroup, type Finding, ok, skipped, warning } from "./finding.ts";
 
-/** Counters of what a daemon had to leave out, by the end of their names, and what to do about each. */
+/** Counters of what a daemon had to leave out, by name and labels, and what to do about each. */
 const LOSSES: readonly (readonly [pattern: RegExp, remedy: string])[] = [
   [
-    /^hostmesh_metric_series_folded_total$/,
+    /^hostmesh_metric_series_folded_total\b/,
     "Raise limits.metricSeries, or look for a label that has too many values (docs/metrics.md).",
   ],
   [
-    /^hostmesh_access_log_dropped_total$/,
+    /^hostmesh_access_log_dropped_total\b/,
     "Who reads the daemon's standard output is too slow: sample the access log, or log failures only.",
   ],
   [
-    /^hostmesh_(spans|traces?|tracing)\w*_(dropped|lost|failed)_total$/,
+    /^hostmesh_trace_spans_total\{result="dropped"\}/,
     "Can the collector of telemetry.tracing be reached, and does it keep up? Lower the sampling rate.",
   ],
-  [/^hostmesh_rate_limit_overflows_total$/, "Raise limits.rateBuckets."],
+  [
+    /^hostmesh_trace_spans_total\{result="refused"\}/,
+    "The collector does not take them: the daemon's log has its status. Look at telemetry.tracing.endpoint and headersFile.",
+  ],
+  [/^hostmesh_rate_limit_overflows_total\b/, "Raise limits.rateBuckets."],
 ];
 
 const PATIENCE_MS = 5_000;
@@ -49,7 +53,7 @@ async function scrape(port: number): Promise<string | null> {
 export function lossFindings(text: string): Finding[] {
   const found = text.split("\n").flatMap((line) => {
     const [, name = "", labels = "", value = "0"] = SAMPLE.exec(line) ?? [];
-    const [, remedy] = LOSSES.find(([pattern]) => pattern.test(name)) ?? [];
+    const [, remedy] = LOSSES.find(([pattern]) => pattern.test(name + labels)) ?? [];
     return remedy === undefined || Number(value) === 0
       ? []
       : [warning(`${name}${labels} is ${value} since the start`, remedy)];

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import { isLocalHost } from "../../core/address.ts";
 import type { Clock } from "../../core/clock.ts";
 import { FailureLimit } from "../../registry/identity/failure-limit.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
-import { CSRF_HEADER, isFromElsewhere, isLocalHost, isOwnOrigin, isSameText } from "./gate.ts";
+import { CSRF_HEADER, isFromElsewhere, isOwnOrigin, isSameText } from "./gate.ts";
 import type { RefusalReason, Refusals } from "./refusals.ts";
 import type { SessionLimits } from "./sessions.ts";
 import { Sessions } from "./sessions.ts";

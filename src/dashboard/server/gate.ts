@@ -1,22 +1,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { canonicalAddress, isLoopback, parseHostPort } from "../../core/address.ts";
 
 /** The header that proves that a request was made by our own page. */
 export const CSRF_HEADER = "x-hostmesh-csrf";
-
-/**
- * Does the Host header name this very machine? A page of another site whose name was made to mean 127.0.0.1 (DNS
- * rebinding) shows that name here.
- */
-export function isLocalHost(host: string | undefined): boolean {
-  const parsed = parseHostPort(host ?? "", 80);
-  if (parsed === null) return false;
-  const name = parsed.host.toLowerCase().replace(/\.$/, "");
-  if (name === "localhost" || name.endsWith(".localhost")) return true;
-  const address = canonicalAddress(name);
-  return address === "::1" || (/^127(\.\d{1,3}){3}$/.test(address) && isLoopback(address));
-}
 
 /** Was it made by a page of ours? Browsers send `Origin` with every request that is no plain GET, and with WebSockets. */
 export function isOwnOrigin({ headers }: IncomingMessage, isSecure: boolean): boolean {

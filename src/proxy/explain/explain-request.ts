@@ -31,6 +31,7 @@ import { calledPort } from "../route-backend.ts";
 import { Planner } from "../route-plan.ts";
 import { routeTcp } from "../route-tcp.ts";
 import { RoutedHeads } from "../routed-head.ts";
+import { abortError } from "../routing/policy/faults.ts";
 import { explainAccess, statusOfError } from "./explain-access.ts";
 import { explainEndpoints } from "./explain-endpoints.ts";
 import { explainEffects, explainRules, explainTries, type SaysSo } from "./explain-rules.ts";
@@ -45,6 +46,9 @@ export interface ExplainFacts {
   /** The resources that say a field of a cluster's settings; null: none. */
   readonly says: SaysSo;
 }
+
+/** The largest number that a source of randomness gives. */
+const LEAST_LUCKY = 1 - Number.EPSILON / 2;
 
 /** One imagined request on its way through a plane that nobody else uses. */
 class Explainer {
@@ -117,6 +121,9 @@ class Explainer {
     const cors = plan.parts?.cors?.judge(head) ?? null;
     const source = plan.parts?.compiled.source ?? null;
     if (cors?.kind === "preflight") return answered(cors.status, `CORS of ${source}`);
+    // What is drawn even by the least lucky number is certain.
+    const fault = plan.parts?.faults?.draw(head, () => LEAST_LUCKY) ?? null;
+    if (fault !== null && fault.status !== 0) throw abortError(fault);
     this.#rates(destination, head);
     const answer = answerOf(plan, head, origin, 1);
     if (answer !== null) {

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { canonicalAddress, type HostPort, parseHostPort } from "../../core/address.ts";
 import { MeshError } from "../../core/errors.ts";
 import type { ExplainRequest } from "../../core/explanation.ts";
@@ -72,22 +73,24 @@ function originOf(
   };
 }
 
-/** By name, by address, or a workload that serves a service of that name. Null: a stranger. */
+/** By name, by address, or a workload that serves a service of that name. Null: a stranger. Throws where nobody has the name. */
 function callerOf(
   plane: Plane,
   workloads: readonly DataWorkload[],
   source: string,
 ): DataWorkload | null {
   if (source === "") return null;
-  if (!source.includes("/")) return plane.workloads.at(canonicalAddress(source));
-  const named = workloads.find(({ key }) => key === source);
+  const address = canonicalAddress(source);
+  if (isIP(address) !== 0) return plane.workloads.at(address);
+  const name = source.includes("/") ? source : `default/${source}`;
+  const named = workloads.find(({ key }) => key === name);
   if (named !== undefined) return named;
-  const service = plane.services.byRef(source, "default");
+  const service = plane.services.byRef(name, "default");
   for (const { address, local } of service?.endpoints ?? []) {
     const owner = local ? plane.workloads.at(canonicalAddress(address)) : null;
     if (owner !== null) return owner;
   }
-  throw new RangeError(`source: this host has no workload ${source}`);
+  throw new RangeError(`source: this host has no workload ${name}`);
 }
 
 /** What a client's resolver would make of the name: the address itself, or the service's virtual one. */

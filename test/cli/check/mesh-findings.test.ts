@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { Finding } from "../../../src/cli/check/finding.ts";
 import { lossFindings } from "../../../src/cli/check/losses-group.ts";
@@ -109,10 +110,22 @@ test("what telemetry lost is found in the metrics", () => {
     'hostmesh_metric_series_folded_total{table="flows"} 0',
     'hostmesh_metric_series_folded_total{table="routes"} 12',
     "hostmesh_requests_total 5",
+    'hostmesh_trace_spans_total{result="exported"} 900',
+    'hostmesh_trace_spans_total{result="dropped"} 332',
+    'hostmesh_trace_spans_total{result="refused"} 4',
+    "hostmesh_rate_limit_overflows_total 1",
   ].join("\n");
   assert.deepEqual(lines(lossFindings(text)), [
     "warning hostmesh_access_log_dropped_total is 3 since the start",
     'warning hostmesh_metric_series_folded_total{table="routes"} is 12 since the start',
+    'warning hostmesh_trace_spans_total{result="dropped"} is 332 since the start',
+    'warning hostmesh_trace_spans_total{result="refused"} is 4 since the start',
+    "warning hostmesh_rate_limit_overflows_total is 1 since the start",
   ]);
+  const documented = readFileSync(new URL("../../../docs/metrics.md", import.meta.url), "utf8");
+  for (const { text: line } of lossFindings(text)) {
+    const [name = ""] = line.split(/[ {]/);
+    assert.ok(documented.includes(`\`${name}\``), `${name} is a metric that the daemon has`);
+  }
   assert.deepEqual(lines(lossFindings("")), ["ok no metric, log line or span was lost"]);
 });

@@ -89,6 +89,8 @@ test("values that may be secrets are left out of headers, whatever the name or w
       "eyJhbGciOiJIUzI1.eyJzdWIiOiIx.sig",
     ],
     ...["X-Forwarded-Client-Cert", "By=x", "X-CSRF-Token", "1"],
+    ...["X-Functions-Key", "k", "X-AccessKey", "k", "X-Sid", "s", "X-Pass", "p", "X-Bearer", "b"],
+    ...["X-A", "ghp_0123456789abcdef", "X-B", "hvs.CAESIJ0123", "X-C", "id=AKIA0123456789AB"],
   ];
   for (const [name, value] of redactedFields(secret)) assert.equal(value, "[redacted]", name);
   assert.deepEqual(
@@ -99,6 +101,20 @@ test("values that may be secrets are left out of headers, whatever the name or w
       ["X-Request-Id", "7"],
     ],
   );
+  const urls = [
+    ...["X-Envoy-Original-Path", "/a?key=1&b", "Location", "https://u:pw@h/cb#access_token=1"],
+    ...["Link", '<https://h/n?sig=1>; rel="next"', "Keep-Alive", "timeout=5"],
+  ];
+  assert.deepEqual(
+    redactedFields(urls).map(([, value]) => value),
+    [
+      "/a?key=[redacted]&[redacted]",
+      "https://[redacted]@h/cb#access_token=[redacted]",
+      '<https://h/n?sig=[redacted]>; rel="next"',
+      "timeout=5",
+    ],
+  );
+  assert.ok((redactedFields(["a", `?${"&".repeat(5_000)}`])[0]?.[1].length ?? 0) <= 515);
   assert.equal(redactedFields(Array.from({ length: 500 }, () => "a")).length, 100);
   assert.equal(redactedFields(["a", "b".repeat(5_000)])[0]?.[1].length, 515);
 });
