@@ -18,7 +18,9 @@ export function verdictWords(verdict: EndpointVerdict): string | null {
   }
   if (parts.length === 0) return null;
   if (endpoint.share !== null) {
-    const fair = verdict.hasLostTraffic ? ` in place of ${formatShare(verdict.fairShare)}` : "";
+    // Of one that fails alone: it may be a split that gives it little.
+    const isTurnedFrom = verdict.hasLostTraffic && (verdict.isSlow || verdict.isAvoided);
+    const fair = isTurnedFrom ? ` in place of ${formatShare(verdict.fairShare)}` : "";
     parts.push(`it gets ${formatShare(endpoint.share)} of the requests${fair}`);
   }
   return parts.join("; ");

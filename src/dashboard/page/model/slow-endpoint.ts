@@ -41,7 +41,8 @@ function wordsOf(verdict: EndpointVerdict): string {
     const costs = `${formatMs(endpoint.latencyEwmaMs)} against ${formatMs(verdict.usualCostMs)}`;
     parts.push(`tries at it failed or took long: its cost is ${costs} of the others`);
   }
-  if (verdict.hasLostTraffic && parts.length > 0) {
+  // Of one that fails alone: it may be a split that gives it little.
+  if (verdict.hasLostTraffic && (isSlow || isEjected || isAvoided)) {
     const share = formatPercent(endpoint.share);
     parts.push(`gets ${share} of the requests in place of ${formatPercent(fairShare)}`);
   }
