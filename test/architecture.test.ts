@@ -37,8 +37,14 @@ const PROXY_CONTEXT = /^src\/proxy\/context\.ts$/;
 /** The layers. The first rule whose `of` matches a file judges it; a file without a rule is an error. */
 const RULES: readonly Rule[] = [
   { of: CORE, may: [] },
-  // What runs in browsers: of the rest it knows the shape of reports only.
-  { of: /^src\/dashboard\/page\//, may: [], mayAsType: [SIGHT] },
+  // What runs in browsers: of the rest it knows the shape of reports, and how endpoints are judged by them.
+  {
+    of: /^src\/dashboard\/page\//,
+    may: [/^src\/sight\/judge-endpoints\.ts$/],
+    mayAsType: [SIGHT],
+  },
+  // In browsers too: nothing else may come along.
+  { of: /^src\/sight\/judge-endpoints\.ts$/, may: [], mayAsType: [SIGHT] },
   { of: /^src\/dashboard\/build-page\.ts$/, may: [] },
   { of: CONFIG, may: [CORE] },
   { of: HTTP, may: [CORE] },

@@ -11,6 +11,8 @@ export interface DemoInstance {
   /** Port inside its container. */
   readonly port: number;
   readonly env: Readonly<Record<string, string>>;
+  /** Label by which the traffic split tells endpoints apart; null: it has none. */
+  readonly version: string | null;
   /** Shown to the user. */
   readonly note: string;
 }
@@ -24,13 +26,14 @@ const http = (
   service: string,
   env: Readonly<Record<string, string>>,
   note: string,
+  version: string | null = null,
 ): DemoInstance => ({
   name,
   service,
   program: service,
   port: 80,
   env: { ...env, INSTANCE: name },
-  note,
+  ...{ version, note },
 });
 
 /** The demo application: four services and a client. The order is the order of their addresses. */
@@ -41,24 +44,27 @@ export const DEMO_INSTANCES: readonly DemoInstance[] = [
     program: "load",
     port: 0,
     env: { TARGET: "http://front/", RATE: String(DEMO_RATE) },
+    version: null,
     note: `calls front ${DEMO_RATE} times a second`,
   },
   http("front", "front", { TICKER_PORT: String(TICKER_PORT) }, "calls catalog, store and ticker"),
   http("catalog-steady", "catalog", { LATENCY_MS: "8" }, "answers in about 8 ms"),
   http("catalog-slow", "catalog", { LATENCY_MS: "80" }, "ten times slower"),
+  http("store", "store", { LATENCY_MS: "3" }, "version v1, answers in about 3 ms", "v1"),
   http(
-    "catalog-flaky",
-    "catalog",
-    { LATENCY_MS: "8", FAILURE_RATE: "0.2" },
-    "fails one request in five, by a 500 or a reset",
+    "store-flaky",
+    "store",
+    { LATENCY_MS: "3", FAILURE_RATE: "0.2" },
+    "version v2, fails one request in five",
+    "v2",
   ),
-  http("store", "store", { LATENCY_MS: "3" }, "answers in about 3 ms"),
   {
     name: "ticker",
     service: "ticker",
     program: "ticker",
     port: TICKER_PORT,
     env: { INSTANCE: "ticker" },
+    version: null,
     note: "opaque TCP, speaks first",
   },
 ];

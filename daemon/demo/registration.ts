@@ -3,6 +3,7 @@ import * as z from "zod";
 import { DEFAULT_NAMESPACE } from "../../src/core/model.ts";
 import { DEMO_INSTANCES, DEMO_PREFIX, type DemoInstance } from "./application.ts";
 import type { ContainerPlan } from "./network-plan.ts";
+import { DEMO_RESOURCE_PATHS, DEMO_RESOURCES } from "./traffic-split.ts";
 
 const TIMEOUT_MS = 5_000;
 const servicesAnswer = z.array(z.object({ name: z.string(), addresses: z.array(z.string()) }));
@@ -17,7 +18,7 @@ export class DemoRegistration {
     this.#host = host;
   }
 
-  /** Registers endpoints and workloads in one step. */
+  /** Registers endpoints and workloads in one step, and applies the traffic split. */
   async add(
     endpoints: readonly { instance: DemoInstance; address: string; port: number }[],
     containers: readonly ContainerPlan[],
@@ -29,7 +30,10 @@ export class DemoRegistration {
         service: instance.service,
         address,
         port,
-        meta: { note: instance.note },
+        meta: {
+          note: instance.note,
+          ...(instance.version === null ? {} : { version: instance.version }),
+        },
       })),
       workloads: containers.map(({ name, address4, address6 }) => ({
         name: DEMO_PREFIX + name,
@@ -38,6 +42,7 @@ export class DemoRegistration {
         addresses: address6 === null ? [address4] : [address4, address6],
       })),
     });
+    await this.#call("POST", "/v1/mesh/resources?atomic=true", DEMO_RESOURCES);
   }
 
   /** The demo's services with the virtual addresses that the registry gave them. */
@@ -49,6 +54,7 @@ export class DemoRegistration {
 
   /** Takes everything back. Throws where the registry cannot be reached. */
   async removeAll(): Promise<void> {
+    for (const path of DEMO_RESOURCE_PATHS) await this.#call("DELETE", path);
     for (const { name, service } of DEMO_INSTANCES) {
       const id = DEMO_PREFIX + name;
       if (service !== null) await this.#call("DELETE", `/v1/mesh/endpoints/${this.#host}/${id}`);
@@ -63,7 +69,8 @@ export class DemoRegistration {
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await answer.text();
-    if (statusCode >= 300) {
+    const isGone = method === "DELETE" && statusCode === 404;
+    if (statusCode >= 300 && !isGone) {
       throw new Error(`the registry refused ${method} ${path}: ${statusCode} ${text}`);
     }
     return text;

@@ -15,7 +15,7 @@ import {
 import { describeSecurity } from "../../src/dashboard/page/model/health.ts";
 import { endpointSeriesOf, History, MESH } from "../../src/dashboard/page/model/history.ts";
 import { hrefOf, parseRoute } from "../../src/dashboard/page/model/route.ts";
-import { judgeEndpoints } from "../../src/dashboard/page/model/slow-endpoint.ts";
+import { endpointVerdicts } from "../../src/dashboard/page/model/slow-endpoint.ts";
 import { setPercent, toPercents } from "../../src/dashboard/page/model/weights.ts";
 import { largeReport, START_MS, shopReport } from "./mock-mesh.ts";
 
@@ -90,7 +90,7 @@ test("a backend gets what it is given and the others keep their proportions, at 
 test("the slow endpoint is named, with how slow it is and what share it lost", () => {
   const find = (turn: number) => {
     const service = shopReport(turn).services.find((one) => one.service === "shop/reviews");
-    return judgeEndpoints(service!);
+    return endpointVerdicts(service!, 10_000);
   };
   assert.ok(find(5).every(({ words }) => words === ""));
   const [one, , three] = find(80);
@@ -103,10 +103,10 @@ test("a fast endpoint beside an equally fast one is not slow, however small the 
   const [service] = shopReport(1).services;
   const endpoint = { ...service!.endpoints[0]!, share: 0.5 };
   const both = [
-    { ...endpoint, id: "a", latencyEwmaMs: 0.2 },
-    { ...endpoint, id: "b", latencyEwmaMs: 2 },
+    { ...endpoint, id: "a", p50Ms: 0.2 },
+    { ...endpoint, id: "b", p50Ms: 2 },
   ];
-  const verdicts = judgeEndpoints({ ...service!, endpoints: both });
+  const verdicts = endpointVerdicts({ ...service!, endpoints: both }, 10_000);
   assert.ok(verdicts.every(({ isSlow }) => !isSlow));
 });
 

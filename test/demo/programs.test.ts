@@ -24,12 +24,12 @@ async function start(program: string, env: Record<string, string> = {}): Promise
 }
 
 describe("demo programs", () => {
-  it("catalog answers with its instance, and fails as often as it is told to", async () => {
+  it("catalog answers with its instance, and store fails as often as it is told to", async () => {
     const { port } = await start("catalog", { INSTANCE: "one", LATENCY_MS: "1" });
     const answer = await fetch(`http://127.0.0.1:${port}/items`);
     assert.equal(answer.status, 200);
     assert.match(await answer.text(), /"instance":"one"/);
-    const flaky = await start("catalog", { LATENCY_MS: "1", FAILURE_RATE: "1" });
+    const flaky = await start("store", { LATENCY_MS: "1", FAILURE_RATE: "1" });
     const outcomes = await Promise.allSettled(
       Array.from({ length: 20 }, () => fetch(`http://127.0.0.1:${flaky.port}/items`)),
     );

@@ -33,6 +33,11 @@ async function endpoints(): Promise<{ service: string; port: number; address: st
   return JSON.parse(await answer.text());
 }
 
+async function resources(): Promise<{ kind: string; name: string; warnings: string[] }[]> {
+  const answer = await fetch(`${registry.url}/v1/mesh/resources`);
+  return JSON.parse(await answer.text());
+}
+
 describe("the demo without containers", () => {
   it("registers what it starts, and takes it back at the end", async () => {
     const demo = await startDemo({
@@ -45,25 +50,33 @@ describe("the demo without containers", () => {
     assert.deepEqual(found.map(({ service }) => service).sort(), [
       "catalog",
       "catalog",
-      "catalog",
       "front",
+      "store",
       "store",
       "ticker",
     ]);
+    const split = await resources();
+    assert.deepEqual(split.map(({ kind }) => kind).sort(), ["DestinationRule", "VirtualService"]);
+    assert.deepEqual(
+      split.flatMap(({ name, warnings }) => [name, ...warnings]),
+      ["hmdemo-store", "hmdemo-store"],
+    );
     for (const { service, address, port } of found) {
       assert.equal(address, "127.0.0.1");
-      if (service !== "store") continue;
+      if (service !== "catalog") continue;
       const answer = await fetch(`http://127.0.0.1:${port}/`);
       assert.equal(answer.status, 200);
     }
     const state = JSON.parse(readFileSync(join(folder, "demo.json"), "utf8"));
     assert.equal(state.owner.pid, process.pid);
     assert.equal(state.processes.length, 7);
+    assert.match(demo.describe(), /^Look at the dashboard's page: Overview names catalog-slow/m);
     assert.match(demo.describe(), /^Nothing is captured here/);
     assert.match(demo.describe(), /curl -x http:\/\/127\.0\.0\.1:1 http:\/\/front\//);
 
     await demo.stop();
     assert.deepEqual(await endpoints(), []);
+    assert.deepEqual(await resources(), []);
     assert.equal(existsSync(join(folder, "demo.json")), false);
     for (const { pid } of state.processes) assert.throws(() => process.kill(pid, 0), /ESRCH/);
   });

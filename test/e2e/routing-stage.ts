@@ -60,6 +60,8 @@ export class RoutingStage {
   /** Port of the daemon's metrics. */
   readonly metrics: number;
   readonly folder: string;
+  /** Base URL of the dashboard. */
+  readonly dashboard: string;
   readonly #t: TestContext;
   #files = 0;
   #marks = 0;
@@ -68,6 +70,7 @@ export class RoutingStage {
   private constructor(
     t: TestContext,
     folder: string,
+    dashboard: string,
     ready: {
       readonly explicit: number;
       readonly registry: string;
@@ -76,6 +79,7 @@ export class RoutingStage {
   ) {
     this.#t = t;
     this.folder = folder;
+    this.dashboard = dashboard;
     this.explicit = ready.explicit;
     this.registry = ready.registry;
     this.metrics = ready.metrics;
@@ -83,8 +87,10 @@ export class RoutingStage {
 
   static async start(t: TestContext, more: ConfigInput = {}): Promise<RoutingStage> {
     const folder = await temporary();
-    const ready = await up(t, folder, [], more).ready();
-    const stage = new RoutingStage(t, folder, ready);
+    const mesh = up(t, folder, [], more);
+    const ready = await mesh.ready();
+    const [, dashboard = ""] = /^dashboard: (\S+)$/m.exec(mesh.lines.join("\n")) ?? [];
+    const stage = new RoutingStage(t, folder, dashboard, ready);
     stage.#markPort = (await listen(t, (_, response) => response.end())).port;
     return stage;
   }

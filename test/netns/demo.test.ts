@@ -104,7 +104,7 @@ describe("the demo in containers", { skip: skipReason() }, () => {
     assert.match(flows, /^(200|500|502) 240\.240\./, "answered at the service's virtual address");
     const greeting = await inClient("exec 3<>/dev/tcp/ticker/7000; head -1 <&3");
     assert.equal(greeting, "220 ticker ready");
-    const six = await inClient("curl -6 -s -m 2 -o /dev/null -w '%{http_code}' http://store/");
+    const six = await inClient("curl -6 -s -m 2 -o /dev/null -w '%{http_code}' http://catalog/");
     assert.equal(six, "200");
     assert.match(output.join(""), /catalog-slow +ten times slower/);
     child.kill("SIGTERM");

@@ -3,20 +3,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import { listenAndAnnounce } from "./announce.ts";
 import { endWithParent, numberFrom } from "./lifeline.ts";
 
-/** The catalogue: an ordinary HTTP server. `LATENCY_MS` is its pace, `FAILURE_RATE` how often it fails. */
+/** The catalogue: an ordinary HTTP server. `LATENCY_MS` is its pace. */
 const INSTANCE = process.env["INSTANCE"] ?? "catalog";
 const LATENCY_MS = numberFrom("LATENCY_MS", 8);
-const FAILURE_RATE = numberFrom("FAILURE_RATE", 0);
 const ITEMS = ["teapot", "kettle", "tea strainer", "tea cosy"];
 
-const server = createServer(async (request, response) => {
+const server = createServer(async (_request, response) => {
   await delay(LATENCY_MS * (0.75 + Math.random() / 2));
-  if (Math.random() < FAILURE_RATE) {
-    // Half of the failures are an answer, half of them are none: a server that falls over.
-    if (Math.random() < 0.5) return void request.socket.destroy();
-    response.writeHead(500, { "content-type": "text/plain" });
-    return void response.end("the catalogue has lost its index\n");
-  }
   response.writeHead(200, { "content-type": "application/json" });
   response.end(`${JSON.stringify({ instance: INSTANCE, items: ITEMS })}\n`);
 });

@@ -1,7 +1,9 @@
 import { canonicalAddress } from "../../core/address.ts";
 import { formatMs, formatShare } from "../../core/format-figures.ts";
 import type { PolicyTarget } from "../../core/policy.ts";
-import type { EndpointFigures } from "../../sight/mesh-report.ts";
+import { judgeEndpoints } from "../../sight/judge-endpoints.ts";
+import type { EndpointFigures, ServiceFigures } from "../../sight/mesh-report.ts";
+import { verdictWords } from "../sight/verdict-words.ts";
 import { accessSections } from "./access-section.ts";
 import { type Description, type Line, line } from "./description.ts";
 import { certificateText, edgeText, figuresText } from "./figures-line.ts";
@@ -33,7 +35,11 @@ export function describeService(facts: MeshFacts, key: string): Description {
     { title: "identities", lines: identityLines(facts, workloads) },
     { title: "callers now", lines: callers.map((edge) => line(edgeText(edge, edge.source))) },
   ];
-  const warnings = [...healthWarnings(endpoints, figures), ...findingsAbout(facts, key, targets)];
+  const warnings = [
+    ...healthWarnings(endpoints, figures),
+    ...trafficWarnings(seen, report?.windowMs ?? 0),
+    ...findingsAbout(facts, key, targets),
+  ];
   return { kind: "service", name: key, sections, warnings };
 }
 
@@ -64,7 +70,7 @@ function endpointText(endpoint: KnownEndpoint, seen: EndpointFigures | undefined
   const { id, address, port, host, health, weight } = endpoint;
   const place = `${id} at ${address}:${port} on ${host || "no host of the mesh"}: ${health}, weight ${weight}`;
   if (seen === undefined) return place;
-  const latency = seen.latencyEwmaMs === null ? "" : `, about ${formatMs(seen.latencyEwmaMs)}`;
+  const latency = seen.latencyEwmaMs === null ? "" : `, cost ${formatMs(seen.latencyEwmaMs)}`;
   const share = seen.share === null ? "" : `, ${formatShare(seen.share)} of the requests`;
   const ejected = seen.ejectedBy.length === 0 ? "" : `, EJECTED by ${seen.ejectedBy.join(", ")}`;
   return `${place}; ${figuresText(seen)}${latency}${share}${ejected}`;
@@ -126,6 +132,15 @@ function healthWarnings(
       health !== "critical" && weight > 0 && (figures.get(id)?.ejectedBy.length ?? 0) === 0,
   );
   return usable.length > 0 ? [] : [line("no endpoint takes requests")];
+}
+
+/** Which endpoints do worse than their peers. */
+function trafficWarnings(seen: ServiceFigures | undefined, windowMs: number): Line[] {
+  if (seen === undefined) return [];
+  return judgeEndpoints(seen, windowMs).flatMap((verdict) => {
+    const words = verdictWords(verdict);
+    return words === null ? [] : [line(`endpoint ${verdict.endpoint.id} ${words}`)];
+  });
 }
 
 /** What the analysis finds of the resources that speak of the service or select its workloads. */

@@ -93,10 +93,10 @@ test("the incident is found: one endpoint slow, one service failing, one ejected
   const services = [slow, failing, gone, bad];
   const found = trafficFindings(meshReport({ services, recentErrors: [error] }));
   assert.deepEqual(lines(found), [
-    "warning shop/catalog: endpoint b/1 at 10.0.0.9:8080 on node-a takes 220 ms, its peers 4.5 ms; it gets 2.0 % of the requests",
+    "warning shop/catalog: endpoint b/1 at 10.0.0.9:8080 on node-a takes 220 ms, its peers 4.0 ms; it gets 2.0 % of the requests in place of 33.3 %",
     "failure shop/cart: 60.0 % of 200 requests fail; most since the start: CONNECT_FAILED; last: GET /cart from shop/web to no endpoint got 502 CONNECT_FAILED",
     "failure shop/db: 1 of 1 endpoints are ejected: c/1 by node-a; none is left",
-    "failure shop/pay: endpoint d/1 at 10.0.0.7:8080 on node-d fails 80.0 % of its requests, its peers none",
+    "failure shop/pay: endpoint d/1 at 10.0.0.7:8080 on node-d fails 80.0 % of its requests, its peers almost none; it gets 100 % of the requests",
   ]);
   assert.ok(found.every(({ remedy }) => remedy !== undefined));
   const few = service("shop/cart", { success: 0.4, rps: 1 });

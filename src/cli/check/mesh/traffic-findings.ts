@@ -1,5 +1,7 @@
-import { formatMs, formatShare } from "../../../core/format-figures.ts";
-import type { EndpointFigures, MeshReport, ServiceFigures } from "../../../sight/mesh-report.ts";
+import { formatShare } from "../../../core/format-figures.ts";
+import { judgeEndpoints } from "../../../sight/judge-endpoints.ts";
+import type { MeshReport, ServiceFigures } from "../../../sight/mesh-report.ts";
+import { verdictWords } from "../../sight/verdict-words.ts";
 import { type Finding, failure, ok, warning } from "../finding.ts";
 
 /** Below it a service counts as failing, and below the other as troubled. */
@@ -7,17 +9,13 @@ const FAILING = 0.9;
 const TROUBLED = 0.99;
 /** Fewer requests within the window say nothing about a share. */
 const FEW_REQUESTS = 20;
-/** So many times the median of its peers, and by so much: an endpoint that is slow and not only unlucky. */
-const SLOW_FACTOR = 3;
-const SLOW_MS = 20;
 
 /** Which services fail, which have nobody left to take requests, and which endpoint is worse than its peers? */
 export function trafficFindings(report: MeshReport): Finding[] {
   const found = report.services.flatMap((service) => [
     ...failingFindings(service, report),
     ...endpointFindings(service),
-    ...slowFindings(service),
-    ...worseFindings(service, report.windowMs),
+    ...verdictFindings(service, report.windowMs),
   ]);
   if (found.length > 0) return found;
   const seconds = Math.round(report.windowMs / 1_000);
@@ -56,53 +54,19 @@ function endpointFindings({ service, endpoints }: ServiceFigures): Finding[] {
   return [usable.length === 0 ? failure(`${text}; none is left`, remedy) : warning(text, remedy)];
 }
 
-function slowFindings({ service, endpoints }: ServiceFigures): Finding[] {
-  const measured = endpoints.flatMap((one) => {
-    const ms = latencyOf(one);
-    return ms === null ? [] : [{ one, ms }];
-  });
-  return measured.flatMap(({ one, ms }) => {
-    const others = measured.filter((other) => other.one !== one).map((other) => other.ms);
-    const usual = median(others);
-    if (usual === null || ms < SLOW_FACTOR * usual || ms - usual < SLOW_MS) return [];
-    const share = one.share === null ? "" : `; it gets ${formatShare(one.share)} of the requests`;
-    const text = `${service}: endpoint ${one.id} at ${one.address}:${one.port} on ${one.host} takes ${formatMs(ms)}, its peers ${formatMs(usual)}${share}`;
-    return [
-      warning(
-        text,
-        `Look at ${one.id} itself (load, disk, its own calls). hostmesh stat ${dotted(service)} shows it beside its peers.`,
-      ),
-    ];
-  });
-}
-
-/** The balancer's estimate moves on with what it last saw; the median of what was measured goes before it. */
-function latencyOf({ p50Ms, latencyEwmaMs }: EndpointFigures): number | null {
-  return p50Ms ?? latencyEwmaMs;
-}
-
-function median(values: readonly number[]): number | null {
-  if (values.length === 0) return null;
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] ?? 0;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? 0)) / 2;
-}
-
-/** An endpoint that fails while its peers do not. */
-function worseFindings({ service, endpoints }: ServiceFigures, windowMs: number): Finding[] {
-  const busy = endpoints.filter(
-    ({ success, rps }) => success !== null && (rps * windowMs) / 1_000 >= FEW_REQUESTS / 2,
-  );
-  return busy.flatMap((one) => {
-    const peers = busy.filter((other) => other !== one);
-    const bad = one.success !== null && one.success < FAILING;
-    const alone = peers.length > 0 && peers.every(({ success }) => (success ?? 0) >= TROUBLED);
-    if (!bad || !alone) return [];
-    const text = `${service}: endpoint ${one.id} at ${one.address}:${one.port} on ${one.host} fails ${formatShare(1 - (one.success ?? 0))} of its requests, its peers none`;
-    return [
-      failure(text, `Look at the log of ${one.id}; hostmesh tap --to ${dotted(service)} --failed.`),
-    ];
+/** The words of `describe` too, with a remedy. */
+function verdictFindings(service: ServiceFigures, windowMs: number): Finding[] {
+  const name = service.service;
+  return judgeEndpoints(service, windowMs).flatMap((verdict) => {
+    const words = verdictWords(verdict);
+    if (words === null) return [];
+    const { id, address, port, host } = verdict.endpoint;
+    const text = `${name}: endpoint ${id} at ${address}:${port} on ${host} ${words}`;
+    const failed = `hostmesh tap --to ${dotted(name)} --failed`;
+    if (verdict.isFailing) return [failure(text, `Look at the log of ${id}; ${failed}.`)];
+    const beside = `hostmesh stat ${dotted(name)} shows it beside its peers`;
+    if (!verdict.isSlow) return [warning(text, `Look at the log of ${id}; ${beside}.`)];
+    return [warning(text, `Look at ${id} itself (load, disk, its own calls). ${beside}.`)];
   });
 }
 

@@ -4,7 +4,7 @@ import type { ConfigResource } from "../net/types.ts";
 import { formatDate, formatPercent, formatRate, formatSpan, plural } from "./format.ts";
 import { DEGRADED, FAILING } from "./health.ts";
 import { hrefOf } from "./route.ts";
-import { judgeEndpoints } from "./slow-endpoint.ts";
+import { endpointVerdicts } from "./slow-endpoint.ts";
 
 /** Something that a person should look at. */
 export interface Alert {
@@ -25,14 +25,14 @@ export const NEAR_LIMIT = 0.8;
 /** What is wrong, the worst first. `resources`: null, not known yet. */
 export function alertsOf(report: MeshReport, resources: readonly ConfigResource[] | null): Alert[] {
   const alerts = [
-    ...report.services.flatMap(serviceAlerts),
+    ...report.services.flatMap((service) => serviceAlerts(service, report.windowMs)),
     ...report.hosts.flatMap((host) => hostAlerts(host, report)),
     ...(resources ?? []).flatMap(resourceAlerts),
   ];
   return alerts.sort((a, b) => Number(a.level === "warn") - Number(b.level === "warn"));
 }
 
-function serviceAlerts(service: ServiceFigures): Alert[] {
+function serviceAlerts(service: ServiceFigures, windowMs: number): Alert[] {
   const alerts: Alert[] = [];
   const href = hrefOf("services", service.service);
   const { success, rps } = service;
@@ -41,10 +41,9 @@ function serviceAlerts(service: ServiceFigures): Alert[] {
     const detail = `${formatPercent(success)} of ${formatRate(rps)} requests a second succeed`;
     alerts.push({ level, title: `${service.service} fails`, detail, href });
   }
-  for (const { endpoint, words, isSlow, isEjected } of judgeEndpoints(service)) {
-    if (words === "") continue;
-    const what = isSlow ? "slow" : isEjected ? "ejected" : "short of traffic";
-    const title = `${service.service}: endpoint ${endpoint.id} is ${what}`;
+  for (const { endpoint, word, words } of endpointVerdicts(service, windowMs)) {
+    if (word === "") continue;
+    const title = `${service.service}: endpoint ${endpoint.id} is ${word}`;
     alerts.push({ level: "warn", title, detail: words, href });
   }
   const usable = service.endpoints.filter(({ health }) => health !== "critical");

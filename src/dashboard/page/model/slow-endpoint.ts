@@ -1,65 +1,50 @@
-import type { EndpointFigures, ServiceFigures } from "../../../sight/mesh-report.ts";
+import { type EndpointVerdict, judgeEndpoints } from "../../../sight/judge-endpoints.ts";
+import type { ServiceFigures } from "../../../sight/mesh-report.ts";
 import { formatMs, formatPercent } from "./format.ts";
 
-/** So many times the median of the others is slow. */
-const SLOW_FACTOR = 3;
-/** Below it, nobody feels the difference. */
-const SLOW_MS = 5;
-/** With less than this part of an equal share, an endpoint has lost its traffic. */
-const LOST = 0.5;
-
-export interface Verdict {
-  readonly endpoint: EndpointFigures;
-  readonly isSlow: boolean;
-  /** It is sent much less than an equal share. */
-  readonly hasLostTraffic: boolean;
-  readonly isEjected: boolean;
+export interface Verdict extends EndpointVerdict {
+  /** What it is, in a word or two; empty: nothing is the matter. */
+  readonly word: string;
   /** What is the matter, as a sentence; empty: nothing. */
   readonly words: string;
 }
 
-/** Latency of an endpoint as callers feel it: the balancer's estimate, else the median of what ended. */
-export function latencyOf(endpoint: EndpointFigures): number | null {
-  return endpoint.latencyEwmaMs ?? endpoint.p50Ms;
-}
-
-/** The share that each endpoint of a service would have were all the same: by weight. */
-export function fairShare(service: ServiceFigures, endpoint: EndpointFigures): number {
-  const sum = service.endpoints.reduce((total, { weight }) => total + weight, 0);
-  return sum === 0 ? 0 : endpoint.weight / sum;
-}
-
-/** Judges each endpoint against the others of its service. */
-export function judgeEndpoints(service: ServiceFigures): Verdict[] {
-  return service.endpoints.map((endpoint) => {
-    const others = service.endpoints.filter((one) => one !== endpoint);
-    const usual = median(others.flatMap((one) => latencyOf(one) ?? []));
-    const own = latencyOf(endpoint);
-    const isSlow =
-      own !== null && usual !== null && own >= SLOW_FACTOR * usual && own - usual >= SLOW_MS;
-    const fair = fairShare(service, endpoint);
-    const hasLostTraffic =
-      others.length > 0 && endpoint.share !== null && endpoint.share < LOST * fair;
-    const isEjected = endpoint.ejectedBy.length > 0;
-    const parts: string[] = [];
-    if (isSlow) {
-      const times = own / Math.max(usual, 0.1);
-      const factor = times < 10 ? times.toFixed(1) : String(Math.round(times));
-      parts.push(
-        `${factor} times slower than the others (${formatMs(own)} against ${formatMs(usual)})`,
-      );
-    }
-    if (isEjected) parts.push(`ejected by ${endpoint.ejectedBy.join(", ")}`);
-    if (hasLostTraffic && (isSlow || isEjected)) {
-      const share = formatPercent(endpoint.share);
-      parts.push(`gets ${share} of the requests in place of ${formatPercent(fair)}`);
-    }
-    return { endpoint, isSlow, hasLostTraffic, isEjected, words: parts.join("; ") };
+/** What to say of each endpoint of a service. */
+export function endpointVerdicts(service: ServiceFigures, windowMs: number): Verdict[] {
+  return judgeEndpoints(service, windowMs).map((verdict) => {
+    return { ...verdict, word: wordOf(verdict), words: wordsOf(verdict) };
   });
 }
 
-function median(values: readonly number[]): number | null {
-  if (values.length === 0) return null;
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor((sorted.length - 1) / 2)] ?? null;
+function wordOf({ isEjected, isSlow, isFailing, isAvoided }: EndpointVerdict): string {
+  if (isSlow) return "slow";
+  if (isFailing) return "failing";
+  if (isEjected) return "ejected";
+  return isAvoided ? "avoided" : "";
+}
+
+function wordsOf(verdict: EndpointVerdict): string {
+  const { endpoint, isSlow, isFailing, isEjected, isAvoided, fairShare } = verdict;
+  const parts: string[] = [];
+  if (isSlow) {
+    const times = (endpoint.p50Ms ?? 0) / Math.max(verdict.usualMs ?? 0, 0.1);
+    const factor = times < 10 ? times.toFixed(1) : String(Math.round(times));
+    const against = `${formatMs(endpoint.p50Ms)} against ${formatMs(verdict.usualMs)}`;
+    parts.push(`${factor} times slower than the others (${against})`);
+  }
+  if (isFailing) {
+    const failed = 1 - (endpoint.success ?? 0);
+    parts.push(`fails ${formatPercent(failed)} of its requests, the others almost none`);
+  }
+  if (isEjected) parts.push(`ejected by ${endpoint.ejectedBy.join(", ")}`);
+  if (isAvoided) {
+    const costs = `${formatMs(endpoint.latencyEwmaMs)} against ${formatMs(verdict.usualCostMs)}`;
+    parts.push(`tries at it failed or took long: its cost is ${costs} of the others`);
+  }
+  // Of one that fails alone: it may be a split that gives it little.
+  if (verdict.hasLostTraffic && (isSlow || isEjected || isAvoided)) {
+    const share = formatPercent(endpoint.share);
+    parts.push(`gets ${share} of the requests in place of ${formatPercent(fairShare)}`);
+  }
+  return parts.join("; ");
 }

@@ -3,7 +3,7 @@ import type { ServiceFigures } from "../../../sight/mesh-report.ts";
 import { formatMs, formatPercent, formatRate } from "../model/format.ts";
 import type { Health } from "../model/health.ts";
 import { endpointSeriesOf } from "../model/history.ts";
-import { fairShare, judgeEndpoints, latencyOf, type Verdict } from "../model/slow-endpoint.ts";
+import { endpointVerdicts, type Verdict } from "../model/slow-endpoint.ts";
 import { Chart, type Line } from "../parts/chart.tsx";
 import { Bar, HostLink, Panel, SuccessCell } from "../parts/common.tsx";
 import { HealthMark } from "../parts/icons.tsx";
@@ -21,8 +21,8 @@ const DASHES = [undefined, [6, 3], [2, 2], [8, 2, 2, 2], [12, 3], [4, 4]] as con
 
 /** Endpoints with latency against share: the balancer's work, seen. */
 export function Endpoints({ service }: { readonly service: ServiceFigures }) {
-  const verdicts = judgeEndpoints(service);
-  const slowest = Math.max(...service.endpoints.map((endpoint) => latencyOf(endpoint) ?? 0), 0);
+  const verdicts = endpointVerdicts(service, usePage().report?.windowMs ?? 0);
+  const slowest = Math.max(...service.endpoints.map(({ p50Ms }) => p50Ms ?? 0), 0);
   const remarkable = verdicts.filter(({ words }) => words !== "");
   return (
     <Panel title="Endpoints">
@@ -37,15 +37,16 @@ export function Endpoints({ service }: { readonly service: ServiceFigures }) {
       )}
       <Table
         caption="Endpoints"
-        columns={columnsOf(service, slowest)}
+        columns={columnsOf(slowest)}
         rows={verdicts}
         keyOf={({ endpoint }) => endpoint.id}
         empty="It has no endpoints: its requests fail, unless a route sends them elsewhere."
       />
       {service.endpoints.length > 1 && (
         <p class="note">
-          Latency is the balancer's estimate, in which a failure counts as a slow answer. The line
-          in a bar of share is what the endpoint would get were all as fast.
+          Latency is the median of its answers. Cost is the balancer's estimate, in which a failure
+          counts as a slow answer. The line in a bar of share is what the endpoint would get were
+          all as fast.
         </p>
       )}
       {service.endpoints.length > 0 && <EndpointCharts service={service} verdicts={verdicts} />}
@@ -53,7 +54,7 @@ export function Endpoints({ service }: { readonly service: ServiceFigures }) {
   );
 }
 
-function columnsOf(service: ServiceFigures, slowest: number): Column<Verdict>[] {
+function columnsOf(slowest: number): Column<Verdict>[] {
   return [
     {
       title: "Endpoint",
@@ -72,23 +73,20 @@ function columnsOf(service: ServiceFigures, slowest: number): Column<Verdict>[] 
       title: "Latency",
       cell: ({ endpoint, isSlow }) => (
         <span class="bar-cell">
-          <Bar
-            part={(latencyOf(endpoint) ?? 0) / (slowest || 1)}
-            tone={isSlow ? "bad" : "accent"}
-          />
-          <span>{formatMs(latencyOf(endpoint))}</span>
+          <Bar part={(endpoint.p50Ms ?? 0) / (slowest || 1)} tone={isSlow ? "bad" : "accent"} />
+          <span>{formatMs(endpoint.p50Ms)}</span>
         </span>
       ),
-      sort: ({ endpoint }) => latencyOf(endpoint),
+      sort: ({ endpoint }) => endpoint.p50Ms,
       isNumber: true,
     },
     {
       title: "Share",
-      cell: ({ endpoint, hasLostTraffic }) => (
+      cell: ({ endpoint, fairShare, hasLostTraffic }) => (
         <span class="bar-cell">
           <Bar
             part={endpoint.share ?? 0}
-            mark={fairShare(service, endpoint)}
+            mark={fairShare}
             tone={hasLostTraffic ? "warn" : "accent"}
           />
           <span>{formatPercent(endpoint.share)}</span>
@@ -96,6 +94,13 @@ function columnsOf(service: ServiceFigures, slowest: number): Column<Verdict>[] 
       ),
       sort: ({ endpoint }) => endpoint.share,
       isNumber: true,
+    },
+    {
+      title: "Cost",
+      cell: ({ endpoint }) => formatMs(endpoint.latencyEwmaMs),
+      sort: ({ endpoint }) => endpoint.latencyEwmaMs,
+      isNumber: true,
+      rank: 2,
     },
     {
       title: "Queue",
@@ -142,10 +147,10 @@ function columnsOf(service: ServiceFigures, slowest: number): Column<Verdict>[] 
 }
 
 function State({ verdict }: { readonly verdict: Verdict }) {
-  const { endpoint, isSlow, isEjected } = verdict;
+  const { endpoint, isEjected, isFailing, word } = verdict;
   if (isEjected) return <HealthMark health="bad" word="ejected" />;
   if (endpoint.health === "critical") return <HealthMark health="bad" word="unhealthy" />;
-  if (isSlow) return <HealthMark health="warn" word="slow" />;
+  if (word !== "") return <HealthMark health={isFailing ? "bad" : "warn"} word={word} />;
   return <HealthMark health={HEALTHS[endpoint.health] ?? "none"} word={endpoint.health} />;
 }
 
@@ -161,7 +166,7 @@ function EndpointCharts(props: {
     .slice(0, MOST_LINES)
     .map(({ endpoint }) => endpoint.id)
     .sort();
-  const lines = (figure: "latencyEwmaMs" | "share"): Line[] =>
+  const lines = (figure: "p50Ms" | "share"): Line[] =>
     drawn.map((id, at) => {
       const dash = DASHES[at % DASHES.length];
       const values = history.values(endpointSeriesOf(props.service.service, id), figure);
@@ -170,12 +175,7 @@ function EndpointCharts(props: {
     });
   return (
     <div class="charts charts-2">
-      <Chart
-        title="Latency by endpoint"
-        times={times}
-        lines={lines("latencyEwmaMs")}
-        format={formatMs}
-      />
+      <Chart title="Latency by endpoint" times={times} lines={lines("p50Ms")} format={formatMs} />
       <Chart
         title="Share by endpoint"
         times={times}
