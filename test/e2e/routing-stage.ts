@@ -59,6 +59,8 @@ export class RoutingStage {
   readonly registry: string;
   /** Port of the daemon's metrics. */
   readonly metrics: number;
+  /** Port of the registry's; null: they are not served. */
+  readonly registryMetrics: number | null;
   readonly folder: string;
   readonly #t: TestContext;
   #files = 0;
@@ -72,6 +74,7 @@ export class RoutingStage {
       readonly explicit: number;
       readonly registry: string;
       readonly metrics: number;
+      readonly registryMetrics: number | null;
     },
   ) {
     this.#t = t;
@@ -79,6 +82,7 @@ export class RoutingStage {
     this.explicit = ready.explicit;
     this.registry = ready.registry;
     this.metrics = ready.metrics;
+    this.registryMetrics = ready.registryMetrics;
   }
 
   static async start(t: TestContext, more: ConfigInput = {}): Promise<RoutingStage> {
