@@ -1,8 +1,8 @@
-import type { Dashboard, Panel, Query, Row, Unit, Variable } from "./dashboard.ts";
+import type { Dashboard, Variable } from "./dashboard.ts";
+import { chart, figure, query, RANGE } from "./panels.ts";
 import { failureRate, latency, requestRate, successRatio } from "./queries.ts";
+import { REGISTRY_ROW } from "./registry-row.ts";
 
-/** Grafana's own range: never less than four scrapes. */
-const RANGE = "$__rate_interval";
 const SERVICE = 'destination=~"$service"';
 const INSTANCE = 'instance=~"$instance"';
 
@@ -15,17 +15,6 @@ const instance: Variable = {
   ...{ metric: "hostmesh_build_info", of: "instance" },
 };
 
-const query = (expr: string, legend: string): Query => ({ expr, legend });
-
-function chart(title: string, unit: Unit, width: number, ...queries: Query[]): Panel {
-  return { title, kind: "timeseries", unit, width, queries };
-}
-
-function figure(title: string, unit: Unit, expr: string, bad?: Panel["bad"]): Panel {
-  const queries = [query(expr, title)];
-  return { title, kind: "stat", unit, width: 4, queries, ...(bad === undefined ? {} : { bad }) };
-}
-
 /** Sum of a counter's rate over the hosts that are chosen. */
 function rateOf(metric: string, by: string, where = INSTANCE): string {
   return `sum by (${by}) (rate(${metric}{${where}}[${RANGE}]))`;
@@ -34,71 +23,6 @@ function rateOf(metric: string, by: string, where = INSTANCE): string {
 function gauge(metric: string, by = "instance"): string {
   return `max by (${by}) (${metric}{${INSTANCE}})`;
 }
-
-const REGISTRY_ROW: Row = {
-  title: "Registry",
-  panels: [
-    chart(
-      "Daemons by how they follow",
-      "short",
-      8,
-      query("sum by (state) (hostmesh_registry_daemons)", "{{state}}"),
-    ),
-    chart("Newest revision", "short", 8, query("hostmesh_registry_revision", "{{instance}}")),
-    chart(
-      "Leads, follows its source",
-      "none",
-      8,
-      query("hostmesh_registry_leader", "{{instance}} leads"),
-      query("hostmesh_registry_source_synced", "{{instance}} follows {{source}}"),
-    ),
-    chart(
-      "Requests by status",
-      "reqps",
-      8,
-      query(
-        `sum by (port, code) (rate(hostmesh_registry_requests_total[${RANGE}]))`,
-        "{{port}} {{code}}",
-      ),
-    ),
-    chart(
-      "Commit, p99",
-      "s",
-      8,
-      query(
-        `histogram_quantile(0.99, sum by (le) (rate(hostmesh_registry_commit_duration_seconds_bucket[${RANGE}])))`,
-        "p99",
-      ),
-    ),
-    chart(
-      "Authority expires in",
-      "s",
-      8,
-      query("hostmesh_registry_authority_expiry_seconds", "{{instance}}"),
-    ),
-    chart(
-      "Certificates issued",
-      "cps",
-      8,
-      query(`sum(rate(hostmesh_registry_certificates_issued_total[${RANGE}]))`, "issued"),
-    ),
-    chart(
-      "Questions to daemons",
-      "cps",
-      8,
-      query(
-        `sum by (kind, result) (rate(hostmesh_registry_questions_total[${RANGE}]))`,
-        "{{kind}} {{result}}",
-      ),
-    ),
-    chart(
-      "Resources",
-      "short",
-      8,
-      query("max by (kind, state) (hostmesh_registry_resources)", "{{kind}} {{state}}"),
-    ),
-  ],
-};
 
 const mesh: Dashboard = {
   uid: "hostmesh-mesh",
