@@ -1,6 +1,7 @@
 import type { Server } from "node:http";
 import type { Log } from "../src/telemetry/log.ts";
 import { controlServer, json, text } from "./control-server.ts";
+import { BusyError } from "./explain/explain-queue.ts";
 import type { LogControl } from "./logging/log-control.ts";
 import { loggingRoute } from "./logging/logging-route.ts";
 import type { TapHub } from "./tap/tap-hub.ts";
@@ -20,7 +21,7 @@ export interface AdminDeps {
   readonly release: () => Promise<void>;
   readonly logging: Pick<LogControl, "state" | "set">;
   readonly taps: TapHub;
-  /** What would become of an imagined request; throws a RangeError for one that cannot be imagined. */
+  /** What would become of an imagined request. Throws a RangeError for one that cannot be imagined, a BusyError if too many ask. */
   readonly explain: (request: unknown) => Promise<object>;
   readonly log: Log;
 }
@@ -61,6 +62,7 @@ export function adminServer(deps: AdminDeps): Server {
           return json(200, await deps.explain(await readBody()));
         } catch (error) {
           if (error instanceof RangeError) return json(400, { error: error.message });
+          if (error instanceof BusyError) return json(429, { error: error.message });
           throw error;
         }
       },

@@ -1,14 +1,17 @@
 import type { Config } from "../src/config/schema.ts";
 import { processClock } from "../src/core/clock.ts";
 import type { RootLog } from "../src/telemetry/log.ts";
+import { ExplainQueue } from "./explain/explain-queue.ts";
 import { LogControl } from "./logging/log-control.ts";
 import { TapHub } from "./tap/tap-hub.ts";
 import type { ToWorker, WorkerStart } from "./worker-messages.ts";
 
-/** What can be seen of this host's traffic one by one: what is logged, and who taps it. */
+/** What can be seen of this host's traffic one by one: what is logged, who taps it, and what would become of a request. */
 export interface Observing {
   readonly logging: LogControl;
   readonly taps: TapHub;
+  /** One for all who ask. */
+  readonly explains: ExplainQueue;
 }
 
 /** `tell` reaches the workers, which do the work. */
@@ -25,6 +28,7 @@ export function makeObserving(
   return {
     logging: new LogControl({ telemetry, log, onSwitches }),
     taps: new TapHub({ host, tell, clock: processClock, every }),
+    explains: new ExplainQueue(),
   };
 }
 

@@ -19,6 +19,7 @@ import { explainRegistryError } from "./explain-registry-error.ts";
 import { readDeclarations } from "./read-declarations.ts";
 import { registryEtcd } from "./registry-etcd.ts";
 import { registryIdentity } from "./registry-identity.ts";
+import { beginRegistryMetrics } from "./registry-metrics.ts";
 import type { Shutdown } from "./shutdown-signals.ts";
 import { shutdownSignals } from "./shutdown-signals.ts";
 import type { RunningDaemon } from "./start-daemon.ts";
@@ -93,6 +94,8 @@ async function run(options: UpOptions, log: Log, shutdown: Shutdown, undo: Undo[
   undo.push({ what: "the registry", run: () => registry.close() });
   const dashboard = await abandonAtForce(beginDashboard(options.config, registry, log), force, 0);
   if (dashboard !== null) undo.push({ what: "the dashboard", run: () => dashboard.close() });
+  const metrics = await beginRegistryMetrics(options.config, registry, dashboard, log);
+  if (metrics !== null) undo.push({ what: "the registry's metrics", run: () => metrics.close() });
   const urls = [registry.url];
   const tlsUrl = registry.tlsUrl ?? "";
   const settings = { ...options.config.registry, port: registry.port, urls, tlsUrl };
@@ -117,7 +120,8 @@ async function run(options: UpOptions, log: Log, shutdown: Shutdown, undo: Undo[
     privileged: daemon.mode !== "explicit",
     onBegin: (stopDemo) => undo.push({ what: "the demo", run: stopDemo }),
   };
-  log.info("ready", { mode: daemon.mode, registry: registry.url, ...daemon.ports });
+  const served = { registry: registry.url, registryMetrics: metrics?.port ?? null };
+  log.info("ready", { mode: daemon.mode, ...served, ...daemon.ports });
   if (dashboard !== null) options.log(`dashboard: ${dashboard.url}`);
   const page = { dashboardUrl: dashboard?.url ?? null };
   if (options.demo) await runDemo(demoOptions, { ...options, ...page }, end, force);

@@ -8,6 +8,7 @@ import type { GenerationStart } from "../generation-messages.ts";
 import { type MemoryLayout, openMemory } from "../memory.ts";
 import type { DataPathParts } from "../stat-sources.ts";
 import { policySources } from "./policy-sources.ts";
+import { sparseCopy } from "./sparse-copy.ts";
 
 /** What the main thread explains from. */
 export interface ExplainParts
@@ -77,7 +78,8 @@ function parsed(asked: unknown): ExplainRequest {
 
 /** Without the counters of metrics, which lie at the end and are the larger part. */
 function copied(memory: MemoryLayout): MemoryLayout {
-  return { ...memory, buffer: memory.buffer.slice(0, memory.seriesOffsets[0]) };
+  const { buffer, seriesOffsets } = memory;
+  return { ...memory, buffer: sparseCopy(buffer, seriesOffsets[0] ?? buffer.byteLength) };
 }
 
 /** Nothing of what is imagined is counted. */

@@ -104,6 +104,13 @@ const registry = z
       .default("0.0.0.0")
       .describe("Address of the registry's API on TLS, for daemons of other hosts."),
     tlsPort: port(15_012, "Port of the same API on TLS, where callers prove who they are."),
+    metricsPort: port(
+      15_014,
+      "Port of the registry's Prometheus metrics; 0: any free one. A port that is taken is warned of, and the registry serves without them.",
+    ),
+    metricsBind: address()
+      .default("0.0.0.0")
+      .describe("Address of that port; Prometheus comes from outside."),
     tlsUrl: optionalHttpsUrl()
       .default("")
       .describe(

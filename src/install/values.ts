@@ -189,7 +189,7 @@ export function valuesSchema(version: string) {
       .prefault({})
       .describe("People who operate the mesh."),
     podMonitor: monitor(
-      "A PodMonitor of the Prometheus operator for the daemons, whose CRDs must be there.",
+      "PodMonitors of the Prometheus operator for daemons and registry, whose CRDs must be there.",
     ).describe("Metrics, besides the annotations prometheus.io/..."),
     prometheusRule: z
       .strictObject({

@@ -4,6 +4,7 @@ import { canonicalAddress, formatHostPort, isLoopback } from "../core/address.ts
 import type { Caller } from "./caller.ts";
 import type { IdentityOptions, IdentityParts } from "./identity/open-identity.ts";
 import type { Log } from "./log.ts";
+import type { RegistryPort, RequestCounts } from "./request-counts.ts";
 import type { Route } from "./route.ts";
 import { listenRegistry, type RegistryServer, type RegistryServerOptions } from "./server.ts";
 
@@ -17,6 +18,7 @@ export interface Listening {
     head: Buffer,
     callerOf?: (request: IncomingMessage) => Caller,
   ): void;
+  readonly requests: RequestCounts;
   readonly log: Log;
   readonly requestTimeoutMs?: number;
 }
@@ -27,7 +29,7 @@ export async function listenPlain(
   bind: string,
   port: number,
 ): Promise<RegistryServer> {
-  const server = await listenRegistry({ ...serverOptions(shared), bind, port });
+  const server = await listenRegistry({ ...serverOptions(shared, "plain"), bind, port });
   if (bind !== "localhost" && !isLoopback(canonicalAddress(bind))) {
     const address = formatHostPort(bind, server.port);
     const reason = "the registry's plain port has no login: whoever reaches it may change the mesh";
@@ -48,7 +50,7 @@ export async function listenSecurely(
   const { own, callerOf } = identity;
   try {
     const server = await listenRegistry({
-      ...serverOptions(shared),
+      ...serverOptions(shared, "tls"),
       ...{ bind, port, tls: { first: own.make(), callerOf } },
       upgrade: (request, socket, head) => shared.upgrade(request, socket, head, callerOf),
     });
@@ -65,11 +67,15 @@ export async function listenSecurely(
   }
 }
 
-function serverOptions(shared: Listening): Omit<RegistryServerOptions, "bind" | "port"> {
-  const { routes, log, requestTimeoutMs } = shared;
+function serverOptions(
+  shared: Listening,
+  on: RegistryPort,
+): Omit<RegistryServerOptions, "bind" | "port"> {
+  const { routes, log, requests, requestTimeoutMs } = shared;
   return {
     ...{ routes, log },
     revision: () => shared.revision(),
+    answered: (status) => requests.count(on, status),
     upgrade: (request, socket, head) => shared.upgrade(request, socket, head),
     ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }),
   };

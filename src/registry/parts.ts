@@ -21,6 +21,8 @@ export interface DaemonStatus {
   readonly connectedMs: number;
   readonly silentMs: number;
   readonly bufferedBytes: number;
+  /** For how long it has not come closer to the newest revision; 0: it holds it. */
+  readonly behindMs: number;
   /** Snapshots that it asked for because it had lost track. */
   readonly resyncs: number;
   /** Its newest refusal; null once it has acknowledged a later revision. */

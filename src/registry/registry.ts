@@ -22,6 +22,8 @@ import type { ResourcePlanSettings, ResourceSettings } from "./plan-resource.ts"
 import type { Position } from "./position.ts";
 import { WatchHub, type WatchHubOptions } from "./push.ts";
 import { refuseWrites } from "./refuse-writes.ts";
+import { type RegistryFigures, registryFigures } from "./registry-figures.ts";
+import { RequestCounts } from "./request-counts.ts";
 import type { Route } from "./route.ts";
 import { consulAgentRoutes } from "./routes/consul-agent.ts";
 import { consulHealthRoutes } from "./routes/consul-health.ts";
@@ -105,6 +107,8 @@ export interface RunningRegistry {
   readonly sight: SightHub;
   /** What it holds, and how that is changed: for those who serve it in another way, such as the dashboard. */
   readonly inside: RegistryInside;
+  /** Of this moment, for metrics. */
+  figures(): RegistryFigures;
   /** A one-time join token for this host (null: any), by default for an hour. Rejects without a TLS port. */
   issueJoinToken(host: string | null, ttlMs?: number): Promise<string>;
   /** Ends watches and requests, writes what was accepted, closes the store. */
@@ -138,7 +142,7 @@ async function startWith(opened: OpenedStore, options: RegistryOptions): Promise
   const { log, clock = processClock, timers = processTimers, random = Math.random } = options;
   const { store, leadership, beats } = opened;
   const catalog = await Catalog.open(store);
-  const writer = new Writer(store, catalog);
+  const writer = new Writer(store, catalog, clock);
   const monitor = new CheckMonitor({ catalog, writer, clock, timers, log, leadership, beats });
   const maxWaiting = options.maxBlockingQueries ?? 4_096;
   const waiters = new Waiters({ catalog, timers, random, maxWaiting });
@@ -255,8 +259,9 @@ async function serve(
   const listening = () => formatHostPort(bind, port);
   const registrars: AllowedRole[] = options.identity?.hostsRegister === true ? ["host"] : [];
   const parts = { ...own, registrars, host, nodeAddress, listening };
+  const requests = new RequestCounts();
   const shared: Listening = {
-    routes: routesOf(parts),
+    ...{ routes: routesOf(parts), requests },
     revision: () => catalog.revision(),
     upgrade: (request, socket, head, callerOf) => hub.upgrade(request, socket, head, callerOf),
     log,
@@ -280,6 +285,7 @@ async function serve(
     port,
     sight: own.sight,
     inside: insideOf(own),
+    figures: () => registryFigures({ ...own, requests }),
     tlsUrl: tls === null ? null : `https://${reachable(options.identity?.tlsBind, tls.port)}`,
     issueJoinToken(forHost, ttlMs = DEFAULT_TOKEN_TTL_MS) {
       if (identity === null || tls === null) {

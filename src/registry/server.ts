@@ -23,6 +23,8 @@ export interface RegistryServerOptions {
   readonly tls?: { readonly first: ServerTls; callerOf(request: IncomingMessage): Caller };
   /** Takes WebSocket handshakes. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** A request was answered with this status. */
+  answered?(status: number): void;
   readonly log: Log;
   /** Open connections, blocking queries and watches included; further ones are closed at once. */
   readonly maxConnections?: number;
@@ -80,6 +82,7 @@ async function answer(
   response.setHeader("cache-control", "no-store");
   response.setHeader("x-content-type-options", "nosniff");
   response.statusCode = reply.status ?? 200;
+  options.answered?.(response.statusCode);
   await send(response, reply);
 }
 

@@ -80,6 +80,8 @@ export class WatchSession {
   #resyncsInRow = 0;
   #pumping = false;
   #heardMs: number;
+  /** When it last came closer to the newest revision, or that moved away from it. */
+  #closerMs: number;
   #cancelTimeout: () => void;
 
   constructor(socket: WebSocket, peer: WatchPeer, parts: SessionParts) {
@@ -88,6 +90,7 @@ export class WatchSession {
     this.#parts = parts;
     this.#connectedMs = parts.clock.now();
     this.#heardMs = this.#connectedMs;
+    this.#closerMs = this.#connectedMs;
     this.#questions = new DaemonQuestions((message) => this.#send(message), parts.timers);
     this.#cancelTimeout = parts.timers.after(parts.answerMs, () =>
       this.#cut("it never said hello"),
@@ -116,6 +119,7 @@ export class WatchSession {
       connectedMs: Math.round(now - this.#connectedMs),
       silentMs: Math.round(now - this.#heardMs),
       bufferedBytes: this.#socket.bufferedAmount,
+      behindMs: this.#held < this.#parts.catalog.revision() ? Math.round(now - this.#closerMs) : 0,
       resyncs: this.#resyncs,
       refusal: this.#refusal,
     };
@@ -128,6 +132,7 @@ export class WatchSession {
 
   /** The catalog moved on. */
   advance(): void {
+    if (this.#underWay === null && !this.#pumping) this.#closerMs = this.#parts.clock.now();
     if (this.#hello !== null) this.#pump();
   }
 
@@ -259,6 +264,7 @@ export class WatchSession {
     if (revision !== this.#underWay) return;
     this.#answered();
     this.#held = revision;
+    this.#closerMs = this.#parts.clock.now();
     this.#resyncsInRow = 0;
     this.#refusal = null;
     if (this.#hello !== null) this.#parts.acknowledged(this.#hello.host, revision);

@@ -1,6 +1,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
+import { type Clock, processClock } from "../core/clock.ts";
 import type { Catalog } from "./catalog.ts";
+import { type CommitFigures, CommitTimes } from "./commit-times.ts";
 import { Draft } from "./draft.ts";
 import type { Write } from "./records.ts";
 import { RegistryError } from "./registry-error.ts";
@@ -33,13 +35,15 @@ interface Waiting {
 export class Writer {
   readonly #store: Store;
   readonly #catalog: Catalog;
+  readonly #times: CommitTimes;
   #waiting: Waiting[] = [];
   #running: Promise<void> | null = null;
   #closed = false;
 
-  constructor(store: Store, catalog: Catalog) {
+  constructor(store: Store, catalog: Catalog, clock: Clock = processClock) {
     this.#store = store;
     this.#catalog = catalog;
+    this.#times = new CommitTimes(clock);
   }
 
   /** Resolves when the change is durable and visible. Rejects with what `plan` throws, or with 503. */
@@ -65,6 +69,10 @@ export class Writer {
     } catch (cause) {
       throw new RegistryError(503, "the store does not answer", undefined, cause);
     }
+  }
+
+  commits(): CommitFigures {
+    return this.#times.figures();
   }
 
   /** Ends when everything that was accepted is written. */
@@ -100,6 +108,7 @@ export class Writer {
       for (const [waiting, result] of planned) waiting.settle({ written: { result, revision } });
     } catch (cause) {
       if (cause instanceof StaleRevisionError && !isLast) return false;
+      this.#times.failed();
       const error = new RegistryError(503, "the store did not take the write", undefined, cause);
       for (const [waiting] of planned) waiting.settle({ error });
     }
@@ -114,7 +123,7 @@ export class Writer {
   }
 
   async #write(writes: readonly Write[], base: number): Promise<number> {
-    return (await this.#store.commit(writes, base)).revision;
+    return (await this.#times.measure(() => this.#store.commit(writes, base))).revision;
   }
 
   #plan(batch: readonly Waiting[]) {

@@ -14,8 +14,7 @@ export type Question =
   /** What would become of an imagined request. */
   | { readonly kind: "explain"; readonly request: unknown }
   /** What is logged from now on, where something is given; the answer is how it stands. */
-  | { readonly kind: "logging"; readonly level?: string; readonly accessLog?: unknown }
-  | { readonly kind: "bug-report" };
+  | { readonly kind: "logging"; readonly level?: string; readonly accessLog?: unknown };
 
 /** Largest answer, as JSON text. */
 export const MAX_ANSWER_BYTES = 33_554_432;

@@ -36,7 +36,7 @@ export class Exposition {
   #text = "";
   /** Of the histogram at hand: what stands before the other labels of each bucket. */
   #buckets: readonly string[] = [];
-  #histogram: HistogramMetric | null = null;
+  #histogram: HistogramMetric<never> | null = null;
 
   constructor(format: ExpositionFormat) {
     this.#openMetrics = format === "openmetrics";
@@ -72,7 +72,7 @@ export class Exposition {
     this.#text += `${numberText(value)}\n`;
   }
 
-  histogram(declared: HistogramMetric, sample: HistogramSample): void {
+  histogram(declared: HistogramMetric<never>, sample: HistogramSample): void {
     const { name, labels: names } = declared;
     if (this.#histogram !== declared) this.#prepare(declared);
     const text = labelText(names, sample.labels);
@@ -98,7 +98,7 @@ export class Exposition {
   }
 
   /** OpenMetrics writes whole numbers as `1.0`, and Prometheus takes `1` of the text format for that since version 3. */
-  #prepare(declared: HistogramMetric): void {
+  #prepare(declared: HistogramMetric<never>): void {
     const { name, bounds } = declared;
     const texts = bounds.map((bound) =>
       this.#openMetrics && Number.isInteger(bound) ? `${bound}.0` : `${bound}`,

@@ -68,9 +68,9 @@ interface Declared {
 /** Label values in the order of the declared names, and the value. */
 export type Sample = readonly [labels: readonly string[], value: number];
 
-export interface ValueMetric extends Declared {
+export interface ValueMetric<Sources = MetricsSources> extends Declared {
   readonly type: "counter" | "gauge";
-  readonly read: (sources: MetricsSources) => Iterable<Sample>;
+  readonly read: (sources: Sources) => Iterable<Sample>;
 }
 
 /** Buckets are not cumulative; the last one is `+Inf`. The sum is in the unit of the bounds. */
@@ -82,21 +82,23 @@ export interface HistogramSample {
   readonly exemplars?: readonly (Exemplar | undefined)[] | undefined;
 }
 
-export interface HistogramMetric extends Declared {
+export interface HistogramMetric<Sources = MetricsSources> extends Declared {
   readonly type: "histogram";
   readonly bounds: readonly number[];
-  readonly read: (sources: MetricsSources) => Iterable<HistogramSample>;
+  readonly read: (sources: Sources) => Iterable<HistogramSample>;
 }
 
 /** One metric: what it is called, what it means, and where its values come from. */
-export type MetricDeclaration = ValueMetric | HistogramMetric;
+export type MetricDeclaration<Sources = MetricsSources> =
+  | ValueMetric<Sources>
+  | HistogramMetric<Sources>;
 
 /** A metric without labels. */
-export function single(
+export function single<Sources = MetricsSources>(
   type: "counter" | "gauge",
   name: Declared["name"],
   help: string,
-  read: (sources: MetricsSources) => number,
-): ValueMetric {
+  read: (sources: Sources) => number,
+): ValueMetric<Sources> {
   return { type, name, help, labels: [], read: (sources) => [[[], read(sources)]] };
 }

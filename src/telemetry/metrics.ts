@@ -33,12 +33,12 @@ export const PIECE_LENGTH = 131_072;
  * prom-client gives the metrics of the process, and how values and labels are written; it does not write the traffic's
  * itself, as it takes three times as long, in one go.
  */
-export class Metrics {
-  readonly #sources: MetricsSources;
-  readonly #declared: readonly MetricDeclaration[];
+export class Metrics<Sources = MetricsSources> {
+  readonly #sources: Sources;
+  readonly #declared: readonly MetricDeclaration<Sources>[];
   readonly #process = new Registry();
 
-  constructor(sources: MetricsSources, declared: readonly MetricDeclaration[] = METRICS) {
+  constructor(sources: Sources, declared: readonly MetricDeclaration<Sources>[]) {
     this.#sources = sources;
     this.#declared = declared;
     collectDefaultMetrics({
@@ -58,7 +58,7 @@ export class Metrics {
     yield into.take();
   }
 
-  *#pieces(declared: MetricDeclaration, into: Exposition): Generator<string> {
+  *#pieces(declared: MetricDeclaration<Sources>, into: Exposition): Generator<string> {
     into.begin(declared);
     for (const _ of written(declared, this.#sources, into)) {
       if (into.length >= PIECE_LENGTH) yield into.take();
@@ -67,9 +67,9 @@ export class Metrics {
 }
 
 /** Writes one sample at each step. */
-function* written(
-  declared: MetricDeclaration,
-  sources: MetricsSources,
+function* written<Sources>(
+  declared: MetricDeclaration<Sources>,
+  sources: Sources,
   into: Exposition,
 ): Generator<void> {
   if (declared.type === "histogram") {

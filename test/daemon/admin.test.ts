@@ -8,6 +8,7 @@ import test from "node:test";
 import type { AdminDeps } from "../../daemon/admin.ts";
 import { adminServer } from "../../daemon/admin.ts";
 import { closeServer, listen } from "../../daemon/control-server.ts";
+import { ExplainQueue } from "../../daemon/explain/explain-queue.ts";
 import { LogControl } from "../../daemon/logging/log-control.ts";
 import { TapHub } from "../../daemon/tap/tap-hub.ts";
 import { configSchema } from "../../src/config/schema.ts";
@@ -207,6 +208,19 @@ test("a request body is not read and ends the connection", async (t) => {
   await once(socket, "close");
   assert.match(received, /^HTTP\/1\.1 200 /);
   assert.match(received, /connection: close/i);
+});
+
+test("whoever asks for an explanation too many is told to come again", async (t) => {
+  const { promise, resolve } = Promise.withResolvers<never>();
+  const explains = new ExplainQueue(() => promise);
+  t.after(() => resolve({} as never));
+  const parts = {} as Parameters<ExplainQueue["answer"]>[0];
+  const { port } = await setup(t, { explain: (asked) => explains.answer(parts, asked) });
+  for (let index = 0; index < 9; index++) void explains.answer(parts, {});
+  const url = `http://127.0.0.1:${port}/sight/explain`;
+  const response = await fetch(url, { method: "POST", body: "{}" });
+  assert.equal(response.status, 429);
+  assert.match(await response.text(), /busy: 8 questions wait/);
 });
 
 test("says what it could not listen on", async (t) => {

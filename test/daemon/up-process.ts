@@ -25,6 +25,7 @@ const readyLine = z.looseObject({
   admin: z.number(),
   ready: z.number(),
   metrics: z.number(),
+  registryMetrics: z.number().nullable(),
   explicit: z.number(),
 });
 const pathLine = z.looseObject({ message: z.literal("data path ready"), pid: z.number() });
@@ -58,7 +59,7 @@ export function up(
     dataDir,
     capture: { mode: "explicit" },
     ports: { explicit: 0, admin: 0, metrics: 0, ready: 0, metricsBind: "127.0.0.1" },
-    registry: { port: 0, tlsPort: 0 },
+    registry: { port: 0, tlsPort: 0, metricsPort: 0, metricsBind: "127.0.0.1" },
     mesh: { port: 0, inboundPort: 0 },
     dashboard: { port: 0 },
     timeouts: { drainMs: 3_000, warmUpMs: 0 },

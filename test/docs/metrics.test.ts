@@ -2,22 +2,35 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ISTIO_METRICS } from "../../src/telemetry/istio/metrics.ts";
 import { METRICS } from "../../src/telemetry/metrics.ts";
+import { REGISTRY_METRICS } from "../../src/telemetry/registry-metrics.ts";
 import { readDoc, readTable } from "./table.ts";
 
 test("docs/metrics.md lists every declared metric and no other, with type, labels and meaning", () => {
-  const documented = readTable("metrics.md", "metric").map((row) => ({
-    name: row["metric"],
-    type: row["type"],
-    labels: row["labels"] === "-" ? [] : (row["labels"] ?? "").split(" "),
-    help: row["meaning"],
-  }));
-  const declared = METRICS.map(({ name, type, labels, help }) => ({
-    name,
-    type,
-    labels: [...labels],
-    help,
-  }));
-  assert.deepEqual(documented, declared);
+  for (const [column, metrics] of [
+    ["metric", METRICS],
+    ["registry metric", REGISTRY_METRICS],
+  ] as const) {
+    const documented = readTable("metrics.md", column).map((row) => ({
+      name: row[column],
+      type: row["type"],
+      labels: row["labels"] === "-" ? [] : (row["labels"] ?? "").split(" "),
+      help: row["meaning"],
+    }));
+    const declared = metrics.map(({ name, type, labels, help }) => ({
+      name,
+      type,
+      labels: [...labels],
+      help,
+    }));
+    assert.deepEqual(documented, declared);
+  }
+});
+
+test("docs/metrics.md explains every label of the registry's metrics, and no other", () => {
+  const explained = readTable("metrics.md", "registry label").map((row) => row["registry label"]);
+  const own = new Set(["version", "node"]);
+  const used = new Set(REGISTRY_METRICS.flatMap(({ labels }) => labels));
+  assert.deepEqual(explained.sort(), [...used].filter((label) => !own.has(label)).sort());
 });
 
 test("docs/metrics.md explains every label that a metric has, and no other", () => {
@@ -28,7 +41,7 @@ test("docs/metrics.md explains every label that a metric has, and no other", () 
 });
 
 test("metrics that docs/metrics.md names in its text exist", () => {
-  const names = METRICS.map(({ name }) => String(name));
+  const names = [...METRICS, ...REGISTRY_METRICS].map(({ name }) => String(name));
   for (const [name] of readDoc("metrics.md").matchAll(/hostmesh_[a-z0-9_]+/g)) {
     const plain = name.replace(/_(bucket|sum|count)$/, "");
     const isDefault = /^hostmesh_(process|nodejs)_/.test(name);
@@ -37,7 +50,7 @@ test("metrics that docs/metrics.md names in its text exist", () => {
 });
 
 test("names follow Prometheus' conventions", () => {
-  for (const { name, type, labels } of METRICS) {
+  for (const { name, type, labels } of [...METRICS, ...REGISTRY_METRICS]) {
     assert.match(name, /^hostmesh_[a-z]+[0-9]?(_[a-z]+[0-9]?)*$/);
     assert.equal(name.endsWith("_total"), type === "counter", name);
     if (type === "histogram") assert.match(name, /_(seconds|bytes)$/);

@@ -36,7 +36,8 @@ const recorded = new Set(groups.flatMap((rule) => ("record" in rule ? [rule.reco
 async function scraped(t: TestContext): Promise<{ prometheus: Prometheus; metrics: Set<string> }> {
   const stage = await RoutingStage.start(t);
   const { folder } = stage;
-  const prometheus = await startPrometheus(t, { folder, ruleFile, targets: [stage.metrics] });
+  const targets = [stage.metrics, stage.registryMetrics ?? assert.fail()];
+  const prometheus = await startPrometheus(t, { folder, ruleFile, targets });
   const flaky = await stage.instance("flaky", "flaky-1");
   await stage.instance("web", "web-1");
   await stage.apply(RULES);
@@ -49,10 +50,10 @@ async function scraped(t: TestContext): Promise<{ prometheus: Prometheus; metric
     },
     { timeoutMs: 30_000, what: "readings" },
   );
-  const body = await fetch(`http://127.0.0.1:${stage.metrics}/metrics`);
-  const metrics = [...(await body.text()).matchAll(/^# TYPE (\S+) (\S+)/gm)].flatMap(
-    ([, name = "", type]) =>
-      type === "histogram" ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
+  const text = async (port: number) => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const body = (await Promise.all(targets.map(text))).join("");
+  const metrics = [...body.matchAll(/^# TYPE (\S+) (\S+)/gm)].flatMap(([, name = "", type]) =>
+    type === "histogram" ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
   );
   return { prometheus, metrics: new Set(metrics) };
 }

@@ -59,6 +59,8 @@ export class RoutingStage {
   readonly registry: string;
   /** Port of the daemon's metrics. */
   readonly metrics: number;
+  /** Port of the registry's; null: they are not served. */
+  readonly registryMetrics: number | null;
   readonly folder: string;
   /** Base URL of the dashboard. */
   readonly dashboard: string;
@@ -75,6 +77,7 @@ export class RoutingStage {
       readonly explicit: number;
       readonly registry: string;
       readonly metrics: number;
+      readonly registryMetrics: number | null;
     },
   ) {
     this.#t = t;
@@ -83,6 +86,7 @@ export class RoutingStage {
     this.explicit = ready.explicit;
     this.registry = ready.registry;
     this.metrics = ready.metrics;
+    this.registryMetrics = ready.registryMetrics;
   }
 
   static async start(t: TestContext, more: ConfigInput = {}): Promise<RoutingStage> {

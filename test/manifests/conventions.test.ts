@@ -142,6 +142,7 @@ test("the ports of the manifests are those of the settings", () => {
     ...{ explicit: ports.explicit, mesh: mesh.port, admin: ports.admin },
     ...{ metrics: ports.metrics, ready: ports.ready },
     ...{ registry: registry.port, registryTls: registry.tlsPort },
+    registryMetrics: registry.metricsPort,
   });
 });
 
@@ -237,7 +238,7 @@ for (const [variant, values] of Object.entries(VARIANTS)) {
     assert.deepEqual(main.securityContext.capabilities.add, []);
     assert.deepEqual(
       main.ports.map(({ containerPort }) => containerPort),
-      [PORTS.registryTls],
+      [PORTS.registryTls, PORTS.registryMetrics],
     );
     assert.equal(
       main.env.find(({ name }) => name === "HOSTMESH_REGISTRY_BIND"),

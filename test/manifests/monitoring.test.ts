@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import * as z from "zod";
 import { METRICS } from "../../src/telemetry/metrics.ts";
+import { REGISTRY_METRICS } from "../../src/telemetry/registry-metrics.ts";
 
 const FOLDER = join(import.meta.dirname, "../../manifests/monitoring");
 const RULES = join(FOLDER, "prometheus-rules.yaml");
@@ -80,9 +81,9 @@ for (const name of names) {
 }
 
 test("every label that a query selects or groups by is one of its metric", () => {
-  const labels = new Set(METRICS.flatMap((metric) => [...metric.labels]));
+  const labels = new Set([...METRICS, ...REGISTRY_METRICS].flatMap(({ labels }) => [...labels]));
   // Prometheus adds these.
-  for (const added of ["instance", "le"]) labels.add(added);
+  for (const added of ["instance", "job", "namespace", "le"]) labels.add(added);
   const exprs = names.flatMap((name) => read(name).panels).flatMap(({ targets = [] }) => targets);
   for (const { expr } of exprs) {
     for (const [, list = ""] of expr.matchAll(/by \(([^)]*)\)/g)) {

@@ -45,7 +45,7 @@ async function textOf(metrics: Metrics, format: ExpositionFormat = "text"): Prom
 
 /** Sample lines of the text format, without comments. */
 async function scrape(series: SeriesReader): Promise<string[]> {
-  const text = await textOf(new Metrics(makeSources(series)));
+  const text = await textOf(new Metrics(makeSources(series), METRICS));
   return text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
 }
 
@@ -149,7 +149,7 @@ test("every declared metric has a sample once there was traffic, with exactly it
 test("values of the daemon's parts are read at each scrape", async () => {
   const { series } = setUpSeries();
   let revision = 1;
-  const metrics = new Metrics({ ...makeSources(series), revision: () => revision });
+  const metrics = new Metrics({ ...makeSources(series), revision: () => revision }, METRICS);
   assert.match(await textOf(metrics), /\nhostmesh_config_revision 1\n/);
   revision = 2;
   const text = await textOf(metrics);
@@ -200,7 +200,7 @@ test("versions of HTTP and connections of HTTP/2 are summed over the workers, by
 
 test("counters do not grow by being scraped", async () => {
   const { series, recorders } = setUpSeries();
-  const metrics = new Metrics(makeSources(series));
+  const metrics = new Metrics(makeSources(series), METRICS);
   recorders[0]?.event("tunnel_opened");
   await textOf(metrics);
   assert.match(await textOf(metrics), /\nhostmesh_tunnels_opened_total 1\n/);
@@ -243,7 +243,7 @@ test("a scrape of 2,000 label sets over four workers takes less than three secon
       for (const to of services) recorder.exchange(makeFacts({ source: each, service: to }));
     }
   }
-  const metrics = new Metrics(makeSources(series));
+  const metrics = new Metrics(makeSources(series), METRICS);
   const before = performance.now();
   const text = await textOf(metrics);
   const took = performance.now() - before;
@@ -276,7 +276,7 @@ test("in OpenMetrics families are named without _total, and buckets name the new
   const traceId = "0af7651916cd43dd8448eb211c80319c";
   series.exemplars.learn({ flow, traceId: "old", durationMs: 4, atMs: 1 });
   series.exemplars.learn({ flow, traceId, durationMs: 3, atMs: 1_700_000_000_250 });
-  const text = await textOf(new Metrics(makeSources(series)), "openmetrics");
+  const text = await textOf(new Metrics(makeSources(series), METRICS), "openmetrics");
   assert.ok(text.endsWith("\n# EOF\n"));
   assert.equal(text.match(/# EOF/g)?.length, 1);
   assert.match(text, /^# TYPE hostmesh_requests counter$/m);
@@ -290,5 +290,5 @@ test("in OpenMetrics families are named without _total, and buckets name the new
   assert.match(text, /le="1.0"/, "whole numbers have a point");
   const families = [...text.matchAll(/^# TYPE (\S+)/gm)].map((match) => match[1]);
   assert.equal(new Set(families).size, families.length, "each family once");
-  assert.doesNotMatch(await textOf(new Metrics(makeSources(series))), / # \{|# EOF/);
+  assert.doesNotMatch(await textOf(new Metrics(makeSources(series), METRICS)), / # \{|# EOF/);
 });

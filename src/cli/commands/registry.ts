@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import { beginDashboard, refuseOpenDashboard } from "../../../daemon/dashboard.ts";
 import { registryEtcd } from "../../../daemon/registry-etcd.ts";
 import { outsideAddress, registryIdentity } from "../../../daemon/registry-identity.ts";
+import { beginRegistryMetrics } from "../../../daemon/registry-metrics.ts";
 import { shutdownSignals } from "../../../daemon/shutdown-signals.ts";
 import type { Config } from "../../config/schema.ts";
 import type { RunningDashboard } from "../../dashboard/server/start-dashboard.ts";
@@ -64,8 +65,10 @@ async function runRegistry(config: Config): Promise<void> {
       throw error;
     });
     const dashboard = registry && (await serveDashboard(config, registry, log));
+    const metrics = registry && (await beginRegistryMetrics(config, registry, dashboard, log));
     await stopped;
     const close = async () => {
+      await metrics?.close();
       await dashboard?.close();
       await registry?.close();
     };

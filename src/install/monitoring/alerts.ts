@@ -145,6 +145,56 @@ const IDENTITY: readonly Alert[] = [
   },
 ];
 
+const REGISTRY: readonly Alert[] = [
+  {
+    alert: "HostmeshAuthorityExpiring",
+    expr: "min by (job, namespace) (hostmesh_registry_authority_expiry_seconds) < 30 * 86400",
+    ...{ for: "10m", severity: "critical" },
+    summary: "the mesh's authority expires in {{ $value | humanizeDuration }}",
+    description:
+      "No certificate outlives it. hostmesh identity rotate-ca begins the change to another one, which takes as long as a certificate lives.",
+  },
+  {
+    alert: "HostmeshDaemonRefuses",
+    expr: 'sum by (job, namespace) (hostmesh_registry_daemons{state="refusing"}) > 0',
+    ...{ for: "2m", severity: "critical" },
+    summary: "{{ $value }} daemons refuse the registry's newest revision",
+    description:
+      "They serve what they had before. hostmesh proxy-status gives the reason; hostmesh history and hostmesh rollback take the change back.",
+  },
+  {
+    alert: "HostmeshDaemonBehind",
+    expr: 'sum by (job, namespace) (hostmesh_registry_daemons{state="behind"}) > 0',
+    ...{ for: "5m", severity: "warning" },
+    summary: "{{ $value }} daemons do not come to the newest revision",
+    description:
+      "They are connected and take nothing new: a host without CPU time, or a link that is too slow. hostmesh proxy-status names them.",
+  },
+  {
+    alert: "HostmeshRegistryNoLeader",
+    expr: "max by (job, namespace) (hostmesh_registry_leader) == 0",
+    ...{ for: "2m", severity: "critical" },
+    summary: "no registry leads",
+    description:
+      "Traffic goes on, but checks do not run out and the status of resources is not written. See whether the registries reach etcd, or the Lease of the cluster.",
+  },
+  {
+    alert: "HostmeshRegistryStale",
+    expr: "hostmesh_registry_source_synced == 0",
+    ...{ for: "5m", severity: "critical" },
+    summary: "the registry {{ $labels.instance }} does not follow {{ $labels.source }}",
+    description:
+      "What it serves is as old as that: pods that came since get no traffic. Its log and source or store of /v1/mesh/status say why.",
+  },
+  {
+    alert: "HostmeshCommitsFailing",
+    expr: "increase(hostmesh_registry_commits_failed_total[10m]) > 0",
+    ...{ for: "5m", severity: "warning" },
+    summary: "writes to the registry {{ $labels.instance }} fail",
+    description: "Its store does not take them: a full disk, or etcd without a majority.",
+  },
+];
+
 const OBSERVING: readonly Alert[] = [
   {
     alert: "HostmeshMetricsFolded",
@@ -161,6 +211,14 @@ const OBSERVING: readonly Alert[] = [
     summary: "lines of the access log are dropped on {{ $labels.instance }}",
     description: "Its reader is too slow. Sample it, or log failures only.",
   },
+  {
+    alert: "HostmeshSpansLost",
+    expr: 'sum by (instance, result) (rate(hostmesh_trace_spans_total{result=~"dropped|refused"}[5m])) > 0',
+    ...{ for: "10m", severity: "info" },
+    summary: "spans of {{ $labels.instance }} are {{ $labels.result }}",
+    description:
+      "dropped: the collector is gone or too slow; refused: it does not take them, with the reason in the daemon's log. Traces have gaps.",
+  },
 ];
 
 /** By their group. */
@@ -168,5 +226,6 @@ export const ALERTS: Readonly<Record<string, readonly Alert[]>> = {
   services: SERVICES,
   control: CONTROL,
   identity: IDENTITY,
+  registry: REGISTRY,
   observing: OBSERVING,
 };

@@ -1,8 +1,8 @@
-import type { Dashboard, Panel, Query, Unit, Variable } from "./dashboard.ts";
+import type { Dashboard, Variable } from "./dashboard.ts";
+import { chart, figure, query, RANGE } from "./panels.ts";
 import { failureRate, latency, requestRate, successRatio } from "./queries.ts";
+import { REGISTRY_ROW } from "./registry-row.ts";
 
-/** Grafana's own range: never less than four scrapes. */
-const RANGE = "$__rate_interval";
 const SERVICE = 'destination=~"$service"';
 const INSTANCE = 'instance=~"$instance"';
 
@@ -14,17 +14,6 @@ const instance: Variable = {
   ...{ name: "instance", label: "Host", multiple: true },
   ...{ metric: "hostmesh_build_info", of: "instance" },
 };
-
-const query = (expr: string, legend: string): Query => ({ expr, legend });
-
-function chart(title: string, unit: Unit, width: number, ...queries: Query[]): Panel {
-  return { title, kind: "timeseries", unit, width, queries };
-}
-
-function figure(title: string, unit: Unit, expr: string, bad?: Panel["bad"]): Panel {
-  const queries = [query(expr, title)];
-  return { title, kind: "stat", unit, width: 4, queries, ...(bad === undefined ? {} : { bad }) };
-}
 
 /** Sum of a counter's rate over the hosts that are chosen. */
 function rateOf(metric: string, by: string, where = INSTANCE): string {
@@ -101,6 +90,7 @@ const mesh: Dashboard = {
         ),
       ],
     },
+    REGISTRY_ROW,
   ],
 };
 

@@ -17,16 +17,8 @@ import {
   yaml,
 } from "../template.ts";
 import { OWN_OBJECTS } from "./access.ts";
-import {
-  DAEMON,
-  image,
-  labels,
-  metadata,
-  PORTS,
-  podLabels,
-  REGISTRY,
-  selectorLabels,
-} from "./names.ts";
+import { DAEMON, image, metadata, PORTS, podLabels, REGISTRY, selectorLabels } from "./names.ts";
+import { podMonitor } from "./pod-monitor.ts";
 import { field } from "./registry.ts";
 
 const CAPTURES = differs("captureMode", "explicit");
@@ -50,7 +42,7 @@ export function daemonManifests(version: string): Manifest[] {
     quota(version),
     explicitProxy(version),
     daemonSet(version),
-    podMonitor(version),
+    podMonitor("daemon", version),
   ];
 }
 
@@ -308,30 +300,4 @@ function volumes(): Template {
     }),
     { name: "tmp", emptyDir: {} },
   ];
-}
-
-function podMonitor(version: string): Manifest {
-  return {
-    file: "daemon-pod-monitor",
-    when: isSet("podMonitor.enabled"),
-    object: {
-      apiVersion: "monitoring.coreos.com/v1",
-      kind: "PodMonitor",
-      metadata: {
-        ...metadata(DAEMON, "daemon", version),
-        labels: { ...labels("daemon", version), ...entriesOf("podMonitor.labels") },
-      },
-      spec: {
-        selector: { matchLabels: selectorLabels("daemon") },
-        podMetricsEndpoints: [
-          {
-            port: "metrics",
-            path: "/metrics",
-            interval: value("podMonitor.interval"),
-            scrapeTimeout: value("podMonitor.scrapeTimeout"),
-          },
-        ],
-      },
-    },
-  };
 }

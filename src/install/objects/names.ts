@@ -22,6 +22,7 @@ export const PORTS = {
   ready: 15_021,
   registry: 15_010,
   registryTls: 15_012,
+  registryMetrics: 15_014,
 } as const;
 
 /** What pods are selected by: it can never change. */

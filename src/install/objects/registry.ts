@@ -11,6 +11,7 @@ import {
   yaml,
 } from "../template.ts";
 import { image, metadata, PORTS, podLabels, REGISTRY, selectorLabels } from "./names.ts";
+import { podMonitor } from "./pod-monitor.ts";
 
 /** The audience and lifetime of the token with which the registry calls the API server: those of any pod's token. */
 const API_TOKEN: TemplateMap = {
@@ -34,7 +35,14 @@ const ASK = { path: "/healthz", port: "registry-tls", scheme: "HTTPS" };
 
 /** The registry: a few equal replicas, any of which serves any daemon. */
 export function registryManifests(version: string): Manifest[] {
-  return [config(version), service(version), deployment(version), budget(version), policy(version)];
+  return [
+    config(version),
+    service(version),
+    deployment(version),
+    budget(version),
+    policy(version),
+    podMonitor("registry", version),
+  ];
 }
 
 function config(version: string): Manifest {
@@ -88,6 +96,9 @@ function deployment(version: string): Manifest {
             labels: podLabels("registry"),
             annotations: {
               "checksum/config": digest("registry.settings"),
+              "prometheus.io/scrape": "true",
+              "prometheus.io/port": String(PORTS.registryMetrics),
+              "prometheus.io/path": "/metrics",
               ...entriesOf("registry.podAnnotations"),
             },
           },
@@ -155,7 +166,10 @@ function container(): TemplateMap {
       field("HOSTMESH_REGISTRY_REPLICA_ADDRESS", "status.podIP"),
       all("registry.extraEnv"),
     ],
-    ports: [{ name: "registry-tls", containerPort: PORTS.registryTls }],
+    ports: [
+      { name: "registry-tls", containerPort: PORTS.registryTls },
+      { name: "metrics", containerPort: PORTS.registryMetrics },
+    ],
     // The ports are opened when the cluster has been read once: five minutes for a very large one.
     startupProbe: { httpGet: ASK, periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 300 },
     readinessProbe: { httpGet: ASK, periodSeconds: 5, timeoutSeconds: 2 },
@@ -210,6 +224,8 @@ function policy(version: string): Manifest {
             ports: [{ port: "registry-tls", protocol: "TCP" }],
             from: optional("registry.networkPolicy.from"),
           },
+          // Prometheus: where is not known, and there is nothing to change there.
+          { ports: [{ port: "metrics", protocol: "TCP" }] },
           // The replicas ask each other what their daemons see.
           {
             ports: [{ port: "registry-tls", protocol: "TCP" }],

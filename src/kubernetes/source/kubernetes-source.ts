@@ -61,12 +61,15 @@ export class KubernetesSource implements Source {
     }
     const tookMs = Math.round(clock.now() - startMs);
     log.info("the cluster is read", { ...countsOf(parts), refused: target.refused.size, tookMs });
-    if (status === undefined) return running(api, kinds, target, close);
+    if (status === undefined) return running({ api, kinds, target, close });
     const { refused } = target;
     const told = startStatus({ ...parts, ...status, api, refused });
-    return running(api, kinds, target, async () => {
-      await told.close();
-      await close();
+    return running({
+      ...{ api, kinds, target, leader: status.leader },
+      async close() {
+        await told.close();
+        await close();
+      },
     });
   }
 }
@@ -90,12 +93,16 @@ function countsOf({ catalog }: SourceParts): Record<string, number> {
   return Object.fromEntries(kinds.map((kind) => [`${kind}s`, catalog.count(kind)]));
 }
 
-function running(
-  api: KubeApi,
-  kinds: ClusterKinds,
-  target: ClusterWriter,
-  close: () => Promise<void>,
-): RunningSource {
+interface RunningParts {
+  readonly api: KubeApi;
+  readonly kinds: ClusterKinds;
+  readonly target: ClusterWriter;
+  /** Absent: nobody leads, as nothing is written. */
+  readonly leader?: Pick<Leader, "isLeader">;
+  close(): Promise<void>;
+}
+
+function running({ api, kinds, target, leader, close }: RunningParts): RunningSource {
   const isSynced = () => [...kinds.states().values()].every(({ sinceMs }) => sinceMs === 0);
   let written = { reach: kinds.seen(), position: kinds.changed() };
   const look = () => {
@@ -116,6 +123,7 @@ function running(
       return {
         kind: "kubernetes",
         server: api.server,
+        isLeader: leader?.isLeader() ?? null,
         synced: isSynced(),
         notSyncedMs: Math.max(0, ...lost.map(([, { sinceMs }]) => Math.round(sinceMs))),
         kinds: Object.fromEntries(states),

@@ -11,6 +11,7 @@ import type { Log } from "../log.ts";
 import { RegistryError } from "../registry-error.ts";
 import type { Timers } from "../timers.ts";
 import type { Fellows } from "./fellow-sight.ts";
+import type { LocalSight } from "./local-sight.ts";
 import type { HostSight, SightSource } from "./sight-source.ts";
 
 /** Nobody is asked anew for a report that is so young. */
@@ -21,7 +22,7 @@ const MAX_TAPS = 16;
 export interface SightHubOptions {
   readonly catalog: Catalog;
   /** The daemons of this registry, and those of others. */
-  readonly local: SightSource;
+  readonly local: LocalSight;
   readonly fellows: Fellows;
   readonly clock: Clock;
   /** Time of day. */
@@ -44,7 +45,7 @@ interface Watcher {
 /** What all daemons of the mesh see. Nothing is asked while nobody looks. */
 export class SightHub {
   /** The daemons that watch this registry, for the others. */
-  readonly local: SightSource;
+  readonly local: LocalSight;
   readonly #options: SightHubOptions;
   readonly #watchers = new Set<Watcher>();
   readonly #taps = new Set<() => void>();

@@ -9,6 +9,7 @@ import type { WatchedDaemon } from "../push.ts";
 import { RegistryError } from "../registry-error.ts";
 import type { Timers } from "../timers.ts";
 import type { DaemonQuestions } from "./daemon-questions.ts";
+import { QuestionCounts } from "./question-counts.ts";
 import type { HostSight, SightSource, TapQuestion } from "./sight-source.ts";
 
 /** A mesh's report waits so long for a daemon's. */
@@ -35,6 +36,7 @@ interface Known {
 
 /** The daemons that watch this registry. */
 export class LocalSight implements SightSource {
+  readonly counts = new QuestionCounts();
   readonly #options: LocalSightOptions;
   readonly #known = new Map<string, Known>();
 
@@ -55,7 +57,7 @@ export class LocalSight implements SightSource {
   ask(host: string, question: Question, patienceMs: number): Promise<unknown> {
     const questions = this.#options.watched().get(host)?.questions;
     if (questions === undefined || questions === null) return Promise.reject(cannotBeAsked(host));
-    return questions.ask(question, patienceMs);
+    return this.counts.of(question.kind, questions.ask(question, patienceMs));
   }
 
   tap(
@@ -79,13 +81,19 @@ export class LocalSight implements SightSource {
         continue;
       }
       const take = (answer: unknown) => this.#takeItems(host, answer, onItem);
-      cancels.push(
-        questions.stream(question, take, (reason) => left(host, reason?.message ?? null)),
-      );
+      const end = (reason: Error | null) => {
+        this.counts.count("tap", reason === null ? "answered" : "failed");
+        left(host, reason?.message ?? null);
+      };
+      const cancel = questions.stream(question, take, end);
+      cancels.push(() => {
+        if (open.has(host)) this.counts.count("tap", "answered");
+        cancel();
+      });
     }
     return () => {
-      open.clear();
       for (const cancel of cancels) cancel();
+      open.clear();
     };
   }
 
@@ -115,7 +123,8 @@ export class LocalSight implements SightSource {
   /** Resolves with whether there is a new report. */
   async #askReport(host: string, known: Known): Promise<boolean> {
     try {
-      const answer = await known.questions.ask({ kind: "report" }, PATIENCE_MS);
+      const asked = known.questions.ask({ kind: "report" }, PATIENCE_MS);
+      const answer = await this.counts.of("report", asked);
       // A daemon speaks for its own host only.
       known.report = { ...hostReportSchema.parse(answer), host };
       known.heardMs = this.#options.clock.now();

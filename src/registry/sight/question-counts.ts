@@ -1,0 +1,32 @@
+import type { Question } from "../../sight/question.ts";
+
+type Kind = Question["kind"];
+export type QuestionResult = "answered" | "failed";
+
+const KINDS: readonly Kind[] = ["report", "config", "tap", "explain", "logging"];
+
+/** What daemons were asked, by what came of it. */
+export class QuestionCounts {
+  readonly #counts = new Map(KINDS.map((kind) => [kind, { answered: 0, failed: 0 }]));
+
+  count(kind: Kind, result: QuestionResult): void {
+    const counts = this.#counts.get(kind);
+    if (counts !== undefined) counts[result]++;
+  }
+
+  /** Counts what becomes of it, and is it. */
+  async of<T>(kind: Kind, answer: Promise<T>): Promise<T> {
+    try {
+      const answered = await answer;
+      this.count(kind, "answered");
+      return answered;
+    } catch (error) {
+      this.count(kind, "failed");
+      throw error;
+    }
+  }
+
+  counts(): ReadonlyMap<Kind, Readonly<Record<QuestionResult, number>>> {
+    return this.#counts;
+  }
+}
