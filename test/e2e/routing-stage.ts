@@ -12,7 +12,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { runCliHere } from "../cli/run.ts";
-import { temporary, up } from "../daemon/up-process.ts";
+import { temporary, type Up, up } from "../daemon/up-process.ts";
 import { until } from "../helpers/until.ts";
 
 export interface Answer {
@@ -60,6 +60,8 @@ export class RoutingStage {
   /** Port of the daemon's metrics. */
   readonly metrics: number;
   readonly folder: string;
+  /** The process. */
+  readonly mesh: Up;
   readonly #t: TestContext;
   #files = 0;
   #marks = 0;
@@ -68,6 +70,7 @@ export class RoutingStage {
   private constructor(
     t: TestContext,
     folder: string,
+    mesh: Up,
     ready: {
       readonly explicit: number;
       readonly registry: string;
@@ -76,6 +79,7 @@ export class RoutingStage {
   ) {
     this.#t = t;
     this.folder = folder;
+    this.mesh = mesh;
     this.explicit = ready.explicit;
     this.registry = ready.registry;
     this.metrics = ready.metrics;
@@ -83,8 +87,8 @@ export class RoutingStage {
 
   static async start(t: TestContext, more: ConfigInput = {}): Promise<RoutingStage> {
     const folder = await temporary();
-    const ready = await up(t, folder, [], more).ready();
-    const stage = new RoutingStage(t, folder, ready);
+    const mesh = up(t, folder, [], more);
+    const stage = new RoutingStage(t, folder, mesh, await mesh.ready());
     stage.#markPort = (await listen(t, (_, response) => response.end())).port;
     return stage;
   }
