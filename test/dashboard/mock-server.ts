@@ -106,7 +106,8 @@ export class MockServer {
     }
   }
 
-  endTaps(reason: string): void {
+  /** Null: their time is over. */
+  endTaps(reason: string | null): void {
     for (const client of this.#taps.keys())
       client.send(JSON.stringify({ type: "tap-end", reason }));
   }
@@ -218,7 +219,7 @@ export class MockServer {
     this.written.push(change);
     this.backends = change.backends;
     this.revision += 1;
-    return [200, { applied: true, yaml: yamlOf(change.backends) }];
+    return [200, { applied: true, revision: this.revision, yaml: yamlOf(change.backends) }];
   }
 
   async #file(path: string, response: ServerResponse): Promise<void> {

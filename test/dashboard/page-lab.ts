@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { after } from "node:test";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { findChromium } from "../bench/chromium.ts";
 import { shopReport } from "./mock-mesh.ts";
@@ -14,35 +15,35 @@ export const withChromium = { skip: program === null ? "needs Chromium" : false 
 /** For all steps of a test; the machine may be busy. */
 const PATIENCE_MS = 20_000;
 
-/** A browser with one server; pages tell what they complain of. */
-export class PageLab implements AsyncDisposable {
-  readonly server: MockServer;
+let launched: Promise<Browser> | null = null;
+
+/** One for all tests of a file: a start takes longer than most tests. */
+function sharedBrowser(): Promise<Browser> {
+  launched ??= chromium.launch({
+    executablePath: program ?? "",
+    args: ["--no-sandbox"],
+    timeout: 60_000,
+  });
+  return launched;
+}
+
+after(async () => {
+  await (await launched)?.close();
+});
+
+/** Pages of one server in a context of their own, so with no cookies of others; they tell what they complain of. */
+export class Pages {
   readonly base: string;
-  readonly #browser: Browser;
   /** What pages wrote to their consoles as errors, and errors that nobody caught. */
   readonly complaints: string[] = [];
 
-  private constructor(browser: Browser, server: MockServer, base: string) {
-    this.#browser = browser;
-    this.server = server;
+  constructor(base: string) {
     this.base = base;
-  }
-
-  static async start(options: Partial<MockOptions> = {}): Promise<PageLab> {
-    const report = (turn: number) => shopReport(turn);
-    const server = new MockServer({ report, folder: BUILT, ...options });
-    const base = await server.start();
-    const launched = chromium.launch({
-      executablePath: program ?? "",
-      args: ["--no-sandbox"],
-      timeout: 60_000,
-    });
-    return new PageLab(await launched, server, base);
   }
 
   /** Opens a hash, and waits until the view is there. */
   async open(hash: string, options: BrowserContextOptions = {}): Promise<Page> {
-    const context = await this.#browser.newContext({
+    const context = await (await sharedBrowser()).newContext({
       viewport: { width: 1280, height: 860 },
       ...options,
     });
@@ -63,9 +64,24 @@ export class PageLab implements AsyncDisposable {
     await page.getByText(text, { exact: false }).first().waitFor({ state: "attached" });
     return page;
   }
+}
+
+/** Pages of a stand-in server. */
+export class PageLab extends Pages implements AsyncDisposable {
+  readonly server: MockServer;
+
+  private constructor(server: MockServer, base: string) {
+    super(base);
+    this.server = server;
+  }
+
+  static async start(options: Partial<MockOptions> = {}): Promise<PageLab> {
+    const report = (turn: number) => shopReport(turn);
+    const server = new MockServer({ report, folder: BUILT, ...options });
+    return new PageLab(server, await server.start());
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#browser.close();
     await this.server.close();
   }
 }
@@ -82,12 +98,19 @@ const require = createRequire(import.meta.url);
 
 /** What axe finds serious or critical in the page as it is now, by all its rules or by some. */
 export async function seriousFindings(page: Page, rules?: readonly string[]): Promise<string[]> {
-  await page.evaluate(readFileSync(require.resolve("axe-core/axe.min.js"), "utf8"));
-  const options = rules === undefined ? {} : { runOnly: { type: "rule", values: rules } };
+  if (!(await page.evaluate("'axe' in window"))) await page.evaluate(axeText());
+  const options = {
+    ...{ resultTypes: ["violations"], iframes: false },
+    ...(rules === undefined ? {} : { runOnly: { type: "rule", values: rules } }),
+  };
   const results = (await page.evaluate(
     `axe.run(document, ${JSON.stringify(options)})`,
   )) as AxeResults;
   return results.violations
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .map(({ id, nodes }) => `${id}: ${nodes[0]?.html} ${nodes[0]?.failureSummary}`);
+}
+
+function axeText(): string {
+  return readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 }

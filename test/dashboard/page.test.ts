@@ -12,7 +12,7 @@ import { BUILT, PageLab, seriousFindings, withChromium } from "./page-lab.ts";
 let lab: PageLab;
 
 before(async () => {
-  if (!withChromium.skip) lab = await PageLab.start({ past: 80 });
+  if (!withChromium.skip) lab = await PageLab.start({ past: 3 });
 });
 after(async () => {
   if (!withChromium.skip) await lab[Symbol.asyncDispose]();
@@ -215,7 +215,7 @@ test(
     for (let at = 0; at < 30; at++) lab.server.tap(20);
     await page.getByText("615 requests seen").waitFor();
     assert.equal(await page.locator(".tap > li").count(), 200);
-    lab.server.endTaps("its time is over");
+    lab.server.endTaps(null);
     await page.getByRole("alert").getByText("The tap has ended: its time is over").waitFor();
     await page.getByRole("button", { name: "End" }).click();
     await until(() => lab.server.taps.length === 0, { what: "the end of the tap" });

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { runCliHere } from "../cli/run.ts";
-import { temporary, up } from "../daemon/up-process.ts";
+import { temporary, type Up, up } from "../daemon/up-process.ts";
 import { until } from "../helpers/until.ts";
 
 export interface Answer {
@@ -64,6 +64,8 @@ export class RoutingStage {
   readonly folder: string;
   /** Base URL of the dashboard. */
   readonly dashboard: string;
+  /** The process. */
+  readonly mesh: Up;
   readonly #t: TestContext;
   #files = 0;
   #marks = 0;
@@ -72,6 +74,7 @@ export class RoutingStage {
   private constructor(
     t: TestContext,
     folder: string,
+    mesh: Up,
     dashboard: string,
     ready: {
       readonly explicit: number;
@@ -83,6 +86,7 @@ export class RoutingStage {
     this.#t = t;
     this.folder = folder;
     this.dashboard = dashboard;
+    this.mesh = mesh;
     this.explicit = ready.explicit;
     this.registry = ready.registry;
     this.metrics = ready.metrics;
@@ -94,7 +98,7 @@ export class RoutingStage {
     const mesh = up(t, folder, [], more);
     const ready = await mesh.ready();
     const [, dashboard = ""] = /^dashboard: (\S+)$/m.exec(mesh.lines.join("\n")) ?? [];
-    const stage = new RoutingStage(t, folder, dashboard, ready);
+    const stage = new RoutingStage(t, folder, mesh, dashboard, ready);
     stage.#markPort = (await listen(t, (_, response) => response.end())).port;
     return stage;
   }

@@ -108,7 +108,7 @@ function useLive(onSession: () => Promise<void>) {
         setReport(next);
       },
       onTap: (item) => feed.onItem?.(item),
-      onTapEnd: (reason) => feed.onError?.(`The tap has ended: ${reason}`),
+      onTapEnd: (reason) => feed.onError?.(`The tap has ended: ${reason ?? "its time is over"}.`),
       onError: (message) => feed.onError?.(message),
     });
     return { live: socket, taps: feed, history: kept };

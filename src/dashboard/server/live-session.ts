@@ -123,8 +123,7 @@ export class LiveSession {
     const onEnd = (reason: string | null) => {
       if (isOver) return;
       isOver = true;
-      if (reason !== null) this.fail(`the tap has ended: ${reason}`);
-      this.send(JSON.stringify({ type: "tap-end" }));
+      this.send(JSON.stringify({ type: "tap-end", reason }));
     };
     try {
       const end = sight.tap(filter, TAP, hosts ?? null, onItem, onEnd);

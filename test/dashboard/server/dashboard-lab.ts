@@ -20,7 +20,12 @@ import { keepingLog, tempFolder, testRegistry } from "../../registry/setup.ts";
 /** Daemons that say what a test wants. */
 export class FakeSight implements MeshSight {
   readonly watchers = new Set<(report: MeshReport) => void>();
-  readonly taps: { filter: object; onItem: (item: TapItem) => void; isOver: boolean }[] = [];
+  readonly taps: {
+    filter: object;
+    onItem: (item: TapItem) => void;
+    onEnd: (reason: string | null) => void;
+    isOver: boolean;
+  }[] = [];
   current = reportAt(1);
 
   report(): Promise<MeshReport> {
@@ -42,8 +47,14 @@ export class FakeSight implements MeshSight {
     return host === "h1" ? Promise.resolve({ host }) : Promise.reject(new Error("it is silent"));
   }
 
-  tap(filter: object, _limits: object, _hosts: unknown, onItem: (item: TapItem) => void) {
-    const tap = { filter, onItem, isOver: false };
+  tap(
+    filter: object,
+    _limits: object,
+    _hosts: unknown,
+    onItem: (item: TapItem) => void,
+    onEnd: (reason: string | null) => void,
+  ) {
+    const tap = { filter, onItem, onEnd, isOver: false };
     this.taps.push(tap);
     return () => {
       tap.isOver = true;

@@ -43,9 +43,18 @@ it("taps begin, are replaced and end with the page", async (t) => {
   await until(() => sight.taps[1]?.isOver === true);
   page.say({ type: "tap", filter: {} });
   await until(() => sight.taps.length === 3);
+  for (const reason of ["the host is gone", null]) {
+    sight.taps.at(-1)?.onEnd(reason);
+    const ends = () => page.messages.filter(({ type }) => type === "tap-end");
+    await until(() => ends().at(-1)?.reason === reason);
+    page.say({ type: "tap", filter: {} });
+    await until(
+      () => sight.taps.at(-1)?.isOver === false && sight.taps.length === (reason ? 4 : 5),
+    );
+  }
   page.client.terminate();
-  await until(() => sight.taps[2]?.isOver === true);
-  assert.equal(log.lines.filter(({ message }) => message === "dashboard tap").length, 3);
+  await until(() => sight.taps.every(({ isOver }) => isOver));
+  assert.equal(log.lines.filter(({ message }) => message === "dashboard tap").length, 5);
 });
 
 it("bad messages are told, and harm nobody", async (t) => {

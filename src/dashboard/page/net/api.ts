@@ -54,7 +54,7 @@ export class Api {
     service: string,
     backends: readonly Backend[],
     revision: number | undefined,
-  ): Promise<unknown> {
+  ): Promise<{ readonly revision: number }> {
     return this.#call("PUT", `/api/services/${pathOf(service)}/split`, { backends, revision });
   }
 

@@ -13,15 +13,15 @@ export interface LiveListener {
   onState(state: LiveState): void;
   onReport(report: PageReport): void;
   onTap(item: TapItem): void;
-  /** The server ended the tap: its time is over. */
-  onTapEnd(reason: string): void;
+  /** The server ended the tap; null: its time is over. */
+  onTapEnd(reason: string | null): void;
   onError(message: string): void;
 }
 
 type Message =
   | { readonly type: "report"; readonly report: PageReport }
   | { readonly type: "tap"; readonly item: TapItem }
-  | { readonly type: "tap-end"; readonly reason: string }
+  | { readonly type: "tap-end"; readonly reason: string | null }
   | { readonly type: "error"; readonly message: string };
 
 const FIRST_RETRY_MS = 500;

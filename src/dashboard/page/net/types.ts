@@ -47,8 +47,10 @@ export interface Backend {
 export interface Split {
   /** Null: nothing can be split, and `reason` says why. */
   readonly resource: ResourceName | null;
-  /** Why it is this resource, or why the page cannot write it. */
+  /** Why there is none, or why the page cannot write it. */
   readonly reason?: string | null;
+  /** What will be made: the resource does not exist yet. */
+  readonly note?: string;
   /** False: what fills the registry has to be changed, not the registry. */
   readonly writable: boolean;
   readonly backends: readonly Backend[];

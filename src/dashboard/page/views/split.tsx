@@ -54,6 +54,7 @@ function SplitForm({ service, split, onWritten }: FormProps) {
           ? (split.reason ?? "No resource splits its traffic yet.")
           : `${split.resource.kind} ${split.resource.namespace}/${split.resource.name}`}
         {split.resource !== null && split.reason ? `: ${split.reason}` : ""}
+        {split.note ? `: ${split.note}` : ""}
       </p>
       {shown.map((backend) => (
         <Slider
@@ -69,7 +70,7 @@ function SplitForm({ service, split, onWritten }: FormProps) {
       {draft === null ? (
         split.yaml !== "" && (
           <details>
-            <summary>The resource as it is</summary>
+            <summary>{split.note ? "The resource to be made" : "The resource as it is"}</summary>
             <pre class="code">{split.yaml}</pre>
           </details>
         )
@@ -78,9 +79,10 @@ function SplitForm({ service, split, onWritten }: FormProps) {
           service={service}
           split={split}
           draft={draft}
-          onDone={(yaml) => {
+          onDone={(written) => {
             setDraft(null);
-            if (yaml !== null) onWritten({ ...split, backends: draft, yaml });
+            const { note: _, ...rest } = split;
+            if (written !== null) onWritten({ ...rest, ...written, backends: draft });
           }}
         />
       )}
@@ -118,8 +120,8 @@ interface DraftProps {
   readonly service: string;
   readonly split: Split;
   readonly draft: readonly Backend[];
-  /** With the text that was written; null: none was. */
-  readonly onDone: (yaml: string | null) => void;
+  /** With what was written; null: nothing was. */
+  readonly onDone: (written: Pick<Split, "revision" | "yaml"> | null) => void;
 }
 
 /** The text that would be written, and the question whether it shall be. */
@@ -149,11 +151,12 @@ function Draft({ service, split, draft, onDone }: DraftProps) {
     setWriting(true);
     setTrouble("");
     try {
-      await api.writeSplit(service, draft, revision);
+      const written = await api.writeSplit(service, draft, revision);
       announce(`The traffic split of ${service} was written.`);
       reloadResources();
       dialog.current?.close();
-      onDone(yaml);
+      // The next change builds on this one, though it may not have been read anew by then.
+      onDone({ revision: written.revision, yaml });
     } catch (error) {
       setTrouble(reasonOf(error));
       setWriting(false);
