@@ -16,11 +16,15 @@ const tapBody = z.strictObject({
 });
 
 /** `POST /sight/tap`: one `TapItem` in each line of JSON, until the client goes or the tap's time is over. */
-export async function tapRoute(hub: TapHub, body: unknown): Promise<Reply | StreamReply> {
+export async function tapRoute(
+  hub: Pick<TapHub, "open">,
+  body: unknown,
+  stalledMs = STALLED_MS,
+): Promise<Reply | StreamReply> {
   const parsed = tapBody.safeParse(body);
   if (!parsed.success) return json(400, { error: z.prettifyError(parsed.error) });
   const { filter, limits } = parsed.data;
-  const lines = new TapLines();
+  const lines = new TapLines(stalledMs);
   try {
     const close = hub.open(filter, limits, lines);
     return { type: "application/x-ndjson", start: (to) => lines.start(to, close) };
@@ -32,9 +36,14 @@ export async function tapRoute(hub: TapHub, body: unknown): Promise<Reply | Stre
 
 /** Writes what a tap shows to one client, and never more than it takes. */
 class TapLines {
+  readonly #stalledMs: number;
   #to: ServerResponse | null = null;
   #isOver = false;
   #stalled: NodeJS.Timeout | null = null;
+
+  constructor(stalledMs: number) {
+    this.#stalledMs = stalledMs;
+  }
 
   start(to: ServerResponse, close: () => void): void {
     this.#to = to;
@@ -53,7 +62,7 @@ class TapLines {
     const to = this.#to;
     if (to === null || to.destroyed || to.writableLength > MAX_WAITING_BYTES) return false;
     const isTaken = to.write(items.map((item) => `${JSON.stringify(item)}\n`).join(""));
-    if (!isTaken) this.#stalled ??= setTimeout(() => to.destroy(), STALLED_MS).unref();
+    if (!isTaken) this.#stalled ??= setTimeout(() => to.destroy(), this.#stalledMs).unref();
     return true;
   }
 

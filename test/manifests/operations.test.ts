@@ -15,6 +15,7 @@ test("the page on operations lists every default port under its setting", () => 
   const expected: Record<string, number> = {
     "registry.port": registry.port,
     "registry.tlsPort": registry.tlsPort,
+    "registry.metricsPort": registry.metricsPort,
     "mesh.port": mesh.port,
     "mesh.inboundPort": mesh.inboundPort,
   };
