@@ -16,7 +16,7 @@ export interface Case extends Seeing {
 /** `.ts` in a checkout, `.js` in the built package. */
 const SCRIPT = new URL(`./plane-thread${extname(import.meta.url)}`, import.meta.url);
 /** Of each, before anything is measured: half of them as its caller sampled them. */
-const WARM_UP_REQUESTS = 20_000;
+const WARM_UP_REQUESTS = 10_000;
 const ANSWER = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
 const REQUEST =
   "GET /api/items?page=2 HTTP/1.1\r\nHost: web\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n\r\n";
@@ -27,17 +27,22 @@ const WARM_UP_REQUEST = REQUEST.replace(
 );
 
 interface Options {
+  readonly instances: number;
   readonly rounds: number;
   readonly requests: number;
   readonly connections: number;
 }
 
-interface Subject {
+interface Result {
   readonly name: string;
-  readonly worker: Worker;
-  readonly sockets: readonly Socket[];
+  /** CPU time of a request in each turn. */
   readonly micros: number[];
   spans: number;
+}
+
+interface Subject extends Result {
+  readonly worker: Worker;
+  readonly sockets: readonly Socket[];
 }
 
 /** Answers each head at once. */
@@ -127,13 +132,14 @@ async function measure(subject: Subject, requests: number, request: string): Pro
 }
 
 /** Gives all the same load in turns: what changes on the machine meets all. */
-async function compare(
+async function compareOnce(
   cases: readonly Case[],
+  upstreamPort: number,
   { rounds, requests, connections }: Options,
 ): Promise<Subject[]> {
-  const upstream = await startUpstream();
-  const { port } = upstream.address() as AddressInfo;
-  const subjects = await Promise.all(cases.map((one) => startSubject(one, port, connections)));
+  const subjects = await Promise.all(
+    cases.map((one) => startSubject(one, upstreamPort, connections)),
+  );
   const warmUpRounds = Math.ceil(WARM_UP_REQUESTS / requests);
   for (let round = -warmUpRounds; round < rounds; round += 1) {
     if (round === 0) for (const subject of subjects) subject.spans = 0;
@@ -150,8 +156,22 @@ async function compare(
     for (const socket of sockets) socket.destroy();
     await worker.terminate();
   }
-  upstream.close();
   return subjects;
+}
+
+/** Threads with the same code differ by what their compilers made of it: so each case has several, one after the other. */
+async function compare(cases: readonly Case[], options: Options): Promise<Result[]> {
+  const upstream = await startUpstream();
+  const { port } = upstream.address() as AddressInfo;
+  const results = cases.map(({ name }): Result => ({ name, micros: [], spans: 0 }));
+  for (let instance = 0; instance < options.instances; instance += 1) {
+    for (const [at, subject] of (await compareOnce(cases, port, options)).entries()) {
+      results[at]?.micros.push(...subject.micros);
+      if (results[at] !== undefined) results[at].spans += subject.spans;
+    }
+  }
+  upstream.close();
+  return results;
 }
 
 /** Median and quartiles: single turns are short, and what disturbs them makes extremes that say nothing. */
@@ -183,7 +203,8 @@ export async function runComparison(
   const { values } = parseArgs({
     args: [...args],
     options: {
-      rounds: { type: "string", default: "101" },
+      instances: { type: "string", default: "5" },
+      rounds: { type: "string", default: "21" },
       requests: { type: "string", default: "1000" },
       connections: { type: "string", default: "16" },
       help: { type: "boolean", default: false },
@@ -192,16 +213,17 @@ export async function runComparison(
   if (values.help) {
     console.log(`${command} [options]
 
-  --rounds N       rounds, of which the median counts (default 101)
+  --instances N    threads of each, one after the other (default 5)
+  --rounds N       rounds of each instance; the median of all counts (default 21)
   --requests N     of each turn (default 1000): short ones meet the same machine
   --connections N  that send one request after the other (default 16)`);
     return;
   }
   const [rounds, requests] = [numberOf(values.rounds), numberOf(values.requests)];
-  const connections = numberOf(values.connections);
-  const subjects = await compare(cases, { rounds, requests, connections });
-  const bases = subjects[0]?.micros ?? [];
-  const rows = subjects.map(({ name, micros, spans }) => [
+  const [connections, instances] = [numberOf(values.connections), numberOf(values.instances)];
+  const results = await compare(cases, { instances, rounds, requests, connections });
+  const bases = results[0]?.micros ?? [];
+  const rows = results.map(({ name, micros, spans }) => [
     ...[
       name,
       spread(micros).median.toFixed(1),

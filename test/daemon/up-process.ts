@@ -98,7 +98,7 @@ export function up(
           found = parsed().flatMap((line) => readyLine.safeParse(line).data ?? [])[0];
           return found !== undefined || child.exitCode !== null;
         },
-        { timeoutMs: 15_000, what: "the start" },
+        { timeoutMs: 30_000, what: "the start" },
       );
       assert(found !== undefined, lines.join("\n"));
       return found;
