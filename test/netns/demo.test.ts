@@ -79,7 +79,7 @@ describe("the demo in containers", { skip: skipReason() }, () => {
         return false;
       }
     };
-    await shown(until(served, { timeoutMs: 30_000, what: "an answer of front" }));
+    await shown(until(served, { timeoutMs: 60_000, what: "an answer of front" }));
   }
 
   /** Adds what the command said to the error of something that did not happen. */
