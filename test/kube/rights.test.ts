@@ -15,7 +15,12 @@ import { type KubeObject, pathOf, pathOfObject } from "./objects.ts";
 import { kubeSkipReason } from "./programs.ts";
 
 const GATEWAY = "gateway.networking.k8s.io";
-const SETTINGS = ["registry.port=0", "registry.tlsPort=0", "registry.metricsPort=0", "telemetry.logFormat=json"];
+const SETTINGS = [
+  "registry.port=0",
+  "registry.tlsPort=0",
+  "registry.metricsPort=0",
+  "telemetry.logFormat=json",
+];
 const parentRefs = [{ group: "", kind: "Service", name: "web" }];
 const metadata = { name: "web", namespace: "default" };
 const ROUTES: readonly KubeObject[] = [

@@ -6,7 +6,12 @@ import { call, dig } from "../../registry/setup.ts";
 import { registryProgram } from "../registry-program.ts";
 import { namespaceOf, serviceOf } from "./cluster-lab.ts";
 
-const FREE = ["registry.port=0", "registry.tlsPort=0", "registry.metricsPort=0", "telemetry.logFormat=json"];
+const FREE = [
+  "registry.port=0",
+  "registry.tlsPort=0",
+  "registry.metricsPort=0",
+  "telemetry.logFormat=json",
+];
 
 test("hostmesh registry reads the cluster that it is given, and says where to change what it refuses", async (t) => {
   const server = await KubeApiServer.start(t);

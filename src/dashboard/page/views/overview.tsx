@@ -64,7 +64,7 @@ function Alerts({ alerts }: { readonly alerts: readonly Alert[] }) {
       {list(alerts.slice(0, MOST_ALERTS))}
       {alerts.length > MOST_ALERTS && (
         <details>
-          <summary>{plural(alerts.length - MOST_ALERTS, "more")}</summary>
+          <summary>{alerts.length - MOST_ALERTS} more</summary>
           {list(alerts.slice(MOST_ALERTS))}
         </details>
       )}
