@@ -58,6 +58,7 @@ test("an incident is found by check, stat, describe and the page", { skip }, asy
       /certificate of spiffe:\/\/cluster\.local\/ns\/default\/sa\/cart ends in 3\dm\d*s? and is not renewed/,
       /authority is valid for 3\dm/,
       /VirtualService default\/payment: spec\.http\[1\].*: never reached/,
+      /nobody defines the subset v3 of default\/payment/,
       /hostmesh stat catalog\.default/,
     ),
   );

@@ -25,8 +25,13 @@ export function analysisSettings({ balance, identity }: Config): AnalysisSetting
   };
 }
 
+/** {@link Holdings} with all that the registry says of its resources. */
+export interface RegistryHoldings extends Holdings {
+  readonly resources: readonly z.infer<typeof resourceRecord>[];
+}
+
 /** Everything in the registry that resources can refer to. */
-export async function readHoldings(config: Config): Promise<Holdings> {
+export async function readHoldings(config: Config): Promise<RegistryHoldings> {
   const [ofServices, ofEndpoints, resources] = await Promise.all([
     readRegistry(config, "/v1/mesh/services", services),
     readRegistry(config, "/v1/mesh/endpoints", endpoints),

@@ -23,11 +23,19 @@ test("check looks at the whole mesh where a registry tells of it", async () => {
     [
       {
         ...{ group: "networking.istio.io", kind: "VirtualService", namespace: "shop", name: "web" },
-        ...{ key: "k", content: {}, createdMs: 1, generation: 1, records: [] },
-        warnings: [{ path: "spec.http[0]", message: "leads nowhere" }],
+        ...{ key: "k", createdMs: 1, generation: 1, records: [] },
+        content: {
+          apiVersion: "networking.istio.io/v1",
+          kind: "VirtualService",
+          metadata: { name: "web", namespace: "shop" },
+          spec: { hosts: ["web"], http: [{ route: [{ destination: { host: "nobody" } }] }] },
+        },
+        warnings: [{ path: "spec.http[0]", message: "is not what it seems" }],
       },
     ],
   ]);
+  registry.answers.set("/v1/mesh/services", [200, []]);
+  registry.answers.set("/v1/mesh/endpoints", [200, []]);
   const anchors = [newAuthority().certificate];
   registry.answers.set("/v1/identity/trust", [200, { anchors }]);
   const { code, stdout } = await check("-o", "short");
@@ -41,7 +49,9 @@ test("check looks at the whole mesh where a registry tells of it", async () => {
   assert.match(texts("mesh")[0] ?? "", /^warning the registry's clock is .* behind this host's$/);
   assert.equal(texts("mesh")[1], "failure host node-b: no daemon is connected");
   assert.deepEqual(texts("resources"), [
-    "warning VirtualService shop/web: spec.http[0]: leads nowhere",
+    "failure VirtualService shop/web: spec.http[0].route[0].destination.host: nobody defines the service shop/nobody: its share of the requests gets 503",
+    "warning VirtualService shop/web: spec.http[0]: is not what it seems",
+    "warning VirtualService shop/web: spec.hosts[0]: nobody defines the service shop/web",
   ]);
   assert.match(texts("authority")[0] ?? "", /^warning the mesh's authority is valid for /);
   assert.ok(found.every((fields) => fields.length === 4 && fields[3] !== ""));

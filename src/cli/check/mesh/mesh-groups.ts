@@ -5,10 +5,10 @@ import { formatAge } from "../../../core/format-figures.ts";
 import type { MeshReport } from "../../../sight/mesh-report.ts";
 import { CliError } from "../../cli-error.ts";
 import { callRegistry, readRegistry } from "../../registry.ts";
-import { resourceRecord } from "../../resource-records.ts";
 import { meshReportSchema } from "../../sight/mesh-report-schema.ts";
 import { type CheckGroup, type Finding, failure, ok, skipped, warning } from "../finding.ts";
 import { hostFindings } from "./host-findings.ts";
+import { resourceFindings } from "./resource-findings.ts";
 import { trafficFindings } from "./traffic-findings.ts";
 
 /** The registry asks all daemons, and each has 2 s. */
@@ -18,7 +18,6 @@ const SKEW_MS = 5_000;
 const DAY_MS = 86_400_000;
 /** A new authority must reach every daemon before the old one ends. */
 const AUTHORITY_SOON_MS = 30 * DAY_MS;
-const NAMED_WARNINGS = 20;
 
 const trust = z.looseObject({ anchors: z.array(z.string()) });
 
@@ -75,24 +74,6 @@ function skewFindings({ atMs }: MeshReport, nowMs = Date.now()): Finding[] {
       "Let both follow NTP (timedatectl status): certificates are judged by the clock.",
     ),
   ];
-}
-
-async function resourceFindings(config: Config): Promise<Finding[]> {
-  const found = await readRegistry(config, "/v1/mesh/resources", z.array(resourceRecord));
-  const troubled = found.filter(({ warnings }) => warnings.length > 0);
-  if (troubled.length === 0) return [ok(`${found.length} resources, none with warnings`)];
-  const findings = troubled.slice(0, NAMED_WARNINGS).map(({ kind, namespace, name, warnings }) => {
-    const [first] = warnings;
-    const at = first?.path ? `${first.path}: ` : "";
-    const more = warnings.length > 1 ? ` (and ${warnings.length - 1} more)` : "";
-    return warning(
-      `${kind} ${namespace}/${name}: ${at}${first?.message}${more}`,
-      `hostmesh get ${kind} ${name} -n ${namespace} -o yaml; hostmesh analyze; hostmesh rollback ${kind} ${name} goes back.`,
-    );
-  });
-  const left = troubled.length - findings.length;
-  if (left > 0) findings.push(warning(`${left} more resources have warnings`, "hostmesh get"));
-  return findings;
 }
 
 async function authorityFindings(config: Config): Promise<Finding[]> {
