@@ -1,8 +1,12 @@
+import { ZodError } from "zod";
 import type { QuestionTaker } from "../../src/registry/client-options.ts";
 import { ANSWER_PART_CHARS, type AnswerPart, type Ask } from "../../src/registry/protocol.ts";
 import type { Timers } from "../../src/registry/timers.ts";
 import { MAX_ANSWER_BYTES, MAX_OPEN_QUESTIONS, type Question } from "../../src/sight/question.ts";
 import type { Log } from "../../src/telemetry/log.ts";
+import { BusyError } from "../explain/explain-queue.ts";
+import { LoggingError } from "../logging/log-control.ts";
+import { TooManyTaps } from "../tap/tap-hub.ts";
 
 /** Of a handler that gives one answer. */
 const PATIENCE_MS = 30_000;
@@ -72,7 +76,7 @@ export class Answers implements QuestionTaker {
         reason,
       });
       this.end(id);
-      void send(failure(id, reason));
+      void send({ ...failure(id, reason), ...blameOf(error) });
     });
   }
 
@@ -144,6 +148,14 @@ export class Answers implements QuestionTaker {
     }
     open.sending = false;
   }
+}
+
+/** Whose fault an error is, where it is not this daemon's. */
+function blameOf(error: unknown): Pick<AnswerPart, "status"> {
+  const isWrong =
+    error instanceof RangeError || error instanceof LoggingError || error instanceof ZodError;
+  if (isWrong) return { status: 400 };
+  return error instanceof BusyError || error instanceof TooManyTaps ? { status: 429 } : {};
 }
 
 function failure(id: number, reason: string): AnswerPart {

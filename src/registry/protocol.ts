@@ -74,6 +74,8 @@ const answer = z.object({
   body: z.exactOptional(z.string().max(ANSWER_PART_CHARS)),
   /** Why there is no (further) answer; then there are no further parts. */
   error: z.exactOptional(z.string().max(2_048)),
+  /** Of the error, as HTTP has it: the question is wrong, or too many ask. Absent: it is the daemon's. */
+  status: z.exactOptional(z.union([z.literal(400), z.literal(429)])),
 });
 export type AnswerPart = z.infer<typeof answer>;
 

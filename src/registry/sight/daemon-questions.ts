@@ -39,7 +39,7 @@ export class DaemonQuestions {
     this.#timers = timers;
   }
 
-  /** Rejects with 503 where too much is asked or the daemon goes, 504 after `patienceMs`, 502 with the daemon's own reason. */
+  /** Rejects with 503 where too much is asked or the daemon goes, 504 after `patienceMs`, 400, 429 or 502 with the daemon's own reason. */
   ask(question: Question, patienceMs: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#begin(question, {
@@ -62,7 +62,7 @@ export class DaemonQuestions {
   }
 
   /** Throws where the daemon was not asked this, or where it is no answer. */
-  take({ id, part, last, more, body, error }: AnswerPart): void {
+  take({ id, part, last, more, body, error, status }: AnswerPart): void {
     const open = this.#open.get(id);
     if (open === undefined) {
       if (!this.#abandoned.has(id))
@@ -72,7 +72,7 @@ export class DaemonQuestions {
     }
     if (error !== undefined) {
       this.#close(id, open);
-      open.asker.ended(new RegistryError(502, error));
+      open.asker.ended(new RegistryError(status ?? 502, error));
       return;
     }
     if (body === undefined || part !== open.nextPart)

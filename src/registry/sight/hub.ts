@@ -85,7 +85,7 @@ export class SightHub {
     };
   }
 
-  /** Rejects with a `RegistryError`: 404 no such host, 503 no daemon there can be asked, 504 it takes too long, 502 its own reason. */
+  /** Rejects with a `RegistryError`: 404 no such host, 503 no daemon there can be asked, 504 it takes too long, 400, 429 or 502 with its own reason. */
   async ask(host: string, question: Question, patienceMs: number): Promise<unknown> {
     return this.#sourceOf(host).ask(host, question, patienceMs);
   }

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { LoggingError } from "../../../daemon/logging/log-control.ts";
 import { type AnswerHandlers, Answers } from "../../../daemon/sight/answers.ts";
+import { TooManyTaps } from "../../../daemon/tap/tap-hub.ts";
 import {
   ANSWER_PART_CHARS,
   type AnswerPart,
@@ -90,6 +92,30 @@ test("what nobody answers, what fails and what takes too long is answered with t
     ],
   );
   assert.equal(lines.length, 5);
+});
+
+test("an error says whose fault it is, where it is not the daemon's", async () => {
+  const { ask, sent } = setUp({
+    explain: () => {
+      throw new RangeError("no method");
+    },
+    logging: () => {
+      throw new LoggingError("no level");
+    },
+    tap: () => {
+      throw new TooManyTaps();
+    },
+    report: () => {
+      throw new Error("no luck");
+    },
+  });
+  for (const [index, kind] of ["explain", "logging", "tap", "report"].entries())
+    ask(index + 1, kind);
+  await until(() => sent.length === 4);
+  assert.deepEqual(
+    sent.map(({ status }) => status),
+    [400, 400, 429, undefined],
+  );
 });
 
 test("a stream sends until it is ended, and drops what a slow connection cannot take", async () => {

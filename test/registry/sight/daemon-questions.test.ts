@@ -52,6 +52,10 @@ test("the daemon's own reason, and its end, reach whoever asked", async () => {
   const { body: _, ...failure } = part(1, { error: "unknown question" });
   questions.take(failure);
   await assert.rejects(refused, { status: 502, message: "unknown question" });
+  const wrong = questions.ask(REPORT, 1_000);
+  const { body: _none, ...blame } = part(2, { error: "no method GE T", status: 400 });
+  questions.take(blame);
+  await assert.rejects(wrong, { status: 400, message: "no method GE T" });
   const lost = questions.ask(REPORT, 1_000);
   let tapEnd = "";
   questions.stream(
