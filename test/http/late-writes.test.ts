@@ -121,10 +121,11 @@ describe("a text on a connection", () => {
       };
       for (let round = 1; round <= 3; round++) {
         from.peer.write("b".repeat(size));
-        await until(() => from.probe.bytes === round * size && got.text.endsWith(">"));
+        // That of the round before ends in the same way.
+        const relayed = () => got.text.replaceAll(/[^b]/g, "").length;
+        await until(() => relayed() === round * 2 * size && got.text.endsWith(">"));
       }
       assert.match(got.text, /^(?:<h{8000}b+>)+$/);
-      assert.equal(got.text.replaceAll(/[^b]/g, "").length, 3 * 2 * size);
     });
   }
 
