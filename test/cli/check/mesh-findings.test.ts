@@ -57,6 +57,12 @@ test("capture, workers, quotas and certificates of every host are looked at", ()
   assert.match(of("valid", -1), /^failure .* has expired$/);
   assert.match(of("missing", null), /^failure .* no certificate for spiffe:\/\/a\/b$/);
   assert.match(of("valid", 7_200_000), /^ok /);
+  const none = (identity: string) =>
+    ({ identity, state: "missing", notAfterMs: null }) satisfies CertificateReport;
+  const certificates = ["spiffe://a/ns/hostmesh-hosts/sa/b", "spiffe://a/b"].map(none);
+  assert.deepEqual(ofHost({ certificates }), [
+    "warning host node-b: it has no identity, so it serves without mutual TLS",
+  ]);
   const workload = {
     ...{ workload: "shop/web", addresses: [], identity: null, connections: 95, recent: 1 },
     ...{ connectionLimit: 100, inFlight: 1, inFlightLimit: 100, bufferedBytes: 0, refused: 7 },

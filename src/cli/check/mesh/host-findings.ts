@@ -1,4 +1,5 @@
 import { formatAge } from "../../../core/format-figures.ts";
+import { HOST_NAMESPACE } from "../../../core/identity.ts";
 import type { HostSummary, MeshReport } from "../../../sight/mesh-report.ts";
 import { type Finding, failure, ok, warning } from "../finding.ts";
 
@@ -117,6 +118,14 @@ function healthFindings({ host, capture, workers }: HostSummary): Finding[] {
 }
 
 function certificateFindings({ host, certificates }: HostSummary, atMs: number): Finding[] {
+  // Without its host's own there can be none for workloads: it has never enrolled, which may be as it is meant to be.
+  const isStranger = certificates.some(
+    ({ identity, state }) => state === "missing" && identity.includes(`/ns/${HOST_NAMESPACE}/`),
+  );
+  if (isStranger) {
+    const remedy = `Give it a token of \`hostmesh identity token --host ${host}\` in identity.joinTokenFile, or set identity.mode to off.`;
+    return [warning(`host ${host}: it has no identity, so it serves without mutual TLS`, remedy)];
+  }
   return certificates.flatMap(({ identity, state, notAfterMs }) => {
     const left = notAfterMs === null ? null : notAfterMs - atMs;
     const remedy = `On ${host}: hostmesh check; can its daemon reach the registry's TLS port?`;
