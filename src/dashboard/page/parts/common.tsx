@@ -1,10 +1,10 @@
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
-import type { Figures } from "../../../sight/mesh-report.ts";
+import type { EdgeFigures, Figures } from "../../../sight/mesh-report.ts";
 import { formatMs, formatPercent, formatRate } from "../model/format.ts";
-import { HEALTH_WORDS, healthOf } from "../model/health.ts";
+import { describeSecurity, HEALTH_WORDS, healthOf } from "../model/health.ts";
 import { hrefOf } from "../model/route.ts";
-import { HealthMark } from "./icons.tsx";
+import { HealthMark, Lock } from "./icons.tsx";
 import type { Column } from "./table.tsx";
 
 /** A part of a view under a heading of its own. */
@@ -143,3 +143,21 @@ export function figureColumns<T extends Figures>(): Column<T>[] {
     },
   ];
 }
+
+/** Those of tables of edges, behind the ends. */
+export const EDGE_FIGURE_COLUMNS: readonly Column<EdgeFigures>[] = [
+  ...figureColumns<EdgeFigures>(),
+  {
+    title: "Protocol",
+    cell: ({ protocol }) => protocol,
+    sort: ({ protocol }) => protocol,
+    rank: 1,
+  },
+  {
+    title: "Secured",
+    cell: ({ secured, securities }) => (
+      <Lock secured={secured} why={describeSecurity(securities)} />
+    ),
+    sort: ({ secured }) => Number(secured),
+  },
+];

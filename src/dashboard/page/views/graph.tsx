@@ -1,10 +1,12 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
+import type { EdgeFigures } from "../../../sight/mesh-report.ts";
 import { GraphCanvas } from "../graph/canvas.tsx";
 import { type GraphEdge, type Graph as GraphModel, graphOf } from "../graph/model.ts";
 import { formatBytes, formatMs, formatPercent, formatRate, plural } from "../model/format.ts";
 import { describeSecurity, HEALTH_WORDS } from "../model/health.ts";
 import { hrefOf } from "../model/route.ts";
-import { figureColumns, NameLink, Panel, SuccessCell } from "../parts/common.tsx";
+import { EDGE_FIGURE_COLUMNS, NameLink, Panel, SuccessCell } from "../parts/common.tsx";
+import { Facts } from "../parts/facts.tsx";
 import { Filter, NamespaceChoice } from "../parts/filter.tsx";
 import { Lock } from "../parts/icons.tsx";
 import { usePage } from "../parts/state.ts";
@@ -152,18 +154,12 @@ function Side({ graph, selected, focus }: SideProps) {
   return (
     <aside class="panel side" aria-label="Chosen">
       <h2>{node.id}</h2>
-      <dl class="facts">
-        <div>
-          <dt>Requests a second</dt>
-          <dd>{formatRate(node.rps)}</dd>
-        </div>
-        <div>
-          <dt>Success</dt>
-          <dd>
-            <SuccessCell success={node.success} />
-          </dd>
-        </div>
-      </dl>
+      <Facts
+        rows={[
+          ["Requests a second", formatRate(node.rps)],
+          ["Success", <SuccessCell key="success" success={node.success} />],
+        ]}
+      />
       <p class="links">
         <a href={hrefOf("services", node.id)}>Open</a>
         {focus !== node.id && (
@@ -227,39 +223,19 @@ function EdgeSide({ edge }: { readonly edge: GraphEdge }) {
       <h2>
         <NameLink name={edge.from} /> → <NameLink name={edge.to} />
       </h2>
-      <dl class="facts">
-        {rows.map(([term, value]) => (
-          <div key={term}>
-            <dt>{term}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts rows={rows} />
     </aside>
   );
 }
 
-const EDGE_COLUMNS: readonly Column<GraphEdge["figures"]>[] = [
+const EDGE_COLUMNS: readonly Column<EdgeFigures>[] = [
   { title: "From", cell: ({ source }) => <NameLink name={source} />, sort: ({ source }) => source },
   {
     title: "To",
     cell: ({ destination }) => <NameLink name={destination} />,
     sort: ({ destination }) => destination,
   },
-  ...figureColumns<GraphEdge["figures"]>(),
-  {
-    title: "Protocol",
-    cell: ({ protocol }) => protocol,
-    sort: ({ protocol }) => protocol,
-    rank: 1,
-  },
-  {
-    title: "Secured",
-    cell: ({ secured, securities }) => (
-      <Lock secured={secured} why={describeSecurity(securities)} />
-    ),
-    sort: ({ secured }) => Number(secured),
-  },
+  ...EDGE_FIGURE_COLUMNS,
 ];
 
 function EdgeTable({ graph }: { readonly graph: GraphModel }) {

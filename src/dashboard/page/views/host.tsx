@@ -11,6 +11,7 @@ import {
 } from "../model/format.ts";
 import { hrefOf } from "../model/route.ts";
 import { Bar, FigureTiles, Panel } from "../parts/common.tsx";
+import { Facts } from "../parts/facts.tsx";
 import { HealthMark } from "../parts/icons.tsx";
 import { usePage } from "../parts/state.ts";
 import { type Column, Table } from "../parts/table.tsx";
@@ -105,14 +106,7 @@ function Daemon({ host, newest }: { readonly host: HostSummary; readonly newest:
   ];
   return (
     <Panel title="Daemon">
-      <dl class="facts">
-        {rows.map(([term, value]) => (
-          <div key={term}>
-            <dt>{term}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts rows={rows} />
     </Panel>
   );
 }

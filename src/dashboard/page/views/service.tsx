@@ -1,15 +1,19 @@
 import { useMemo } from "preact/hooks";
 import type { EdgeFigures, RouteFigures, ServiceFigures } from "../../../sight/mesh-report.ts";
 import { formatCount, formatMs, formatRate } from "../model/format.ts";
-import { describeSecurity } from "../model/health.ts";
 import { seriesOf } from "../model/history.ts";
 import { hrefOf } from "../model/route.ts";
 import { servicesOfWorkloads } from "../model/workloads.ts";
 import { useLoaded } from "../net/page-data.ts";
 import type { ResourceName } from "../net/types.ts";
 import { Chart } from "../parts/chart.tsx";
-import { FigureTiles, figureColumns, NameLink, Panel } from "../parts/common.tsx";
-import { Lock } from "../parts/icons.tsx";
+import {
+  EDGE_FIGURE_COLUMNS,
+  FigureTiles,
+  figureColumns,
+  NameLink,
+  Panel,
+} from "../parts/common.tsx";
 import { usePage } from "../parts/state.ts";
 import { type Column, Table } from "../parts/table.tsx";
 import { Endpoints } from "./endpoints.tsx";
@@ -140,20 +144,7 @@ function Edges(props: {
       cell: (edge) => <NameLink name={edge[end]} />,
       sort: (edge) => edge[end],
     },
-    ...figureColumns<EdgeFigures>(),
-    {
-      title: "Protocol",
-      cell: ({ protocol }) => protocol,
-      sort: ({ protocol }) => protocol,
-      rank: 1,
-    },
-    {
-      title: "Secured",
-      cell: ({ secured, securities }) => (
-        <Lock secured={secured} why={describeSecurity(securities)} />
-      ),
-      sort: ({ secured }) => Number(secured),
-    },
+    ...EDGE_FIGURE_COLUMNS,
   ];
   return (
     <Panel title={title}>

@@ -1,9 +1,9 @@
-import type { ComponentChildren } from "preact";
 import { useEffect, useReducer, useRef, useState } from "preact/hooks";
 import type { TapEvent, TapFilter, TapItem } from "../../../sight/tap-event.ts";
 import { formatBytes, formatMs, formatRate, formatTime, plural } from "../model/format.ts";
 import { SECURITY_WORDS } from "../model/health.ts";
 import { NameLink, Panel } from "../parts/common.tsx";
+import { Fact } from "../parts/facts.tsx";
 import { Choice, Filter } from "../parts/filter.tsx";
 import { HealthMark, Lock } from "../parts/icons.tsx";
 import { usePage } from "../parts/state.ts";
@@ -287,15 +287,6 @@ function TapRow({ event }: { readonly event: TapEvent }) {
         )}
       </details>
     </li>
-  );
-}
-
-function Fact({ term, value }: { readonly term: string; readonly value: ComponentChildren }) {
-  return (
-    <div>
-      <dt>{term}</dt>
-      <dd>{value}</dd>
-    </div>
   );
 }
 
