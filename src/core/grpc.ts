@@ -1,3 +1,5 @@
+import type { RequestFacts } from "./facts.ts";
+
 /** Status codes of gRPC by their names (grpc/grpc, doc/statuscodes.md). */
 export const GRPC = {
   OK: 0,
@@ -52,6 +54,15 @@ const GRPC_STATUSES: ReadonlyMap<number, number> = new Map([
  */
 export function judgedStatus(status: number, grpcStatus: number): number {
   return grpcStatus <= 0 ? status : httpStatusOf(grpcStatus);
+}
+
+/** Did an exchange end with any error, the client's own included, or with a server's failure? */
+export function endedBadly({
+  error,
+  status,
+  grpcStatus,
+}: Readonly<Pick<RequestFacts, "error" | "status" | "grpcStatus">>): boolean {
+  return error !== null || judgedStatus(status, grpcStatus) >= 500;
 }
 
 /** The status of HTTP that stands for a status of gRPC where no call is answered. */

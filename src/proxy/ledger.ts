@@ -1,6 +1,6 @@
 import { MeshError } from "../core/errors.ts";
 import type { RequestFacts } from "../core/facts.ts";
-import { judgedStatus } from "../core/grpc.ts";
+import { endedBadly } from "../core/grpc.ts";
 import type { Share } from "../core/share.ts";
 import type { RequestHead } from "../http/message.ts";
 import { isSampledIn } from "../telemetry/trace-context.ts";
@@ -80,9 +80,7 @@ export class Ledger {
   #spansOfFailure(head: RequestHead | null, ids: string): RequestSpans | null {
     const { tracing } = this.#plane;
     if (tracing?.errors !== true || head === null || ids === "") return null;
-    const { error, status, grpcStatus } = this.facts;
-    const hasFailed = error !== null || judgedStatus(status, grpcStatus) >= 500;
-    return hasFailed ? this.#spansOf(head, ids) : null;
+    return endedBadly(this.facts) ? this.#spansOf(head, ids) : null;
   }
 
   /** Gives back what the request held and records it. `head` is null where no request could be read. */

@@ -1,5 +1,5 @@
 import type { RequestFacts } from "../../core/facts.ts";
-import { judgedStatus } from "../../core/grpc.ts";
+import { endedBadly } from "../../core/grpc.ts";
 import { type LogForm, type LogMark, type LogSwitches, logMarkOf } from "../../core/log-mark.ts";
 import { keyOf } from "../../core/model.ts";
 import type { Random } from "../../core/random.ts";
@@ -108,7 +108,7 @@ export class LogChooser {
     const called = this.#saidOfCalled(facts);
     const said = caller === null || called === null ? (caller ?? called) : larger(caller, called);
     const { form, sample } = said ?? this.#resolve(usual);
-    if (errors && isFailed(facts) && (form !== "off" || said === null)) {
+    if (errors && endedBadly(facts) && (form !== "off" || said === null)) {
       return form === "off" ? this.#own : form;
     }
     if (form === "off" || sample >= 1) return form;
@@ -157,10 +157,6 @@ export class LogChooser {
 function larger(a: Said, b: Said): Said {
   if (a.form === "off") return b;
   return b.form === "off" || a.sample >= b.sample ? a : b;
-}
-
-function isFailed({ error, status, grpcStatus }: Readonly<RequestFacts>): boolean {
-  return error !== null || judgedStatus(status, grpcStatus) >= 500;
 }
 
 /** FNV-1a of 32 bits, whose result is mixed once more (murmur3's finalizer): ids that differ little are to spread. */

@@ -1,5 +1,5 @@
 import type { RequestFacts } from "../../core/facts.ts";
-import { judgedStatus } from "../../core/grpc.ts";
+import { endedBadly } from "../../core/grpc.ts";
 import { keyOf } from "../../core/model.ts";
 import type { TapFilter } from "../../sight/tap-event.ts";
 import { originForm } from "../access-log/header-fields.ts";
@@ -15,7 +15,7 @@ export function compileFilter(filter: TapFilter): Test {
   }
   if (destination !== undefined) tests.push(({ service }) => service?.key === destination);
   if (status !== undefined) tests.push(statusTest(status));
-  if (failed === true) tests.push(isFailed);
+  if (failed === true) tests.push(endedBadly);
   if (method !== undefined) tests.push((facts) => facts.method === method);
   if (authority !== undefined) {
     const wanted = authority.toLowerCase();
@@ -39,8 +39,4 @@ function statusTest(status: string): Test {
   }
   const hundreds = Number(status[0]);
   return (facts) => Math.trunc(facts.status / 100) === hundreds;
-}
-
-function isFailed({ error, status, grpcStatus }: Readonly<RequestFacts>): boolean {
-  return error !== null || judgedStatus(status, grpcStatus) >= 500;
 }
