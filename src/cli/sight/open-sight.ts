@@ -6,6 +6,7 @@ import { CliError } from "../cli-error.ts";
 import { callRegistry } from "../registry.ts";
 import type { TerminalOutput } from "../terminal-output.ts";
 import { meshReportSchema } from "./mesh-report-schema.ts";
+import { MESH_REPORT_PATH, REPORT_PATIENCE_MS } from "./read-mesh-report.ts";
 import { reportOfHost } from "./report-of-host.ts";
 import type { SightFlags } from "./sight-options.ts";
 
@@ -14,9 +15,6 @@ export interface Sight {
   /** Throws a CliError where nobody can be asked. */
   read(): Promise<MeshReport>;
 }
-
-/** The registry asks all daemons, and each has 2 s to answer. */
-const PATIENCE_MS = 8_000;
 
 /**
  * The registry; with `--admin` the daemon there; where no registry tells, the daemon of this host, which is said once on
@@ -43,7 +41,7 @@ export function openSight(config: Config, flags: SightFlags, errors: TerminalOut
 }
 
 function reportPath(host: string | undefined): string {
-  if (host === undefined) return "/v1/mesh/sight/report";
+  if (host === undefined) return MESH_REPORT_PATH;
   return `/v1/mesh/sight/hosts/${encodeURIComponent(host)}/report`;
 }
 
@@ -58,7 +56,7 @@ async function ofRegistry(
     answer = await callRegistry(config, {
       method: "GET",
       path,
-      timeoutMs: PATIENCE_MS,
+      timeoutMs: REPORT_PATIENCE_MS,
       alsoOk: [401, 403, 404],
     });
   } catch (reason) {

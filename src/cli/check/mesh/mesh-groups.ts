@@ -4,15 +4,13 @@ import type { Config } from "../../../config/schema.ts";
 import { formatAge } from "../../../core/format-figures.ts";
 import type { MeshReport } from "../../../sight/mesh-report.ts";
 import { CliError } from "../../cli-error.ts";
-import { callRegistry, readRegistry } from "../../registry.ts";
-import { meshReportSchema } from "../../sight/mesh-report-schema.ts";
+import { readRegistry } from "../../registry.ts";
+import { readMeshReport } from "../../sight/read-mesh-report.ts";
 import { type CheckGroup, type Finding, failure, ok, skipped, warning } from "../finding.ts";
 import { hostFindings } from "./host-findings.ts";
 import { resourceFindings } from "./resource-findings.ts";
 import { trafficFindings } from "./traffic-findings.ts";
 
-/** The registry asks all daemons, and each has 2 s. */
-const PATIENCE_MS = 8_000;
 /** Certificates are valid from a little before they are made; more skew than that makes them invalid elsewhere. */
 const SKEW_MS = 5_000;
 const DAY_MS = 86_400_000;
@@ -25,7 +23,7 @@ const trust = z.looseObject({ anchors: z.array(z.string()) });
 export function meshGroups(config: Config): CheckGroup[] {
   let report: Promise<MeshReport | string> | null = null;
   const read = () => {
-    report ??= readReport(config);
+    report ??= readMeshReport(config);
     return report;
   };
   const fromReport = (title: string, look: (report: MeshReport) => Finding[]): CheckGroup => ({
@@ -41,18 +39,6 @@ export function meshGroups(config: Config): CheckGroup[] {
     { title: "resources", run: () => unlessAway(() => resourceFindings(config)) },
     { title: "authority", run: () => unlessAway(() => authorityFindings(config)) },
   ];
-}
-
-/** The report, or why there is none. */
-async function readReport(config: Config): Promise<MeshReport | string> {
-  try {
-    const call = { method: "GET", path: "/v1/mesh/sight/report", timeoutMs: PATIENCE_MS } as const;
-    const parsed = meshReportSchema.safeParse(await callRegistry(config, call));
-    return parsed.success ? parsed.data : "the registry's report is not understood";
-  } catch (reason) {
-    if (reason instanceof CliError) return reason.message;
-    throw reason;
-  }
 }
 
 async function unlessAway(look: () => Promise<Finding[]>): Promise<Finding[]> {
