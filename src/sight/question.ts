@@ -16,6 +16,9 @@ export type Question =
   /** What is logged from now on, where something is given; the answer is how it stands. */
   | { readonly kind: "logging"; readonly level?: string; readonly accessLog?: unknown };
 
+/** One of them, or one that only a newer registry knows: it is passed on as it is. */
+export type AnyQuestion = Question | { readonly kind: string };
+
 /** Largest answer, as JSON text. */
 export const MAX_ANSWER_BYTES = 33_554_432;
 /** Questions that a registry may have open with one daemon at once, taps included. */

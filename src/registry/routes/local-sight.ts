@@ -1,5 +1,4 @@
 import * as z from "zod";
-import type { Question } from "../../sight/question.ts";
 import { tapFilterSchema, tapLimitsSchema } from "../../sight/tap-schema.ts";
 import { hostField } from "../fields.ts";
 import { parseInput } from "../parse-input.ts";
@@ -34,7 +33,7 @@ export function localSightRoutes(local: SightSource): Route[] {
       bodyBytes: 2 * BODY_BYTES,
       async handle(request) {
         const { host, question, patienceMs } = parseInput(askBody, request.json());
-        return { body: await local.ask(host, question as unknown as Question, patienceMs) };
+        return { body: await local.ask(host, question, patienceMs) };
       },
     },
     {

@@ -1,4 +1,9 @@
-import { MAX_ANSWER_BYTES, MAX_OPEN_QUESTIONS, type Question } from "../../sight/question.ts";
+import {
+  type AnyQuestion,
+  MAX_ANSWER_BYTES,
+  MAX_OPEN_QUESTIONS,
+  type Question,
+} from "../../sight/question.ts";
 import type { AnswerPart, ServerMessage } from "../protocol.ts";
 import { RegistryError } from "../registry-error.ts";
 import type { Timers } from "../timers.ts";
@@ -40,7 +45,7 @@ export class DaemonQuestions {
   }
 
   /** Rejects with 503 where too much is asked or the daemon goes, 504 after `patienceMs`, 400, 429 or 502 with the daemon's own reason. */
-  ask(question: Question, patienceMs: number): Promise<unknown> {
+  ask(question: AnyQuestion, patienceMs: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#begin(question, {
         patienceMs,
@@ -103,7 +108,7 @@ export class DaemonQuestions {
     if (!more) open.asker.ended(null);
   }
 
-  #begin(question: Question, asker: Asker): () => void {
+  #begin(question: AnyQuestion, asker: Asker): () => void {
     const refusal = this.#refusal();
     if (refusal !== null) {
       asker.ended(refusal);

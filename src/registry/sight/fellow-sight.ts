@@ -1,7 +1,7 @@
 import { Agent, type Dispatcher, request } from "undici";
 import * as z from "zod";
 import { hostReportSchema } from "../../sight/host-report-schema.ts";
-import { MAX_ANSWER_BYTES, type Question } from "../../sight/question.ts";
+import { type AnyQuestion, MAX_ANSWER_BYTES } from "../../sight/question.ts";
 import type { TapItem } from "../../sight/tap-event.ts";
 import { tapItemsSchema } from "../../sight/tap-schema.ts";
 import type { ReplicaNotice } from "../identity/replica-board.ts";
@@ -125,7 +125,7 @@ class FellowSight implements SightSource {
     }
   }
 
-  async ask(host: string, question: Question, patienceMs: number): Promise<unknown> {
+  async ask(host: string, question: AnyQuestion, patienceMs: number): Promise<unknown> {
     const body = { host, question, patienceMs };
     const signal = AbortSignal.timeout(patienceMs + WAY_MS);
     for await (const line of this.#lines("POST", "/ask", body, signal)) return line;

@@ -4,7 +4,7 @@ import { keyOf } from "../../core/model.ts";
 import type { HostReport } from "../../sight/host-report.ts";
 import { type KnownHost, type KnownService, MeshMerger } from "../../sight/merge.ts";
 import type { MeshReport } from "../../sight/mesh-report.ts";
-import type { Question } from "../../sight/question.ts";
+import type { AnyQuestion } from "../../sight/question.ts";
 import type { TapFilter, TapItem, TapLimits } from "../../sight/tap-event.ts";
 import type { Catalog } from "../catalog.ts";
 import type { Log } from "../log.ts";
@@ -86,7 +86,7 @@ export class SightHub {
   }
 
   /** Rejects with a `RegistryError`: 404 no such host, 503 no daemon there can be asked, 504 it takes too long, 400, 429 or 502 with its own reason. */
-  async ask(host: string, question: Question, patienceMs: number): Promise<unknown> {
+  async ask(host: string, question: AnyQuestion, patienceMs: number): Promise<unknown> {
     return this.#sourceOf(host).ask(host, question, patienceMs);
   }
 

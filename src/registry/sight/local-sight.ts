@@ -1,7 +1,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { HostReport } from "../../sight/host-report.ts";
 import { hostReportSchema } from "../../sight/host-report-schema.ts";
-import type { Question } from "../../sight/question.ts";
+import type { AnyQuestion } from "../../sight/question.ts";
 import type { TapItem } from "../../sight/tap-event.ts";
 import { tapItemsSchema } from "../../sight/tap-schema.ts";
 import type { Log } from "../log.ts";
@@ -54,7 +54,7 @@ export class LocalSight implements SightSource {
     return Promise.all([...watched.values()].map((daemon) => this.#sightOf(daemon)));
   }
 
-  ask(host: string, question: Question, patienceMs: number): Promise<unknown> {
+  ask(host: string, question: AnyQuestion, patienceMs: number): Promise<unknown> {
     const questions = this.#options.watched().get(host)?.questions;
     if (questions === undefined || questions === null) return Promise.reject(cannotBeAsked(host));
     return this.counts.of(question.kind, questions.ask(question, patienceMs));

@@ -1,6 +1,6 @@
 import type { HostReport } from "../../sight/host-report.ts";
 import type { HostSummary } from "../../sight/mesh-report.ts";
-import type { Question } from "../../sight/question.ts";
+import type { AnyQuestion, Question } from "../../sight/question.ts";
 import type { TapItem } from "../../sight/tap-event.ts";
 
 /** A host whose daemon watches, and what it said of itself. */
@@ -21,7 +21,7 @@ export interface SightSource {
   /** Waits for no daemon longer than a report may take. */
   reports(): Promise<readonly HostSight[]>;
   /** Rejects with a `RegistryError`. */
-  ask(host: string, question: Question, patienceMs: number): Promise<unknown>;
+  ask(host: string, question: AnyQuestion, patienceMs: number): Promise<unknown>;
   /** `onEnd` once, when no daemon will send more; `reason`: why, where it is no end as agreed. The result ends it early. */
   tap(
     hosts: readonly string[],
